@@ -1,0 +1,1 @@
+//! A node agent: holder, containers, checkpoints and status updates.

@@ -1,0 +1,1 @@
+//! One member: sockets, timers and storage around the pure cores zab and znodes.

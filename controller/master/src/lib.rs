@@ -1,0 +1,1 @@
+//! Frameworks, agents, offers and tasks of one resource pool as one state machine.

@@ -1,0 +1,1 @@
+//! Kubernetes objects as JSON values: schema, pruning, defaulting, CEL, patches, selectors, tables.

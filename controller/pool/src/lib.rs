@@ -1,0 +1,1 @@
+//! A master process: HTTP, election and registry around the pure cores master and allocator.

@@ -1,0 +1,1 @@
+//! Observe, plan, apply: one folder a resource kind, over a platform.

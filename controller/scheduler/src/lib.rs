@@ -1,0 +1,1 @@
+//! Runs built-in frameworks as ordinary clients of the v1 scheduler API.

@@ -1,0 +1,3 @@
+//! `troupe`: one binary, a verb for each part.
+
+fn main() {}

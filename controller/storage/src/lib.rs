@@ -1,0 +1,1 @@
+//! Transaction log and snapshots in Apache's on-disk format.

@@ -1,0 +1,1 @@
+//! Zab as one stepped state machine: election, discovery, synchronization, broadcast.

@@ -1,0 +1,1 @@
+//! The replicated state: tree, sessions, znode watches and ACLs; requests become transactions, transactions are applied.
