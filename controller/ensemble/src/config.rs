@@ -1,0 +1,72 @@
+//! What a member must know before it starts.
+//!
+//! Lives here: the parsed configuration and its defaults. Must not: read files (see `zoo_cfg`).
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use types::PeerId;
+
+/// Everything a member needs to start. [`MemberConfig::in_process`] gives the defaults of our own
+/// ensembles.
+#[derive(Clone, Debug)]
+pub struct MemberConfig {
+    /// The number of this member; its low 8 bits are the top byte of the session ids it makes.
+    pub myid: PeerId,
+    /// Snapshots, epoch files and `myid` are kept in and under it.
+    pub data_dir: PathBuf,
+    /// The transaction log is kept under it; `None` means under `data_dir`.
+    pub data_log_dir: Option<PathBuf>,
+    /// Where clients connect; port 0 takes a free one. `None`: no client port, only [`crate::Local`].
+    pub client_addr: Option<SocketAddr>,
+    /// The base of all timing; sessions expire at multiples of it.
+    pub tick_time: Duration,
+    /// The shortest session timeout granted; `None` is two ticks.
+    pub min_session_timeout: Option<Duration>,
+    /// The longest session timeout granted; `None` is twenty ticks.
+    pub max_session_timeout: Option<Duration>,
+    /// The longest request accepted, in bytes (`jute.maxbuffer`).
+    pub max_request_bytes: usize,
+    /// Connections allowed from one address; 0 is no limit.
+    pub max_client_connections: usize,
+    /// The four-letter words that are answered; `*` answers all.
+    pub four_letter_words: Vec<String>,
+    /// A snapshot is taken after about so many transactions.
+    pub snap_count: u32,
+    /// A log file grows by steps of so many bytes.
+    pub prealloc_bytes: u64,
+    /// Snapshots kept, with the logs they need; older ones are deleted. At least 3.
+    pub snapshots_retained: usize,
+    /// Whether a commit waits for the disk; `false` loses acknowledged writes at a power cut.
+    pub force_sync: bool,
+}
+
+/// Something in a configuration file that has no effect, for a person to read.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Warning(pub String);
+
+impl MemberConfig {
+    /// One member that lives inside this process and has no client port.
+    pub fn in_process(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            myid: PeerId(1),
+            data_dir: data_dir.into(),
+            data_log_dir: None,
+            client_addr: None,
+            tick_time: Duration::from_secs(2),
+            min_session_timeout: None,
+            max_session_timeout: None,
+            max_request_bytes: DEFAULT_MAX_REQUEST,
+            max_client_connections: 0,
+            four_letter_words: ["srvr", "ruok", "mntr"].map(String::from).to_vec(),
+            snap_count: 100_000,
+            prealloc_bytes: 4 << 20,
+            snapshots_retained: 3,
+            force_sync: true,
+        }
+    }
+}
+
+/// Apache's default of `jute.maxbuffer`.
+pub(crate) const DEFAULT_MAX_REQUEST: usize = 0xf_ffff;
