@@ -13,7 +13,7 @@ RULES = [
     (r"https://127\.0\.0\.1:\d+", "https://SERVER"),
     # Ages: alone in a column, or before "(x2 over 3s)".
     (r"(?<![\w.-])\d+(\.\d+)?(s|m|h|d)(\d+s)?(?![\w.-])", "AGE"),
-    (r'"storageVersionHash":"[^"]*"', '"storageVersionHash":"HASH"'),
+    (r'"storageVersionHash": ?"[^"]*"', '"storageVersionHash":"HASH"'),
     (r"/tmp/(LIVE|MERGED)-\d+", r"/tmp/\1-N"),
 ]
 
