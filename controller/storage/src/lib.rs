@@ -1,1 +1,24 @@
 //! Transaction log and snapshots in Apache's on-disk format.
+//!
+//! Lives here: files, their checksums, what a crash may leave of them, and when they may go. Must not:
+//! know what a transaction or a snapshot's body means. Start at [`DataDir::open`]; a running member
+//! appends through [`LogThread`].
+
+mod data_dir;
+mod epochs;
+mod log_file;
+mod log_reader;
+mod log_thread;
+mod log_writer;
+mod retention;
+mod snapshot_reader;
+mod snapshot_writer;
+
+pub use data_dir::{DataDir, DirError};
+pub use epochs::{EpochError, EpochFile, Epochs};
+pub use log_reader::{LogEntry, LogReader, TxnLogError};
+pub use log_thread::{LogCommand, LogEvent, LogThread};
+pub use log_writer::{AppendError, LogWriter};
+pub use retention::{Removed, purge};
+pub use snapshot_reader::{Loaded, SnapshotError, SnapshotReader, load_newest};
+pub use snapshot_writer::{SnapshotDigest, SnapshotWriteError, SnapshotWriter};

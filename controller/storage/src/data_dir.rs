@@ -1,0 +1,137 @@
+//! A member's directories: made, locked, listed.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use types::Zxid;
+
+/// The two directories of one member, held so that no other member can open them.
+#[derive(Debug)]
+pub struct DataDir {
+    snapshots: PathBuf,
+    logs: PathBuf,
+    /// The lock is the kernel's: it goes with this process, however it ends.
+    _locks: Vec<File>,
+}
+
+/// Why a member's directories cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DirError {
+    /// Another member holds it.
+    #[error("data directory {} is in use by another member", path.display())]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The system refuses.
+    #[error("open data directory {}", path.display())]
+    Open {
+        /// The directory or the file in it.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl DataDir {
+    /// Makes the directories when they are missing and locks them. Logs go to `log_dir`, or beside the
+    /// snapshots.
+    pub fn open(data_dir: &Path, log_dir: Option<&Path>) -> Result<Self, DirError> {
+        let log_dir = log_dir.unwrap_or(data_dir);
+        let mut locks = vec![lock(data_dir)?];
+        let logs = version_dir(log_dir)?;
+        let snapshots = version_dir(data_dir)?;
+        let same = fs::canonicalize(data_dir).ok() == fs::canonicalize(log_dir).ok();
+        if !same {
+            locks.push(lock(log_dir)?);
+        }
+        Ok(Self { snapshots, logs, _locks: locks })
+    }
+
+    /// Where snapshots and epoch files are.
+    pub fn snapshots(&self) -> &Path {
+        &self.snapshots
+    }
+
+    /// Where log files are.
+    pub fn logs(&self) -> &Path {
+        &self.logs
+    }
+}
+
+/// The files `<prefix>.<hexadecimal zxid>` in a directory, by rising zxid.
+pub(crate) fn list(dir: &Path, prefix: &str) -> io::Result<Vec<(Zxid, PathBuf)>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let zxid = name
+            .to_str()
+            .and_then(|name| name.strip_prefix(prefix)?.strip_prefix('.'))
+            .and_then(|hex| u64::from_str_radix(hex, 16).ok());
+        if let Some(zxid) = zxid {
+            found.push((Zxid::from_bits(zxid.cast_signed()), entry.path()));
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// `<prefix>.<hexadecimal zxid>`, as Apache names its files.
+pub(crate) fn file_name(prefix: &str, zxid: Zxid) -> String {
+    format!("{prefix}.{:x}", zxid.bits())
+}
+
+/// Makes the names in a directory durable: creations, renames and removals.
+pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+fn version_dir(dir: &Path) -> Result<PathBuf, DirError> {
+    let path = dir.join("version-2");
+    match fs::create_dir_all(&path) {
+        Ok(()) => Ok(path),
+        Err(source) => Err(DirError::Open { path, source }),
+    }
+}
+
+fn lock(dir: &Path) -> Result<File, DirError> {
+    let path = dir.join("troupe.lock");
+    let open = |source| DirError::Open { path: path.clone(), source };
+    fs::create_dir_all(dir).map_err(open)?;
+    let file =
+        File::options().create(true).truncate(false).write(true).open(&path).map_err(open)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(DirError::InUse { path: dir.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(open(source)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_has_one_owner_at_a_time() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let first = DataDir::open(dir.path(), None).expect("nobody else is there");
+        let second = DataDir::open(dir.path(), None);
+        assert!(matches!(second, Err(DirError::InUse { .. })), "{second:?}");
+        drop(first);
+        DataDir::open(dir.path(), Some(&dir.path().join("log"))).expect("free again");
+    }
+
+    #[test]
+    fn files_are_listed_by_zxid_and_not_by_name() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        for name in ["log.10", "log.9", "log.x", "snapshot.1", "log.200000001"] {
+            fs::write(dir.path().join(name), "").expect("it is writable");
+        }
+        let zxids: Vec<_> =
+            list(dir.path(), "log").expect("it can be listed").into_iter().map(|f| f.0).collect();
+        assert_eq!(zxids, [9, 16, 0x2_0000_0001].map(Zxid::from_bits));
+        assert_eq!(file_name("log", Zxid::from_bits(0x2_0000_0001)), "log.200000001");
+    }
+}

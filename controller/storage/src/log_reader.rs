@@ -1,0 +1,365 @@
+//! Reading the log back: whole records in order, a torn tail cut, rot named and never served.
+//!
+//! A crash leaves a prefix of what was being written, and zeros or the end of the file after it. Whatever
+//! else does not add up changed after it was written: that is rot.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use types::Zxid;
+
+use crate::data_dir::{list, sync_dir};
+use crate::log_file::{
+    END_OF_RECORD, HEADER_BYTES, MIN_ENTRY_BYTES, PREFIX, RECORD_HEAD_BYTES, checksum, header,
+    zxid_of,
+};
+
+/// One record of the log.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LogEntry {
+    /// The transaction's place in the order.
+    pub zxid: Zxid,
+    /// Header, record and digest, as they were appended.
+    pub body: Bytes,
+}
+
+/// Why the transaction log could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum TxnLogError {
+    /// The system refuses.
+    #[error("read log file {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The bytes changed after they were written. Never served; restore the file, or let the member
+    /// fetch its state from its peers.
+    #[error("log file {} is corrupt at byte {offset}, last good zxid {last:?}; restore the file from a copy", path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// Where the bad record begins.
+        offset: u64,
+        /// The last transaction read before it, in any file.
+        last: Zxid,
+    },
+    /// Transactions are missing between two that are there.
+    #[error("log file {}: {found:?} follows {last:?}, what lies between is missing; restore the missing log files", path.display())]
+    Gap {
+        /// The file of the later one.
+        path: PathBuf,
+        /// The last transaction before the gap.
+        last: Zxid,
+        /// The one found.
+        found: Zxid,
+    },
+}
+
+/// Reads every record after a zxid, over all files that are needed for it.
+#[derive(Debug)]
+pub struct LogReader {
+    dir: PathBuf,
+    /// Files not yet opened, the next one last.
+    files: Vec<(Zxid, PathBuf)>,
+    open: Option<OpenFile>,
+    /// The last transaction returned or, at first, the one to begin after.
+    last: Zxid,
+    begun: bool,
+}
+
+#[derive(Debug)]
+struct OpenFile {
+    path: PathBuf,
+    input: BufReader<File>,
+    offset: u64,
+    size: u64,
+}
+
+/// What stands at an offset.
+enum Found {
+    Entry(Bytes),
+    End,
+    /// A record that a crash cut short begins here.
+    Torn,
+    Rot,
+}
+
+impl LogReader {
+    /// Begins behind `after`, the zxid of the snapshot that was loaded.
+    pub fn open(dir: &Path, after: Zxid) -> Result<Self, TxnLogError> {
+        let mut files = list(dir, PREFIX)
+            .map_err(|source| TxnLogError::Read { path: dir.to_owned(), source })?;
+        // Records behind `after` begin in the last file whose first record is not behind it.
+        let needed = files.iter().rposition(|(first, _)| *first <= after).unwrap_or(0);
+        files.drain(..needed);
+        files.reverse();
+        Ok(Self { dir: dir.to_owned(), files, open: None, last: after, begun: false })
+    }
+
+    /// The next record, or `None` at the end of the log. The torn tail of the last file is cut off the
+    /// file, so that it cannot be mistaken for anything later.
+    pub fn next_entry(&mut self) -> Result<Option<LogEntry>, TxnLogError> {
+        loop {
+            if self.open.is_none() && !self.open_next()? {
+                return Ok(None);
+            }
+            let Some(file) = &mut self.open else { continue };
+            let start = file.offset;
+            let found = match file.read_record() {
+                Ok(found) => found,
+                Err(source) => return Err(TxnLogError::Read { path: file.path.clone(), source }),
+            };
+            match found {
+                Found::Entry(body) => {
+                    let corrupt = TxnLogError::Corrupt {
+                        path: file.path.clone(),
+                        offset: start,
+                        last: self.last,
+                    };
+                    let zxid = zxid_of(&body).ok_or(corrupt)?;
+                    // Apache can use a zxid twice; what is not behind the last one is already there.
+                    if zxid <= self.last {
+                        continue;
+                    }
+                    self.check_adjacent(zxid)?;
+                    self.last = zxid;
+                    self.begun = true;
+                    return Ok(Some(LogEntry { zxid, body }));
+                }
+                Found::Rot => {
+                    return Err(TxnLogError::Corrupt {
+                        path: file.path.clone(),
+                        offset: start,
+                        last: self.last,
+                    });
+                }
+                Found::Torn if self.files.is_empty() => {
+                    tracing::warn!(file = %file.path.display(), offset = start, "torn tail cut");
+                    let path = file.path.clone();
+                    self.open = None;
+                    cut(&path, start).map_err(|source| TxnLogError::Read { path, source })?;
+                }
+                Found::Torn | Found::End => self.open = None,
+            }
+        }
+    }
+
+    /// The last transaction read, or the one it began behind.
+    pub fn last(&self) -> Zxid {
+        self.last
+    }
+
+    fn open_next(&mut self) -> Result<bool, TxnLogError> {
+        let Some((_, path)) = self.files.pop() else { return Ok(false) };
+        let is_last = self.files.is_empty();
+        let read = |source| TxnLogError::Read { path: path.clone(), source };
+        let mut input = BufReader::with_capacity(BUFFER_BYTES, File::open(&path).map_err(read)?);
+        let size = input.get_ref().metadata().map_err(read)?.len();
+        let mut start = Vec::new();
+        input.by_ref().take(HEADER_BYTES).read_to_end(&mut start).map_err(read)?;
+        if start != header() {
+            let written = start.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+            let cut_short = header().starts_with(&start[..written]);
+            // A crash while the file was made: nothing was ever in it.
+            if is_last && cut_short && rest_is_zero(&mut input).map_err(read)? {
+                fs::remove_file(&path).and_then(|()| sync_dir(&self.dir)).map_err(read)?;
+                return Ok(self.open.is_some());
+            }
+            return Err(TxnLogError::Corrupt { path, offset: 0, last: self.last });
+        }
+        self.open = Some(OpenFile { path, input, offset: HEADER_BYTES, size });
+        Ok(true)
+    }
+
+    /// Within an epoch counters have no gaps, since failed writes are logged too. At the start of an epoch
+    /// only the first record tells.
+    fn check_adjacent(&self, found: Zxid) -> Result<(), TxnLogError> {
+        let next_in_epoch = self.last.next() == Some(found);
+        let begins_epoch = found.epoch() > self.last.epoch() && found.counter() <= 1;
+        if next_in_epoch || begins_epoch {
+            return Ok(());
+        }
+        let path = self.open.as_ref().map_or_else(|| self.dir.clone(), |file| file.path.clone());
+        Err(TxnLogError::Gap { path, last: self.last, found })
+    }
+}
+
+impl OpenFile {
+    fn read_record(&mut self) -> io::Result<Found> {
+        let left = self.size - self.offset;
+        if left == 0 {
+            return Ok(Found::End);
+        }
+        if left < RECORD_HEAD_BYTES {
+            return Ok(Found::Torn);
+        }
+        let mut head = [0; 12];
+        self.input.read_exact(&mut head)?;
+        let (sum, length) = head.split_at(8);
+        let sum = i64::from_be_bytes(sum.try_into().expect("split at 8"));
+        let length = i32::from_be_bytes(length.try_into().expect("12 - 8 bytes"));
+        if sum == 0 && length == 0 {
+            let clean = rest_is_zero(&mut self.input)?;
+            return Ok(if clean { Found::End } else { Found::Rot });
+        }
+        let Ok(length) = u64::try_from(length) else { return Ok(Found::Rot) };
+        if length > left - RECORD_HEAD_BYTES {
+            // The end is missing: a crash on a file without zeros behind, unless the length is what rotted.
+            return self.classify(sum, None);
+        }
+        let size = usize::try_from(length).map_err(io::Error::other)?;
+        let mut entry = vec![0; size];
+        self.input.read_exact(&mut entry)?;
+        let mut end = [0];
+        let whole = self.input.read(&mut end)? == 1;
+        if whole && end[0] == END_OF_RECORD && length >= MIN_ENTRY_BYTES {
+            if i64::from(checksum(&entry)) != sum {
+                return Ok(Found::Rot);
+            }
+            self.offset += RECORD_HEAD_BYTES + length + 1;
+            return Ok(Found::Entry(entry.into()));
+        }
+        self.classify(sum, Some(self.offset + RECORD_HEAD_BYTES + length))
+    }
+
+    /// Tells a record that a crash cut short from one that rotted: behind a cut there is nothing but
+    /// zeros, at the latest from the place of its end mark on, and no shorter record fits its checksum.
+    fn classify(&mut self, sum: i64, end_mark: Option<u64>) -> io::Result<Found> {
+        self.input.seek(SeekFrom::Start(self.offset + RECORD_HEAD_BYTES))?;
+        let mut rest = Vec::new();
+        self.input.read_to_end(&mut rest)?;
+        let written = rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        let begin = self.offset + RECORD_HEAD_BYTES;
+        if end_mark.is_some_and(|mark| begin + written as u64 > mark) {
+            return Ok(Found::Rot);
+        }
+        let mut sums = simd_adler32::Adler32::new();
+        let mut summed = 0;
+        for (at, byte) in rest[..written].iter().enumerate() {
+            if *byte == END_OF_RECORD && at as u64 >= MIN_ENTRY_BYTES {
+                sums.write(&rest[summed..at]);
+                summed = at;
+                if i64::from(sums.finish()) == sum {
+                    return Ok(Found::Rot);
+                }
+            }
+        }
+        Ok(Found::Torn)
+    }
+}
+
+fn rest_is_zero(input: &mut impl Read) -> io::Result<bool> {
+    let mut block = [0; 8192];
+    loop {
+        match input.read(&mut block)? {
+            0 => return Ok(true),
+            n if block[..n].iter().any(|byte| *byte != 0) => return Ok(false),
+            _ => {}
+        }
+    }
+}
+
+fn cut(path: &Path, at: u64) -> io::Result<()> {
+    let file = File::options().write(true).open(path)?;
+    file.set_len(at)?;
+    file.sync_all()
+}
+
+const BUFFER_BYTES: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use types::Epoch;
+
+    use super::*;
+    use crate::log_file::{encode, entry_of};
+
+    fn zxid(counter: u32) -> Zxid {
+        Zxid::new(Epoch(1), counter)
+    }
+
+    /// A log file with `count` records, and where each one begins.
+    fn log(first: u32, count: u32) -> (Vec<u8>, Vec<usize>) {
+        let mut bytes = header().to_vec();
+        let mut starts = Vec::new();
+        for counter in first..first + count {
+            starts.push(bytes.len());
+            encode(&entry_of(zxid(counter), b"payload with a B in it"), &mut bytes);
+        }
+        starts.push(bytes.len());
+        (bytes, starts)
+    }
+
+    fn read(dir: &Path, after: Zxid) -> Result<Vec<u32>, TxnLogError> {
+        let mut reader = LogReader::open(dir, after)?;
+        let mut found = Vec::new();
+        while let Some(entry) = reader.next_entry()? {
+            found.push(entry.zxid.counter());
+        }
+        Ok(found)
+    }
+
+    #[test]
+    fn a_log_cut_anywhere_keeps_every_whole_record_with_zeros_behind_or_not() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("log.100000001");
+        let (bytes, starts) = log(1, 3);
+        for zeros in [0, 200] {
+            for at in 0..=bytes.len() {
+                let mut torn = bytes[..at].to_vec();
+                torn.resize(at + zeros, 0);
+                fs::write(&path, &torn).expect("it is writable");
+                let whole = starts[1..].iter().filter(|end| **end <= at).count();
+                let expected: Vec<_> = (1..).take(whole).collect();
+                assert_eq!(read(dir.path(), Zxid::ZERO).expect("torn is fine"), expected, "{at}");
+                // What was cut stays cut.
+                assert_eq!(read(dir.path(), Zxid::ZERO).expect("and again"), expected, "{at}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_anywhere_is_named_and_nothing_behind_it_is_served() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("log.100000001");
+        let (bytes, starts) = log(1, 3);
+        for at in 0..bytes.len() {
+            for bit in [0, 3, 7] {
+                let mut rotten = bytes.clone();
+                rotten[at] ^= 1 << bit;
+                rotten.resize(rotten.len() + 100, 0);
+                fs::write(&path, &rotten).expect("it is writable");
+                let record = starts.iter().rposition(|start| *start <= at);
+                match read(dir.path(), Zxid::ZERO) {
+                    Err(TxnLogError::Corrupt { offset, .. }) => {
+                        let begin = record.map_or(0, |record| starts[record]);
+                        assert_eq!(offset, begin as u64, "byte {at} bit {bit}");
+                    }
+                    other => panic!("byte {at} bit {bit}: {other:?}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn files_follow_each_other_from_the_one_that_is_needed() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        for (first, count) in [(1, 3), (4, 2), (6, 2)] {
+            let path = dir.path().join(format!("log.{:x}", zxid(first).bits()));
+            fs::write(path, log(first, count).0).expect("it is writable");
+        }
+        assert_eq!(read(dir.path(), Zxid::ZERO).expect("whole"), [1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(read(dir.path(), zxid(4)).expect("whole"), [5, 6, 7]);
+        assert_eq!(read(dir.path(), zxid(7)).expect("whole"), [0; 0]);
+        fs::remove_file(dir.path().join("log.100000004")).expect("it is there");
+        let gap = read(dir.path(), Zxid::ZERO);
+        assert!(
+            matches!(&gap, Err(TxnLogError::Gap { last, found, .. }) if (*last, *found) == (zxid(3), zxid(6))),
+            "{gap:?}"
+        );
+    }
+}

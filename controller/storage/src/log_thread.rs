@@ -1,0 +1,216 @@
+//! The thread that owns the log: everything that waits goes out with one flush.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::{self, JoinHandle};
+
+use bytes::Bytes;
+use types::{Epoch, Zxid};
+
+use crate::{AppendError, EpochFile, LogWriter};
+
+/// What the log thread is asked for; done in order.
+#[derive(Debug)]
+pub enum LogCommand {
+    /// Append a record; answered by [`LogEvent::Flushed`] for it or a later one.
+    Append {
+        /// Its place in the order.
+        zxid: Zxid,
+        /// Header, record and digest.
+        body: Bytes,
+    },
+    /// Save an epoch file; answered by [`LogEvent::EpochSaved`].
+    SaveEpoch(EpochFile, Epoch),
+    /// The next record begins a new file.
+    Roll,
+    /// After [`LogEvent::Full`]: look whether there is room again; answered by [`LogEvent::HasRoom`] if so.
+    Probe,
+}
+
+/// What the log thread tells.
+#[derive(Debug)]
+pub enum LogEvent {
+    /// Everything up to here is on stable storage.
+    Flushed(Zxid),
+    /// An epoch file is on stable storage.
+    EpochSaved(EpochFile, Epoch),
+    /// No room: nothing from `first` on was written, and nothing will be until [`LogEvent::HasRoom`].
+    Full {
+        /// The first record refused.
+        first: Zxid,
+        /// Why, for a person.
+        error: AppendError,
+    },
+    /// There is room again; appends are taken.
+    HasRoom,
+    /// The disk failed and the thread has ended; the member must too.
+    Failed(String),
+}
+
+/// A handle to the log thread. Dropping it lets the thread finish what it was given, and waits for it.
+#[derive(Debug)]
+pub struct LogThread {
+    commands: Option<Sender<LogCommand>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl LogThread {
+    /// Starts the thread. `tell` is called on it, in order, and must not block. Epoch files are kept in
+    /// `epoch_dir`.
+    pub fn spawn(
+        writer: LogWriter,
+        epoch_dir: &Path,
+        tell: impl Fn(LogEvent) + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let (commands, inbox) = mpsc::channel();
+        let epoch_dir = epoch_dir.to_owned();
+        let thread = thread::Builder::new()
+            .name("log".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn(move || Worker { writer, epoch_dir, tell, refusing: false }.run(&inbox))?;
+        Ok(Self { commands: Some(commands), thread: Some(thread) })
+    }
+
+    /// Queues a command. After [`LogEvent::Failed`] commands are dropped.
+    pub fn send(&self, command: LogCommand) {
+        if let Some(commands) = &self.commands {
+            // The receiver is gone only after `Failed`, which has told the owner already.
+            let _ = commands.send(command);
+        }
+    }
+}
+
+impl Drop for LogThread {
+    fn drop(&mut self) {
+        self.commands = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the log thread panicked");
+        }
+    }
+}
+
+struct Worker<T> {
+    writer: LogWriter,
+    epoch_dir: PathBuf,
+    tell: T,
+    /// The disk was full: appends are dropped, since their owner takes them back.
+    refusing: bool,
+}
+
+impl<T: Fn(LogEvent)> Worker<T> {
+    fn run(mut self, inbox: &Receiver<LogCommand>) {
+        while let Ok(command) = inbox.recv() {
+            let mut next = Some(command);
+            while let Some(command) = next {
+                if self.on(command).is_err() {
+                    return;
+                }
+                next = inbox.try_recv().ok();
+            }
+            if self.commit().is_err() {
+                return;
+            }
+        }
+    }
+
+    /// `Err`: the disk failed, and the owner was told.
+    fn on(&mut self, command: LogCommand) -> Result<(), ()> {
+        match command {
+            LogCommand::Append { .. } if self.refusing => {}
+            LogCommand::Append { zxid, body } => {
+                self.writer.stage(zxid, &body);
+                if self.writer.staged_bytes() >= BATCH_BYTES {
+                    self.commit()?;
+                }
+            }
+            LogCommand::Roll => {
+                self.commit()?;
+                self.writer.roll();
+            }
+            LogCommand::Probe => {
+                if self.refusing && self.writer.has_room() {
+                    self.refusing = false;
+                    (self.tell)(LogEvent::HasRoom);
+                }
+            }
+            LogCommand::SaveEpoch(file, epoch) => {
+                self.commit()?;
+                match file.write(&self.epoch_dir, epoch) {
+                    Ok(()) => (self.tell)(LogEvent::EpochSaved(file, epoch)),
+                    Err(error) => return self.fail(&error),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), ()> {
+        let first = self.writer.first_staged();
+        match (self.writer.commit(), first) {
+            (Ok(Some(last)), _) => (self.tell)(LogEvent::Flushed(last)),
+            (Ok(None), _) => {}
+            (Err(error @ AppendError::NoSpace { .. }), Some(first)) => {
+                self.refusing = true;
+                (self.tell)(LogEvent::Full { first, error });
+            }
+            (Err(error), _) => return self.fail(&error),
+        }
+        Ok(())
+    }
+
+    fn fail(&self, error: &dyn std::error::Error) -> Result<(), ()> {
+        let mut words = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            words = format!("{words}: {cause}");
+            source = cause.source();
+        }
+        (self.tell)(LogEvent::Failed(words));
+        Err(())
+    }
+}
+
+/// A batch is flushed at this size even if more waits.
+const BATCH_BYTES: usize = 4 << 20;
+const STACK_BYTES: usize = 256 << 10;
+
+#[cfg(test)]
+mod tests {
+    use types::Epoch;
+
+    use super::*;
+    use crate::LogReader;
+    use crate::log_file::entry_of;
+
+    #[test]
+    fn appends_are_answered_in_order_and_are_there_afterwards() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (tell, told) = mpsc::channel();
+        let log = LogThread::spawn(LogWriter::new(dir.path(), 0, true), dir.path(), move |event| {
+            tell.send(event).expect("the test listens");
+        })
+        .expect("threads can be had");
+        log.send(LogCommand::SaveEpoch(EpochFile::Accepted, Epoch(1)));
+        for counter in 1..=100 {
+            let zxid = Zxid::new(Epoch(1), counter);
+            log.send(LogCommand::Append { zxid, body: entry_of(zxid, b"x") });
+        }
+        drop(log);
+        let events: Vec<_> = told.iter().collect();
+        assert!(matches!(events[0], LogEvent::EpochSaved(EpochFile::Accepted, Epoch(1))));
+        let flushed: Vec<_> = events[1..]
+            .iter()
+            .map(|event| match event {
+                LogEvent::Flushed(zxid) => zxid.counter(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert!(flushed.is_sorted());
+        assert_eq!(flushed.last(), Some(&100));
+        let mut reader = LogReader::open(dir.path(), Zxid::ZERO).expect("it is there");
+        while reader.next_entry().expect("it is whole").is_some() {}
+        assert_eq!(reader.last(), Zxid::new(Epoch(1), 100));
+    }
+}

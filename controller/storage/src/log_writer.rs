@@ -1,0 +1,281 @@
+//! Extending the log: staged records go out with one write and one flush.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
+use types::Zxid;
+
+use crate::data_dir::{file_name, sync_dir};
+use crate::log_file::{HEADER_BYTES, PREFIX, encode, header};
+
+/// Appends to the newest log file of a directory.
+#[derive(Debug)]
+pub struct LogWriter {
+    dir: PathBuf,
+    prealloc: u64,
+    force_sync: bool,
+    current: Option<OpenFile>,
+    /// Encoded records that are not written yet.
+    staged: Vec<u8>,
+    /// The zxids of the first and the last of them.
+    span: Option<(Zxid, Zxid)>,
+}
+
+#[derive(Debug)]
+struct OpenFile {
+    file: File,
+    path: PathBuf,
+    /// Where the next record goes; all before it is durable.
+    end: u64,
+    /// Up to here the file has room on the disk.
+    room: u64,
+}
+
+/// Why staged records were not made durable.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// There is no room. Nothing of the batch is left in the file; it may be staged again later.
+    #[error("no space left for the transaction log in {}", dir.display())]
+    NoSpace {
+        /// The log's directory.
+        dir: PathBuf,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// The disk failed. What is on it now is unknown, so this writer must not be used again.
+    #[error("log file {} cannot be written", path.display())]
+    Failed {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl LogWriter {
+    /// A writer whose first record begins a new file. `prealloc` is the step, in bytes, that files grow
+    /// by; without `force_sync` nothing is flushed.
+    pub fn new(dir: &Path, prealloc: u64, force_sync: bool) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            prealloc: prealloc.max(MIN_PREALLOC),
+            force_sync,
+            current: None,
+            staged: Vec::new(),
+            span: None,
+        }
+    }
+
+    /// Takes a record into the next batch. Records come in zxid order.
+    pub fn stage(&mut self, zxid: Zxid, entry: &[u8]) {
+        encode(entry, &mut self.staged);
+        let first = self.span.map_or(zxid, |(first, _)| first);
+        self.span = Some((first, zxid));
+    }
+
+    /// The first zxid of the batch, if there is one.
+    pub fn first_staged(&self) -> Option<Zxid> {
+        self.span.map(|(first, _)| first)
+    }
+
+    /// Bytes of the batch.
+    pub fn staged_bytes(&self) -> usize {
+        self.staged.len()
+    }
+
+    /// Makes the batch durable; answers with its last zxid, or `None` when it was empty.
+    pub fn commit(&mut self) -> Result<Option<Zxid>, AppendError> {
+        let Some((first, last)) = self.span.take() else { return Ok(None) };
+        let written = self.write(first);
+        self.staged.clear();
+        // One large batch must not keep its memory for ever.
+        self.staged.shrink_to(KEEP_STAGED);
+        written.map(|()| Some(last))
+    }
+
+    /// The next record begins a new file. The room kept in the present one is given back.
+    pub fn roll(&mut self) {
+        if let Some(open) = self.current.take()
+            && let Err(error) = open.file.set_len(open.end)
+        {
+            // Zeros behind the last record are part of the format: only room is lost.
+            tracing::warn!(file = %open.path.display(), %error, "log file keeps its spare room");
+        }
+    }
+
+    /// Whether there is room for another record now.
+    pub fn has_room(&mut self) -> bool {
+        let probe = self.dir.join("troupe.probe");
+        let found = match &mut self.current {
+            Some(open) => open.reserve(self.prealloc, self.prealloc).is_ok(),
+            None => File::create(&probe).and_then(|file| allocate(&file, 0, self.prealloc)).is_ok(),
+        };
+        if self.current.is_none() {
+            // Best effort: an empty file that stays behind is not read by anybody.
+            let _ = fs::remove_file(&probe);
+        }
+        found
+    }
+
+    fn write(&mut self, first: Zxid) -> Result<(), AppendError> {
+        let fresh = self.current.is_none();
+        let no_space = |dir: &Path, source| AppendError::NoSpace { dir: dir.to_owned(), source };
+        let mut open =
+            match self.current.take() {
+                Some(open) => open,
+                None => OpenFile::create(&self.dir, first, self.prealloc).map_err(
+                    |(path, source)| match source.kind() {
+                        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                            no_space(&self.dir, source)
+                        }
+                        _ => AppendError::Failed { path, source },
+                    },
+                )?,
+            };
+        let need = self.staged.len() as u64;
+        let failed = |path: &Path, source| AppendError::Failed { path: path.to_owned(), source };
+        match open.reserve(need, self.prealloc).and_then(|()| open.write(&self.staged)) {
+            Ok(()) => {}
+            Err(source) if is_full(&source) => {
+                // What was half written must be zeros again before anything else goes there.
+                let cleared = open.clear_tail();
+                if fresh {
+                    let path = open.path.clone();
+                    fs::remove_file(&path).map_err(|source| failed(&path, source))?;
+                } else {
+                    cleared.map_err(|source| failed(&open.path, source))?;
+                    self.current = Some(open);
+                }
+                return Err(no_space(&self.dir, source));
+            }
+            Err(source) => return Err(failed(&open.path, source)),
+        }
+        if self.force_sync {
+            let synced = open.file.sync_data().and_then(|()| match fresh {
+                true => sync_dir(&self.dir),
+                false => Ok(()),
+            });
+            if let Err(source) = synced {
+                // Never flushed again: the system may have dropped the pages and would now say yes. What
+                // was not acknowledged is cut off, as far as the disk still lets us.
+                let _ = open.file.set_len(open.end);
+                return Err(failed(&open.path, source));
+            }
+        }
+        open.end += need;
+        self.current = Some(open);
+        Ok(())
+    }
+}
+
+impl Drop for LogWriter {
+    fn drop(&mut self) {
+        self.roll();
+    }
+}
+
+impl OpenFile {
+    fn create(dir: &Path, first: Zxid, prealloc: u64) -> Result<Self, (PathBuf, io::Error)> {
+        let path = dir.join(file_name(PREFIX, first));
+        let create = || {
+            let file = File::options().write(true).create_new(true).open(&path)?;
+            let room = HEADER_BYTES + prealloc;
+            let made = allocate(&file, 0, room).and_then(|()| file.write_all_at(&header(), 0));
+            if let Err(error) = made {
+                fs::remove_file(&path)?;
+                return Err(error);
+            }
+            Ok(Self { file, path: path.clone(), end: HEADER_BYTES, room })
+        };
+        create().map_err(|error| (path.clone(), error))
+    }
+
+    fn reserve(&mut self, need: u64, step: u64) -> io::Result<()> {
+        // Apache begins a new step when less than 4 KiB are left; its readers expect zeros behind a record.
+        if self.end + need + SPARE <= self.room {
+            return Ok(());
+        }
+        let grow = step.max(need + SPARE);
+        allocate(&self.file, self.room, grow)?;
+        self.room += grow;
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, self.end)
+    }
+
+    fn clear_tail(&mut self) -> io::Result<()> {
+        self.file.set_len(self.end)?;
+        self.room = self.end;
+        Ok(())
+    }
+}
+
+/// Gives a part of a file room on the disk, reading as zeros.
+fn allocate(file: &File, from: u64, length: u64) -> io::Result<()> {
+    match fallocate(file, FallocateFlags::empty(), from, length) {
+        Ok(()) => Ok(()),
+        // A file system that cannot promise room: grow it as Apache does, with a hole.
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => file.set_len(from + length),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+const MIN_PREALLOC: u64 = 64 << 10;
+const SPARE: u64 = 4096;
+const KEEP_STAGED: usize = 256 << 10;
+
+#[cfg(test)]
+mod tests {
+    use types::Epoch;
+
+    use super::*;
+    use crate::LogReader;
+    use crate::log_file::entry_of;
+
+    fn zxid(counter: u32) -> Zxid {
+        Zxid::new(Epoch(2), counter)
+    }
+
+    #[test]
+    fn what_is_committed_is_read_back_over_rolls_and_growth() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut writer = LogWriter::new(dir.path(), 0, true);
+        assert_eq!(writer.commit().expect("nothing to do"), None);
+        let mut expected = Vec::new();
+        for counter in 1..=40 {
+            let entry = entry_of(zxid(counter), &vec![7; counter as usize * 500]);
+            writer.stage(zxid(counter), &entry);
+            expected.push((zxid(counter), entry));
+            if counter % 3 == 0 {
+                assert_eq!(writer.commit().expect("there is room"), Some(zxid(counter)));
+            }
+            if counter == 21 {
+                writer.roll();
+            }
+        }
+        writer.commit().expect("there is room");
+        drop(writer);
+        let mut reader = LogReader::open(dir.path(), Zxid::ZERO).expect("it is there");
+        let mut found = Vec::new();
+        while let Some(entry) = reader.next_entry().expect("it is whole") {
+            found.push((entry.zxid, entry.body));
+        }
+        assert_eq!(found, expected);
+        let names: Vec<_> = crate::data_dir::list(dir.path(), PREFIX)
+            .expect("it can be listed")
+            .into_iter()
+            .map(|file| file.0)
+            .collect();
+        assert_eq!(names, [zxid(1), zxid(22)]);
+    }
+}

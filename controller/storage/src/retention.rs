@@ -1,0 +1,90 @@
+//! Which files may go.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::data_dir::list;
+use crate::log_file::PREFIX as LOG;
+use crate::snapshot_writer::PREFIX as SNAPSHOT;
+
+/// What a purge removed.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Removed {
+    /// Snapshot files.
+    pub snapshots: usize,
+    /// Log files.
+    pub logs: usize,
+}
+
+/// Keeps the newest `keep` snapshots (at least 3, as Apache does) and every log file that is needed from
+/// the oldest of them on; removes the rest, and what interrupted snapshots left. Call it only after a
+/// snapshot was written whole.
+pub fn purge(snapshots: &Path, logs: &Path, keep: usize) -> io::Result<Removed> {
+    let mut removed = Removed::default();
+    let all = list(snapshots, SNAPSHOT)?;
+    for path in list_leftovers(snapshots)? {
+        fs::remove_file(path)?;
+    }
+    let surplus = all.len().saturating_sub(keep.max(MIN_KEPT));
+    for (_, path) in &all[..surplus] {
+        fs::remove_file(path)?;
+        removed.snapshots += 1;
+    }
+    let Some((oldest, _)) = all.get(surplus) else { return Ok(removed) };
+    let files = list(logs, LOG)?;
+    let needed = files.iter().rposition(|(first, _)| first <= oldest).unwrap_or(0);
+    for (_, path) in &files[..needed] {
+        fs::remove_file(path)?;
+        removed.logs += 1;
+    }
+    Ok(removed)
+}
+
+fn list_leftovers(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name.to_str().is_some_and(|n| n.starts_with("troupe-snapshot.") && n.ends_with(".tmp")) {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
+}
+
+const MIN_KEPT: usize = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_snapshots_stay_with_the_logs_they_need() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let dir = dir.path();
+        for name in [
+            "snapshot.0",
+            "log.1",
+            "snapshot.5",
+            "log.6",
+            "snapshot.a",
+            "log.b",
+            "snapshot.f",
+            "log.10",
+            "snapshot.14",
+            "troupe-snapshot.19.tmp",
+        ] {
+            fs::write(dir.join(name), "").expect("it is writable");
+        }
+        let removed = purge(dir, dir, 3).expect("it is writable");
+        assert_eq!(removed, Removed { snapshots: 2, logs: 1 });
+        let mut left: Vec<_> = fs::read_dir(dir)
+            .expect("it can be listed")
+            .map(|e| e.expect("an entry").file_name().into_string().expect("ASCII"))
+            .collect();
+        left.sort_unstable();
+        // Records behind snapshot a begin in log.6.. or log.b: the file with the largest name up to it stays.
+        assert_eq!(left, ["log.10", "log.6", "log.b", "snapshot.14", "snapshot.a", "snapshot.f"]);
+    }
+}

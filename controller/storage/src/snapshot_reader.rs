@@ -1,0 +1,235 @@
+//! Loading the newest snapshot that is whole.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use types::Zxid;
+
+use crate::SnapshotDigest;
+use crate::data_dir::list;
+use crate::snapshot_writer::{PREFIX, SEAL_END, header};
+
+/// Why a snapshot, or all of them, cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// The system refuses.
+    #[error("read snapshot {}", path.display())]
+    Read {
+        /// The file or the directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The bytes changed after they were written, or were never complete.
+    #[error("snapshot {} is corrupt at byte {offset}: {what}", path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// Where it was noticed.
+        offset: u64,
+        /// What is wrong there.
+        what: String,
+    },
+    /// There are snapshots and none can be loaded.
+    #[error("none of the {count} snapshots in {} can be loaded; restore one from a copy. The newest: {newest}", dir.display())]
+    AllCorrupt {
+        /// The directory.
+        dir: PathBuf,
+        /// How many were tried.
+        count: usize,
+        /// What is wrong with the newest one.
+        newest: String,
+    },
+}
+
+/// What was loaded.
+#[derive(Debug)]
+pub struct Loaded<T> {
+    /// The transaction in the file's name: replay begins behind it.
+    pub zxid: Zxid,
+    /// What the caller made of the body.
+    pub body: T,
+    /// The digest section, if the file has one.
+    pub digest: Option<SnapshotDigest>,
+    /// Newer snapshots that were passed over, and why.
+    pub skipped: Vec<SnapshotError>,
+}
+
+/// The bytes of one snapshot behind its header. The body's parser takes what is its own from the front of
+/// [`SnapshotReader::rest`]; the seals are checked behind it.
+#[derive(Debug)]
+pub struct SnapshotReader {
+    /// What is not parsed yet.
+    pub rest: Bytes,
+}
+
+/// Loads the newest snapshot in `dir` whose body `parse` accepts and whose seals hold. `None`: there is
+/// no snapshot at all. `parse` says in words what it does not accept.
+pub fn load_newest<T>(
+    dir: &Path,
+    mut parse: impl FnMut(&mut SnapshotReader) -> Result<T, String>,
+) -> Result<Option<Loaded<T>>, SnapshotError> {
+    let files =
+        list(dir, PREFIX).map_err(|source| SnapshotError::Read { path: dir.to_owned(), source })?;
+    let mut skipped = Vec::new();
+    let count = files.len();
+    for (zxid, path) in files.into_iter().rev() {
+        match load(&path, &mut parse) {
+            Ok((body, digest)) => return Ok(Some(Loaded { zxid, body, digest, skipped })),
+            Err(error @ SnapshotError::Read { .. }) => return Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "snapshot passed over");
+                skipped.push(error);
+            }
+        }
+    }
+    match skipped.first() {
+        None => Ok(None),
+        Some(newest) => Err(SnapshotError::AllCorrupt {
+            dir: dir.to_owned(),
+            count,
+            newest: newest.to_string(),
+        }),
+    }
+}
+
+fn load<T>(
+    path: &Path,
+    parse: &mut impl FnMut(&mut SnapshotReader) -> Result<T, String>,
+) -> Result<(T, Option<SnapshotDigest>), SnapshotError> {
+    let whole = match fs::read(path) {
+        Ok(bytes) => Bytes::from(bytes),
+        Err(source) => return Err(SnapshotError::Read { path: path.to_owned(), source }),
+    };
+    let corrupt = |rest: &Bytes, what: &str| SnapshotError::Corrupt {
+        path: path.to_owned(),
+        offset: (whole.len() - rest.len()) as u64,
+        what: what.to_owned(),
+    };
+    let begin = header();
+    if !whole.starts_with(&begin) {
+        return Err(corrupt(&whole, "it does not begin as a snapshot"));
+    }
+    if !whole.ends_with(&SEAL_END) {
+        return Err(corrupt(&whole.slice(whole.len()..), "its end is missing"));
+    }
+    let mut reader = SnapshotReader { rest: whole.slice(begin.len()..) };
+    let body = parse(&mut reader).map_err(|what| corrupt(&reader.rest, &what))?;
+    let mut seals = Seals { whole: whole.clone(), rest: reader.rest };
+    seals.check().map_err(|what| corrupt(&seals.rest, what))?;
+    // Older files end behind the first or the second seal.
+    let mut digest = None;
+    if !seals.rest.is_empty() {
+        digest = Some(seals.digest().map_err(|what| corrupt(&seals.rest, what))?);
+        seals.check().map_err(|what| corrupt(&seals.rest, what))?;
+    }
+    if !seals.rest.is_empty() {
+        seals.long().map_err(|what| corrupt(&seals.rest, what))?;
+        seals.check().map_err(|what| corrupt(&seals.rest, what))?;
+    }
+    Ok((body, digest))
+}
+
+struct Seals {
+    whole: Bytes,
+    rest: Bytes,
+}
+
+impl Seals {
+    fn check(&mut self) -> Result<(), &'static str> {
+        let sealed = self.whole.len() - self.rest.len();
+        let expected = i64::from(simd_adler32::adler32(&&self.whole[..sealed]));
+        let before = self.rest.clone();
+        let found = self.long()?;
+        if found != expected || !self.rest.starts_with(&SEAL_END) {
+            self.rest = before;
+            return Err("the checksum does not match");
+        }
+        self.rest = self.rest.slice(SEAL_END.len()..);
+        Ok(())
+    }
+
+    fn digest(&mut self) -> Result<SnapshotDigest, &'static str> {
+        let zxid = Zxid::from_bits(self.long()?);
+        let bytes = self.rest.get(..4).ok_or("its end is missing")?;
+        let version = i32::from_be_bytes(bytes.try_into().expect("4 bytes were taken"));
+        self.rest = self.rest.slice(4..);
+        if version < 2 {
+            return Err("its digest is of a version before 2, which is not read");
+        }
+        Ok(SnapshotDigest { zxid, version, digest: self.long()? })
+    }
+
+    fn long(&mut self) -> Result<i64, &'static str> {
+        let bytes = self.rest.get(..8).ok_or("its end is missing")?;
+        let value = i64::from_be_bytes(bytes.try_into().expect("8 bytes were taken"));
+        self.rest = self.rest.slice(8..);
+        Ok(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::SnapshotWriter;
+
+    const BODY: &[u8] = b"ten bytes.";
+
+    fn write(dir: &Path, zxid: i64) {
+        let zxid = Zxid::from_bits(zxid);
+        let mut writer = SnapshotWriter::create(dir, zxid).expect("it is writable");
+        writer.write_all(BODY).expect("there is room");
+        let digest = SnapshotDigest { zxid, version: 2, digest: 77 };
+        writer.finish(digest, zxid).expect("there is room");
+    }
+
+    fn load_body(dir: &Path) -> Result<Option<Loaded<Bytes>>, SnapshotError> {
+        load_newest(dir, |reader| {
+            if reader.rest.len() < BODY.len() {
+                return Err("the body is cut short".to_owned());
+            }
+            Ok(reader.rest.split_to(BODY.len()))
+        })
+    }
+
+    #[test]
+    fn a_snapshot_is_read_back() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        assert!(load_body(dir.path()).expect("none is fine").is_none());
+        write(dir.path(), 0x10);
+        write(dir.path(), 0x9);
+        let loaded = load_body(dir.path()).expect("whole").expect("there");
+        assert_eq!((loaded.zxid, &loaded.body[..]), (Zxid::from_bits(0x10), BODY));
+        assert_eq!(loaded.digest.map(|digest| digest.digest), Some(77));
+    }
+
+    #[test]
+    fn a_cut_or_changed_one_is_passed_over_for_the_one_before() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        write(dir.path(), 1);
+        write(dir.path(), 2);
+        let path = dir.path().join("snapshot.2");
+        let whole = fs::read(&path).expect("it is there");
+        // Behind the first and second seal an older release's file ends.
+        let ends = [16 + BODY.len() + 13, 16 + BODY.len() + 13 + 20 + 13];
+        for at in (0..whole.len()).filter(|at| !ends.contains(at)) {
+            fs::write(&path, &whole[..at]).expect("it is writable");
+            let loaded = load_body(dir.path()).expect("the older one").expect("there");
+            assert_eq!((loaded.zxid.bits(), loaded.skipped.len()), (1, 1), "cut at {at}");
+        }
+        for at in 0..whole.len() {
+            let mut rotten = whole.clone();
+            rotten[at] ^= 0x10;
+            fs::write(&path, &rotten).expect("it is writable");
+            let loaded = load_body(dir.path()).expect("the older one").expect("there");
+            assert_eq!(loaded.zxid.bits(), 1, "changed at {at}");
+        }
+        fs::remove_file(dir.path().join("snapshot.1")).expect("it is there");
+        let error = load_body(dir.path()).expect_err("none is left").to_string();
+        assert!(error.contains("snapshot.2"), "{error}");
+    }
+}

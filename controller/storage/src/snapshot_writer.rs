@@ -1,0 +1,136 @@
+//! Writing a snapshot: header, body, three seals.
+//!
+//! A seal is the Adler-32 of every byte so far and the string "/". The file appears under its name only
+//! when it is whole and durable.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use types::Zxid;
+
+use crate::data_dir::{file_name, sync_dir};
+
+/// A snapshot on its way to the disk. The body is written through [`Write`].
+pub struct SnapshotWriter {
+    dir: PathBuf,
+    path: PathBuf,
+    tmp: PathBuf,
+    output: BufWriter<File>,
+    sum: simd_adler32::Adler32,
+    bytes: u64,
+    finished: bool,
+}
+
+/// The digest of the tree at the end of the snapshot.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SnapshotDigest {
+    /// The transaction it is true after.
+    pub zxid: Zxid,
+    /// How it is computed; Apache 3.9 and this crate know 2.
+    pub version: i32,
+    /// The sum.
+    pub digest: i64,
+}
+
+/// Why a snapshot could not be written. Nothing of it is left under its name.
+#[derive(Debug, thiserror::Error)]
+#[error("write snapshot {}", path.display())]
+pub struct SnapshotWriteError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl SnapshotWriter {
+    /// Begins the snapshot of the state after `zxid`; a fuzzy one may hold later changes too.
+    pub fn create(dir: &Path, zxid: Zxid) -> Result<Self, SnapshotWriteError> {
+        let path = dir.join(file_name(PREFIX, zxid));
+        let tmp = dir.join(format!("{}.tmp", file_name("troupe-snapshot", zxid)));
+        let file = match File::create(&tmp) {
+            Ok(file) => file,
+            Err(source) => return Err(SnapshotWriteError { path, source }),
+        };
+        let mut writer = Self {
+            dir: dir.to_owned(),
+            path,
+            tmp,
+            output: BufWriter::with_capacity(BUFFER_BYTES, file),
+            sum: simd_adler32::Adler32::new(),
+            bytes: 0,
+            finished: false,
+        };
+        writer.put(&header())?;
+        Ok(writer)
+    }
+
+    /// Seals the file, makes it durable and gives it its name; answers with its size in bytes.
+    /// `last` is the last transaction applied when the body was complete.
+    pub fn finish(mut self, digest: SnapshotDigest, last: Zxid) -> Result<u64, SnapshotWriteError> {
+        self.put_seal()?;
+        self.put(&digest.zxid.bits().to_be_bytes())?;
+        self.put(&digest.version.to_be_bytes())?;
+        self.put(&digest.digest.to_be_bytes())?;
+        self.put_seal()?;
+        self.put(&last.bits().to_be_bytes())?;
+        self.put_seal()?;
+        let done = self
+            .output
+            .flush()
+            .and_then(|()| self.output.get_ref().sync_all())
+            .and_then(|()| fs::rename(&self.tmp, &self.path))
+            .and_then(|()| sync_dir(&self.dir));
+        match done {
+            Ok(()) => {
+                self.finished = true;
+                Ok(self.bytes)
+            }
+            Err(source) => Err(SnapshotWriteError { path: self.path.clone(), source }),
+        }
+    }
+
+    fn put_seal(&mut self) -> Result<(), SnapshotWriteError> {
+        let sum = i64::from(self.sum.finish());
+        self.put(&sum.to_be_bytes())?;
+        self.put(&SEAL_END)
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), SnapshotWriteError> {
+        let written = self.write_all(bytes);
+        written.map_err(|source| SnapshotWriteError { path: self.path.clone(), source })
+    }
+}
+
+impl Write for SnapshotWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.output.write(bytes)?;
+        self.sum.write(&bytes[..written]);
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()
+    }
+}
+
+impl Drop for SnapshotWriter {
+    fn drop(&mut self) {
+        if !self.finished {
+            // Best effort: what stays behind has a name that nobody reads, and the next start removes it.
+            let _ = fs::remove_file(&self.tmp);
+        }
+    }
+}
+
+/// Magic "ZKSN", version 2, database id -1.
+pub(crate) fn header() -> [u8; 16] {
+    let mut header = [0xff; 16];
+    header[..4].copy_from_slice(b"ZKSN");
+    header[4..8].copy_from_slice(&2i32.to_be_bytes());
+    header
+}
+
+pub(crate) const PREFIX: &str = "snapshot";
+/// The string "/".
+pub(crate) const SEAL_END: [u8; 5] = [0, 0, 0, 1, b'/'];
+const BUFFER_BYTES: usize = 64 << 10;
