@@ -1,1 +1,11 @@
-//! Kubernetes objects as JSON values: schema, pruning, defaulting, CEL, patches, selectors, tables.
+//! Kubernetes objects as JSON values: what bytes become, what an object may look like, how it changes
+//! and how it is shown.
+//!
+//! Lives here: decoding, structural schemas, CEL rules, patches, selectors, tables, metadata rules,
+//! OpenAPI documents. Must not: know time, randomness, sockets or where objects are kept; know any
+//! custom kind by name. Start at [`crd::Crd::parse`] (what a custom kind is), then
+//! [`crd::Version::admit`] and [`crd::Version::validate`] (one object of it).
+
+pub mod decode;
+pub mod field;
+pub mod quantity;
