@@ -7,5 +7,8 @@
 //! [`crd::Version::admit`] and [`crd::Version::validate`] (one object of it).
 
 pub mod decode;
+pub mod duration;
 pub mod field;
+pub mod meta;
 pub mod quantity;
+pub mod select;
