@@ -1,1 +1,12 @@
 //! A node agent: holder, containers, checkpoints and status updates.
+//!
+//! Lives here: [`run`], the agent process, and [`holder::main`], the tiny process that owns the tasks'
+//! processes so that the agent can die, restart and be upgraded. Must not: decide where tasks run (the
+//! master does), or know the kinds of frameworks. Start at [`run`].
+//!
+//! An agent leaves its tasks running whenever it ends, except when it is told to stop them: see [`Shutdown`].
+
+mod config;
+pub mod holder;
+
+pub use config::{AgentConfig, HolderCommand, Isolation, Shutdown};
