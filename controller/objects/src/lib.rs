@@ -9,6 +9,9 @@
 pub mod decode;
 pub mod duration;
 pub mod field;
+pub mod jsonpath;
 pub mod meta;
+pub mod patch;
 pub mod quantity;
 pub mod select;
+pub mod table;

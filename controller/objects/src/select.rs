@@ -336,7 +336,10 @@ impl FieldSelector {
             let equal = match found {
                 None | Some(Value::Null) => term.value.is_empty(),
                 Some(Value::String(text)) => *text == term.value,
-                Some(other) => other.to_string() == term.value,
+                Some(other) => {
+                    let text = other.to_string();
+                    text == term.value
+                }
             };
             equal == term.equal
         })
