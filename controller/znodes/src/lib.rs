@@ -6,20 +6,42 @@
 //! Start at [`Prep::prepare`] and [`State::apply`]. The faces, in the order in which a driver meets them:
 //!
 //! ```text
-//! SessionIds::new(peer, wall_ms).next() -> SessionId             password(id) -> [u8; 16]
-//! Sessions::new(tick) · resume(state, now) · track · touch(id, timeout, now) · check(id, owner)
-//!     · set_owner · next_expiry() -> Option<Instant> · expire(now) -> Vec<SessionId> · forget(id)
-//! Access { .. }.authenticate(scheme, token) -> Result<Vec<Id>, ErrorCode>
+//! SessionIds::new(peer, wall_ms).next_id() -> SessionId          password(id) -> [u8; 16]
+//! Sessions::new(tick): resume(&state, now), touch, check, move_to, next_expiry, expire(now), forget
+//! Access { super_digest }.authenticate(scheme, token)            access::{ip_id, permits, SUPER}
 //! Prep::new(&state)
-//! Prep::prepare(&state, &mut sessions, turn: Turn { zxid, wall_ms, now }, &Requester { session, cxid, auth, owner },
-//!     &jute::Request) -> jute::Entry { header, txn, digest }      // a refusal is an Entry too: Txn::Error(code)
-//! Prep::refuse(..) -> Entry                                      // for a request that could not be decoded
-//! Entry::encode(&mut BytesMut); Entry::decode(&Bytes)            // the bytes of the log and of a PROPOSAL
-//! State::apply(&TxnHeader, &Txn) -> Applied { response: Result<jute::Response, ErrorCode>, changes: Vec<Change> }
-//! Prep::applied(zxid)                                            // lets the overlay go
-//! Watches::fire(&[Change], &mut Vec<Fired>)                      // Fired { zxid, kind, path, acl, watchers }
-//! reads::answer(&state, &request, &Reader { session, auth }, &mut |kind, path| register, &mut BytesMut) -> Result<(), ErrorCode>
-//! State::get(path) -> Option<Node>: stat(), data(), acl(), children()
-//! State::freeze() -> Frozen (cheap, exact, Send): zxid(), digest(), write(&mut impl io::Write)
-//! snapshot::read(&mut impl io::Read, zxid, hash_seed) -> Result<State, SnapshotError>
+//! Prep::prepare(&state, &mut sessions, Turn { zxid, wall_ms, now }, &Requester { .. }, &Request) -> Entry
+//! Prep::refuse(turn, &requester, code) -> Entry                  for a request that cannot be decoded
+//! State::apply(&header, &txn) -> Applied { response, changes }   then Prep::applied(zxid)
+//! Watches::fire(&changes, &mut fired)                            then whoever may read is told
+//! reads::answer(&state, &request, Reading { .. }, &mut |kind, path| .., &mut out)
+//! State::get(path) -> Option<Node>: stat, data, acl, children    State::below(prefix, visit)
+//! State::freeze() -> Frozen: zxid, digest, write(&mut io::Write) snapshot::read(&mut io::Read, ..)
 //! ```
+
+pub mod access;
+mod acls;
+mod apply;
+mod digest;
+mod owner;
+mod path;
+mod prep;
+pub mod reads;
+mod session_id;
+mod sessions;
+pub mod snapshot;
+mod state;
+mod tree;
+mod watches;
+
+pub use access::Access;
+pub use acls::AclList;
+pub use apply::{Applied, Change, What};
+pub use owner::Owner;
+pub use path::is_valid as is_valid_path;
+pub use prep::{Prep, Requester, Turn};
+pub use session_id::{SessionIds, password};
+pub use sessions::{Sessions, Speaker};
+pub use snapshot::Frozen;
+pub use state::{CONFIG_PATH, Node, State};
+pub use watches::{Fired, WatchCounts, WatchKind, Watcher, Watches};

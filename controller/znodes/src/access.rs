@@ -1,0 +1,233 @@
+//! Who someone is and what they may do.
+//!
+//! Lives here: the schemes world, auth, ip, digest and super: what proves an id, which ids an ACL may
+//! name, whom an entry means. Must not: which znode's ACL counts for a request (`prep`, `reads`).
+//! Start at [`permits`]. Source: `ZooKeeperServer.checkACL`, `DigestAuthenticationProvider`,
+//! `IPAuthenticationProvider`, Apache ZooKeeper 3.9.
+
+use std::net::IpAddr;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use jute::{Acl, ErrorCode, Id, Perms, Text};
+use sha1::{Digest, Sha1};
+
+/// How a member authenticates its clients.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// The digest id that is above all ACLs, `super:<hash>`; `None` for nobody.
+    pub super_digest: Option<String>,
+}
+
+impl Access {
+    /// The ids that an auth packet proves.
+    ///
+    /// A digest always proves something: a wrong password is another id. [`ErrorCode::AuthFailed`] for a
+    /// scheme that is unknown or cannot be used so; the connection is closed after it.
+    pub fn authenticate(&self, scheme: &str, token: &[u8]) -> Result<Vec<Id>, ErrorCode> {
+        match scheme {
+            "digest" => {
+                let id = digest_id(&String::from_utf8_lossy(token));
+                let is_super = self.super_digest.as_deref().is_some_and(|above| id.id == above);
+                Ok(if is_super { vec![id, SUPER] } else { vec![id] })
+            }
+            // Every connection has its address as an id from the start; asking again changes nothing.
+            "ip" => Ok(Vec::new()),
+            _ => Err(ErrorCode::AuthFailed),
+        }
+    }
+}
+
+/// Above all ACLs. A member gives it to its own requests, and to every client where ACLs are skipped.
+pub const SUPER: Id = Id { scheme: Text::from_static("super"), id: Text::from_static("") };
+
+/// The id that a connection from `address` has; IPv6 without `::`, as ACLs made elsewhere spell it.
+pub fn ip_id(address: IpAddr) -> Id {
+    let text = match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => match address.to_ipv4_mapped() {
+            Some(address) => address.to_string(),
+            None => address.segments().map(|part| format!("{part:x}")).join(":"),
+        },
+    };
+    Id { scheme: Text::from_static("ip"), id: text.into() }
+}
+
+/// The digest id of `user:password`.
+pub fn digest_id(user_and_password: &str) -> Id {
+    let user = user_and_password.split(':').next().unwrap_or_default();
+    let hash = STANDARD.encode(Sha1::digest(user_and_password.as_bytes()));
+    Id { scheme: Text::from_static("digest"), id: format!("{user}:{hash}").into() }
+}
+
+/// Whether `auth` may do any of `needed` where `acl` rules.
+pub fn permits(acl: &[Acl], needed: Perms, auth: &[Id]) -> bool {
+    let entry_permits = |entry: &Acl| {
+        entry.perms.intersects(needed)
+            && (entry.id == Id::ANYONE || auth.iter().any(|id| means(&entry.id, id)))
+    };
+    acl.is_empty() || acl.iter().any(entry_permits) || auth.iter().any(|id| id.scheme == "super")
+}
+
+/// The list as it is kept: duplicates dropped, `auth` replaced by whom the requester proved to be.
+///
+/// [`ErrorCode::InvalidAcl`] for an empty list, an unknown scheme, an id that is invalid in its scheme, or
+/// `auth` from someone who proved nothing.
+pub(crate) fn normalise(acl: &[Acl], auth: &[Id]) -> Result<Vec<Acl>, ErrorCode> {
+    let mut kept: Vec<Acl> = Vec::with_capacity(acl.len());
+    for (at, entry) in acl.iter().enumerate() {
+        if acl[..at].contains(entry) {
+            continue;
+        }
+        match entry.id.scheme.as_str() {
+            "auth" => {
+                let before = kept.len();
+                let proven = auth.iter().filter(|id| is_proof(&id.scheme));
+                kept.extend(proven.map(|id| Acl { perms: entry.perms, id: id.clone() }));
+                if kept.len() == before {
+                    return Err(ErrorCode::InvalidAcl);
+                }
+            }
+            scheme if is_valid_id(scheme, &entry.id.id) => kept.push(entry.clone()),
+            _ => return Err(ErrorCode::InvalidAcl),
+        }
+    }
+    if kept.is_empty() { Err(ErrorCode::InvalidAcl) } else { Ok(kept) }
+}
+
+/// The list as someone without ADMIN sees it: users, and not their hashes.
+pub(crate) fn redact(acl: &[Acl]) -> Vec<Acl> {
+    let redact = |entry: &Acl| match (entry.id.scheme.as_str(), entry.id.id.split_once(':')) {
+        ("digest", Some((user, _))) => {
+            let id = format!("{user}:x").into();
+            Acl { perms: entry.perms, id: Id { scheme: entry.id.scheme.clone(), id } }
+        }
+        _ => entry.clone(),
+    };
+    acl.iter().map(redact).collect()
+}
+
+/// What `whoAmI` tells of an id: users, and not their hashes.
+pub(crate) fn user(id: &Id) -> Text {
+    match (id.scheme.as_str(), id.id.split_once(':')) {
+        ("digest", Some((user, _))) => id.id.slice(user),
+        _ => id.id.clone(),
+    }
+}
+
+/// Schemes whose ids were proven; an address is not.
+fn is_proof(scheme: &str) -> bool {
+    matches!(scheme, "digest" | "sasl" | "x509")
+}
+
+fn is_valid_id(scheme: &str, id: &str) -> bool {
+    match scheme {
+        "world" => id == "anyone",
+        "digest" => {
+            matches!(id.split_once(':'), Some((_, hash)) if !hash.is_empty() && !hash.contains(':'))
+        }
+        "ip" => Network::parse(id).is_some(),
+        _ => false,
+    }
+}
+
+/// Whether an ACL's id means the one a connection has.
+fn means(in_acl: &Id, id: &Id) -> bool {
+    if in_acl.scheme != id.scheme {
+        return false;
+    }
+    match in_acl.scheme.as_str() {
+        "ip" => match (Network::parse(&in_acl.id), parse_address(&id.id)) {
+            (Some(network), Some(address)) => network.contains(address),
+            _ => false,
+        },
+        _ => in_acl.id == id.id,
+    }
+}
+
+/// The addresses that share their first bits with one.
+struct Network {
+    address: IpAddr,
+    bits: u32,
+}
+
+impl Network {
+    /// `address` or `address/bits`.
+    fn parse(text: &str) -> Option<Self> {
+        let (address, bits) = match text.split_once('/') {
+            Some((address, bits)) => (parse_address(address)?, Some(bits.parse().ok()?)),
+            None => (parse_address(text)?, None),
+        };
+        let all = if address.is_ipv4() { 32 } else { 128 };
+        let bits = bits.unwrap_or(all);
+        (bits <= all).then_some(Self { address, bits })
+    }
+
+    fn contains(&self, other: IpAddr) -> bool {
+        let differ = match (self.address, other) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => u128::from(a.to_bits() ^ b.to_bits()) << 96,
+            (IpAddr::V6(a), IpAddr::V6(b)) => a.to_bits() ^ b.to_bits(),
+            _ => return false,
+        };
+        differ.leading_zeros() >= self.bits
+    }
+}
+
+/// An address, perhaps with a `%scope` that does not count.
+fn parse_address(text: &str) -> Option<IpAddr> {
+    text.split('%').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn acl(perms: Perms, scheme: &str, id: &str) -> Acl {
+        Acl { perms, id: Id::new(scheme, id) }
+    }
+
+    #[test]
+    fn the_super_digest_is_above_all() {
+        let access = Access { super_digest: Some("super:D/InIHSb7yEEbrWz8b9l71RjZJU=".to_owned()) };
+        let ids = access.authenticate("digest", b"super:test").expect("digest is known");
+        assert!(ids.contains(&SUPER));
+        assert!(permits(&[acl(Perms(0), "world", "anyone")], Perms::ADMIN, &ids));
+        let other = access.authenticate("digest", b"super:wrong").expect("digest is known");
+        assert!(!permits(&[acl(Perms::READ, "world", "anyone")], Perms::ADMIN, &other));
+        assert_eq!(access.authenticate("kerberos", b""), Err(ErrorCode::AuthFailed));
+    }
+
+    #[test]
+    fn an_address_is_meant_by_its_network() {
+        let list = [acl(Perms::ALL, "ip", "10.1.0.0/16")];
+        let from = |address: &str| [ip_id(address.parse().expect("an address"))];
+        assert!(permits(&list, Perms::READ, &from("10.1.2.3")));
+        assert!(!permits(&list, Perms::READ, &from("10.2.2.3")));
+        assert!(!permits(&list, Perms::READ, &from("::1")));
+        assert_eq!(from("::1")[0].id, "0:0:0:0:0:0:0:1");
+        assert!(permits(&[acl(Perms::ALL, "ip", "::/0")], Perms::READ, &from("::1")));
+    }
+
+    #[test]
+    fn lists_are_normalised_or_refused() {
+        let me = [ip_id(IpAddr::from([127, 0, 0, 1])), digest_id("me:secret")];
+        let mine = normalise(&[acl(Perms::READ, "auth", "")], &me);
+        assert_eq!(mine, Ok(vec![Acl { perms: Perms::READ, id: me[1].clone() }]));
+        assert_eq!(normalise(&[Acl::OPEN, Acl::OPEN], &me), Ok(vec![Acl::OPEN]));
+        assert_eq!(normalise(&[acl(Perms::ALL, "auth", "")], &me[..1]), Err(ErrorCode::InvalidAcl));
+        for (scheme, id) in [
+            ("world", "someone"),
+            ("digest", "nohash"),
+            ("digest", "a:b:c"),
+            ("digest", "a:"),
+            ("ip", "10.0.0.1/33"),
+            ("ip", "nowhere"),
+            ("super", ""),
+            ("", ""),
+        ] {
+            let refused = normalise(&[acl(Perms::ALL, scheme, id)], &me);
+            assert_eq!(refused, Err(ErrorCode::InvalidAcl), "{scheme}:{id}");
+        }
+        assert_eq!(normalise(&[], &me), Err(ErrorCode::InvalidAcl));
+    }
+}

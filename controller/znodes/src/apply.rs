@@ -1,0 +1,309 @@
+//! What a transaction does to the state.
+//!
+//! Lives here: one function for each type of transaction. Must not: refuse (that was `prep`'s); a
+//! transaction that finds nothing to change, as happens when a log is replayed over a snapshot that
+//! already has it, changes nothing. Start at [`State::apply`]. Source: `DataTree.processTxn`.
+
+use bytes::Bytes;
+use jute::{
+    CreateTxn, ErrorCode, OpResult, Response, SetAclTxn, SetDataTxn, Stat, StatPersisted, Text,
+    Txn, TxnHeader,
+};
+use types::{SessionId, Zxid};
+
+use crate::State;
+use crate::acls::AclList;
+use crate::owner::Owner;
+use crate::path;
+use crate::tree::NodeId;
+
+/// What became of a transaction.
+#[derive(Debug)]
+pub struct Applied {
+    /// What the requester is told. A session's own beginning is answered by whoever opened it.
+    pub response: Result<Response, ErrorCode>,
+    /// What changed, in order: for watches and for whoever follows the tree.
+    pub changes: Vec<Change>,
+}
+
+/// One znode changed.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// Which.
+    pub path: Text,
+    /// How.
+    pub what: What,
+    /// Whom its list of access lets know: as it was at the change.
+    pub acl: AclList,
+}
+
+/// How a znode changed.
+#[derive(Clone, Debug)]
+pub enum What {
+    /// It was made.
+    Created {
+        /// Null and empty differ.
+        data: Option<Bytes>,
+        /// The new znode's.
+        stat: Stat,
+        /// Of the parent, whose children changed.
+        parent_acl: AclList,
+    },
+    /// Its data was set.
+    DataSet {
+        /// Null and empty differ.
+        data: Option<Bytes>,
+        /// After the change.
+        stat: Stat,
+    },
+    /// It was deleted.
+    Deleted {
+        /// Of the parent, whose children changed.
+        parent_acl: AclList,
+    },
+}
+
+impl State {
+    /// Applies the transaction that comes next. Total and, over what already has it, without effect.
+    pub fn apply(&mut self, header: &TxnHeader, txn: &Txn) -> Applied {
+        let mut changes = Vec::new();
+        let response = self.apply_to(header, txn, &mut changes);
+        // Last, so that a snapshot never claims what it does not have.
+        self.zxid = self.zxid.max(header.zxid);
+        Applied { response, changes }
+    }
+
+    fn apply_to(
+        &mut self,
+        header: &TxnHeader,
+        txn: &Txn,
+        changes: &mut Vec<Change>,
+    ) -> Result<Response, ErrorCode> {
+        match txn {
+            Txn::Create(create) => {
+                let owner = ephemeral_owner(header, create);
+                let created = self.create(header, create, owner, changes);
+                if created == Err(ErrorCode::NodeExists) {
+                    self.create_again(header.zxid, create);
+                }
+                created.map(|_| Response::Path(create.path.clone()))
+            }
+            Txn::Create2(create) => {
+                let owner = ephemeral_owner(header, create);
+                self.create_with_stat(header, create, owner, changes)
+            }
+            Txn::CreateContainer(create) => {
+                self.create_with_stat(header, create, Owner::Container, changes)
+            }
+            Txn::CreateTtl(create, ttl) => {
+                self.create_with_stat(header, create, Owner::Ttl(*ttl), changes)
+            }
+            Txn::Delete { path } | Txn::DeleteContainer { path } => {
+                self.delete(header.zxid, path, changes).map(|()| Response::Empty)
+            }
+            Txn::SetData(set) => self.set_data(header, set, changes).map(Response::Stat),
+            Txn::Reconfig(set) => {
+                let stat = self.set_data(header, set, changes)?;
+                Ok(Response::Data { data: set.data.clone(), stat })
+            }
+            Txn::SetAcl(set) => self.set_acl(set).map(Response::Stat),
+            Txn::Check(_) => Ok(Response::Empty),
+            Txn::Multi(txns) => Ok(Response::Multi(self.multi(header, txns, changes))),
+            Txn::Error(code) => Err(*code),
+            Txn::CreateSession { timeout_ms } => {
+                self.sessions.insert(header.session, *timeout_ms);
+                Ok(Response::Empty)
+            }
+            Txn::CloseSession(paths) => {
+                self.close_session(header, paths.as_deref().unwrap_or_default(), changes);
+                Ok(Response::Empty)
+            }
+        }
+    }
+
+    /// All, or none when one of them is an error.
+    fn multi(
+        &mut self,
+        header: &TxnHeader,
+        txns: &[Txn],
+        changes: &mut Vec<Change>,
+    ) -> Vec<OpResult> {
+        if txns.iter().any(|txn| matches!(txn, Txn::Error(_))) {
+            let undone = |txn: &Txn| match txn {
+                Txn::Error(code) => OpResult::Error(Some(*code)),
+                _ => OpResult::Error(None),
+            };
+            return txns.iter().map(undone).collect();
+        }
+        let mut results = Vec::with_capacity(txns.len());
+        for txn in txns {
+            results.push(match (txn, self.apply_to(header, txn, changes)) {
+                (_, Err(code)) => OpResult::Error(Some(code)),
+                (_, Ok(Response::Path(path))) => OpResult::Created { path },
+                (_, Ok(Response::Created { path, stat })) => OpResult::Created2 { path, stat },
+                (_, Ok(Response::Stat(stat))) => OpResult::Set(stat),
+                (Txn::Check(_), _) => OpResult::Checked,
+                _ => OpResult::Deleted,
+            });
+        }
+        results
+    }
+
+    fn create_with_stat(
+        &mut self,
+        header: &TxnHeader,
+        create: &CreateTxn,
+        owner: Owner,
+        changes: &mut Vec<Change>,
+    ) -> Result<Response, ErrorCode> {
+        let stat = self.create(header, create, owner, changes)?;
+        Ok(Response::Created { path: create.path.clone(), stat })
+    }
+
+    fn create(
+        &mut self,
+        header: &TxnHeader,
+        create: &CreateTxn,
+        owner: Owner,
+        changes: &mut Vec<Change>,
+    ) -> Result<Stat, ErrorCode> {
+        let parent_path = path::parent(&create.path).ok_or(ErrorCode::NoNode)?;
+        let name = path::name(&create.path);
+        let parent = self.tree.find(parent_path).ok_or(ErrorCode::NoNode)?;
+        // Only a peer that is broken sends an empty name; the root is there already.
+        if name.is_empty() || self.tree.child(parent, name).is_some() {
+            return Err(ErrorCode::NodeExists);
+        }
+        self.count_child(parent, parent_path, header.zxid, create.parent_cversion);
+        let stat = StatPersisted {
+            czxid: header.zxid,
+            mzxid: header.zxid,
+            pzxid: header.zxid,
+            ctime: header.time,
+            mtime: header.time,
+            ephemeral_owner: owner.bits(),
+            ..StatPersisted::default()
+        };
+        let acl = self.acls.take(&create.acl);
+        let id = self.add(parent, &create.path, &stat, create.data.as_deref(), acl);
+        let stat = self.stat(id);
+        let parent_acl = self.acl(parent).clone();
+        let what = What::Created { data: create.data.clone(), stat, parent_acl };
+        changes.push(Change { path: create.path.clone(), what, acl: self.acl(id).clone() });
+        Ok(stat)
+    }
+
+    /// The znode is there already, from a snapshot taken while it was being made.
+    fn create_again(&mut self, zxid: Zxid, create: &CreateTxn) {
+        let Some(id) = self.tree.find(&create.path) else {
+            return;
+        };
+        let acl = self.acls.take(&create.acl);
+        self.acls.release(self.tree.acl(id));
+        self.tree.set_acl(id, acl);
+        if let (Some(parent), Some(path)) = (self.tree.parent(id), path::parent(&create.path)) {
+            self.count_child(parent, path, zxid, create.parent_cversion);
+        }
+    }
+
+    fn delete(
+        &mut self,
+        zxid: Zxid,
+        path: &Text,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), ErrorCode> {
+        let parent_path = path::parent(path).ok_or(ErrorCode::NoNode)?;
+        let parent = self.tree.find(parent_path).ok_or(ErrorCode::NoNode)?;
+        let mut stat = self.tree.stat(parent);
+        if zxid > stat.pzxid {
+            stat.pzxid = zxid;
+            self.restat(parent, parent_path, &stat);
+        }
+        let id = self.tree.child(parent, path::name(path)).ok_or(ErrorCode::NoNode)?;
+        let acl = self.acl(id).clone();
+        self.cut(id, path);
+        let what = What::Deleted { parent_acl: self.acl(parent).clone() };
+        changes.push(Change { path: path.clone(), what, acl });
+        Ok(())
+    }
+
+    fn set_data(
+        &mut self,
+        header: &TxnHeader,
+        set: &SetDataTxn,
+        changes: &mut Vec<Change>,
+    ) -> Result<Stat, ErrorCode> {
+        let id = self.tree.find(&set.path).ok_or(ErrorCode::NoNode)?;
+        let before = self.digest_of(id, &set.path);
+        let stat = StatPersisted {
+            mzxid: header.zxid,
+            mtime: header.time,
+            version: set.version,
+            ..self.tree.stat(id)
+        };
+        self.tree.set_data(id, &stat, set.data.as_deref());
+        self.redigest(id, &set.path, before);
+        let stat = self.stat(id);
+        let what = What::DataSet { data: set.data.clone(), stat };
+        changes.push(Change { path: set.path.clone(), what, acl: self.acl(id).clone() });
+        Ok(stat)
+    }
+
+    fn set_acl(&mut self, set: &SetAclTxn) -> Result<Stat, ErrorCode> {
+        let id = self.tree.find(&set.path).ok_or(ErrorCode::NoNode)?;
+        let acl = self.acls.take(&set.acl);
+        self.acls.release(self.tree.acl(id));
+        self.tree.set_acl(id, acl);
+        let stat = StatPersisted { aversion: set.version, ..self.tree.stat(id) };
+        self.restat(id, &set.path, &stat);
+        Ok(self.stat(id))
+    }
+
+    fn close_session(&mut self, header: &TxnHeader, paths: &[Text], changes: &mut Vec<Change>) {
+        for path in paths {
+            // A path may belong to another by now, when a log is replayed over a later snapshot.
+            if self.owns(header.session, path) {
+                // Only a path that is gone is refused, and this one is there.
+                let _deleted = self.delete(header.zxid, path, changes);
+            }
+        }
+        let rest: Vec<String> = self.ephemerals(header.session).collect();
+        for path in rest {
+            let _deleted = self.delete(header.zxid, &path.into(), changes);
+        }
+        self.sessions.remove(&header.session);
+    }
+
+    fn owns(&self, session: SessionId, path: &str) -> bool {
+        self.get(path).is_some_and(|node| node.owner() == Owner::Session(session))
+    }
+
+    /// A child was made: the count that the transaction carries, unless a later one is there already.
+    fn count_child(&mut self, parent: NodeId, path: &str, zxid: Zxid, cversion: i32) {
+        let mut stat = self.tree.stat(parent);
+        // Old logs carry -1: one more than it is. A leader's count is never -1 but by wrapping, where the
+        // two mean the same.
+        let cversion = if cversion == -1 { stat.cversion.wrapping_add(1) } else { cversion };
+        // By difference, so that the count may wrap.
+        if cversion.wrapping_sub(stat.cversion) > 0 {
+            stat.cversion = cversion;
+            stat.pzxid = zxid;
+            self.restat(parent, path, &stat);
+        }
+    }
+
+    fn restat(&mut self, id: NodeId, path: &str, stat: &StatPersisted) {
+        let before = self.digest_of(id, path);
+        self.tree.set_stat(id, stat);
+        self.redigest(id, path, before);
+    }
+
+    fn redigest(&mut self, id: NodeId, path: &str, before: i64) {
+        let after = self.digest_of(id, path);
+        self.digest = self.digest.wrapping_add(after).wrapping_sub(before);
+    }
+}
+
+fn ephemeral_owner(header: &TxnHeader, create: &CreateTxn) -> Owner {
+    if create.ephemeral { Owner::Session(header.session) } else { Owner::Nobody }
+}

@@ -1,0 +1,192 @@
+//! Requests become transactions.
+//!
+//! Lives here: what a write is refused for, in which order, and the transaction it becomes otherwise; each
+//! sees the effects of those before it, applied or not. Must not: apply, order, wait, or read a clock.
+//! Start at [`Prep::prepare`]. Source: `PrepRequestProcessor`; what is left out of it on purpose: deletes
+//! of containers and openings of sessions sent by clients, creates whose opcode and flags disagree.
+
+mod create;
+mod overlay;
+mod session;
+mod write;
+
+use jute::{Entry, ErrorCode, Id, MultiOp, Perms, Request, Txn, TxnHeader};
+use types::{Instant, SessionId, Zxid};
+
+use crate::State;
+use crate::access::permits;
+use crate::sessions::{Sessions, Speaker};
+use overlay::{Overlay, Shadow};
+
+/// Makes the leader's transactions; made anew whenever a member begins to lead.
+#[derive(Debug)]
+pub struct Prep {
+    overlay: Overlay,
+}
+
+/// A place in the order, and when it is taken.
+#[derive(Clone, Copy, Debug)]
+pub struct Turn {
+    /// Of this transaction alone; a refused request takes one too.
+    pub zxid: Zxid,
+    /// ms since 1970, for stats.
+    pub wall_ms: i64,
+    /// For deadlines.
+    pub now: Instant,
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Requester<'a> {
+    /// The session; 0 is the member itself, which needs none.
+    pub session: SessionId,
+    /// The client's number for the request; 0 from a member.
+    pub cxid: i32,
+    /// Who the connection is authenticated as.
+    pub auth: &'a [Id],
+    /// Through whom the request came.
+    pub speaker: Speaker,
+}
+
+/// All that one request is judged by.
+struct Ask<'a> {
+    state: &'a State,
+    sessions: &'a mut Sessions,
+    requester: &'a Requester<'a>,
+    turn: Turn,
+}
+
+impl Prep {
+    /// Over a state to which everything in the log was applied.
+    pub fn new(state: &State) -> Self {
+        Self { overlay: Overlay::over(state) }
+    }
+
+    /// The transaction a write becomes; a refusal is one too ([`Txn::Error`]), and is applied like any other.
+    ///
+    /// `zxid`s of successive calls ascend. A request that is no write is refused as
+    /// [`ErrorCode::Unimplemented`]. [`ErrorCode::SessionMoved`] is not for the client: its connection is
+    /// closed.
+    pub fn prepare(
+        &mut self,
+        state: &State,
+        sessions: &mut Sessions,
+        turn: Turn,
+        requester: &Requester<'_>,
+        request: &Request,
+    ) -> Entry {
+        let mut ask = Ask { state, sessions, requester, turn };
+        match self.txn(&mut ask, request) {
+            Ok(txn) => {
+                let tree = self.overlay.digest;
+                let digest = jute::TxnDigest { version: jute::TxnDigest::VERSION, tree };
+                Entry { header: header(turn, requester), txn, digest: Some(digest) }
+            }
+            Err(code) => Self::refuse(turn, requester, code),
+        }
+    }
+
+    /// The transaction of a request that was refused before it could be judged: its record is damaged.
+    pub fn refuse(turn: Turn, requester: &Requester<'_>, code: ErrorCode) -> Entry {
+        Entry { header: header(turn, requester), txn: Txn::Error(code), digest: None }
+    }
+
+    /// Everything up to `zxid` was applied to the state that [`Self::prepare`] will be given next.
+    pub fn applied(&mut self, zxid: Zxid) {
+        self.overlay.applied(zxid);
+    }
+
+    /// Whether every change that was prepared is applied.
+    pub fn is_idle(&self) -> bool {
+        self.overlay.is_empty()
+    }
+
+    fn txn(&mut self, ask: &mut Ask<'_>, request: &Request) -> Result<Txn, ErrorCode> {
+        match request {
+            Request::Create(create) => self.create(ask, create).map(Txn::Create),
+            Request::Create2(create) => self.create(ask, create).map(Txn::Create2),
+            Request::CreateContainer(create) => Err(create::refuse_container(create)),
+            Request::CreateTtl(create, _) => Err(create::refuse_ttl(create)),
+            Request::Delete { path, version } => self.delete(ask, path, *version),
+            Request::DeleteContainer { path } => self.delete_container(ask, path),
+            Request::SetData { path, data, version } => self.set_data(ask, path, data, *version),
+            Request::SetAcl { path, acl, version } => self.set_acl(ask, path, acl, *version),
+            Request::Check { path, version } => self.check(ask, path, *version),
+            Request::Multi(ops) => self.multi(ask, ops),
+            Request::Reconfig(_) => Err(ErrorCode::ReconfigDisabled),
+            Request::CreateSession { timeout_ms } => Ok(Self::create_session(ask, *timeout_ms)),
+            Request::CloseSession => Ok(self.close_session(ask)),
+            _ => Err(ErrorCode::Unimplemented),
+        }
+    }
+
+    /// All or none: the first refusal undoes what came before it, and nothing after it is tried.
+    fn multi(&mut self, ask: &mut Ask<'_>, ops: &[MultiOp]) -> Result<Txn, ErrorCode> {
+        self.overlay.begin();
+        let mut txns = Vec::with_capacity(ops.len());
+        for op in ops {
+            match self.op(ask, op) {
+                Ok(txn) => txns.push(txn),
+                Err(ErrorCode::SessionMoved) => {
+                    self.overlay.undo();
+                    return Err(ErrorCode::SessionMoved);
+                }
+                Err(code) => {
+                    self.overlay.undo();
+                    txns.push(Txn::Error(code));
+                    txns.resize(ops.len(), Txn::Error(ErrorCode::RuntimeInconsistency));
+                    break;
+                }
+            }
+        }
+        self.overlay.keep();
+        Ok(Txn::Multi(txns))
+    }
+
+    fn op(&mut self, ask: &mut Ask<'_>, op: &MultiOp) -> Result<Txn, ErrorCode> {
+        match op {
+            MultiOp::Create(create) => self.create(ask, create).map(Txn::Create),
+            MultiOp::Create2(create) => self.create(ask, create).map(Txn::Create2),
+            MultiOp::CreateContainer(create) => Err(create::refuse_container(create)),
+            MultiOp::CreateTtl(create, _) => Err(create::refuse_ttl(create)),
+            MultiOp::Delete { path, version } => self.delete(ask, path, *version),
+            MultiOp::SetData { path, data, version } => self.set_data(ask, path, data, *version),
+            MultiOp::Check { path, version } => self.check(ask, path, *version),
+        }
+    }
+
+    fn get(&self, ask: &Ask<'_>, path: &str) -> Result<Shadow, ErrorCode> {
+        self.overlay.get(ask.state, path).ok_or(ErrorCode::NoNode)
+    }
+}
+
+impl Ask<'_> {
+    fn check_session(&mut self) -> Result<(), ErrorCode> {
+        match self.requester.session {
+            SessionId(0) => Ok(()),
+            session => self.sessions.check(session, self.requester.speaker),
+        }
+    }
+
+    fn check_access(&self, node: &Shadow, needed: Perms) -> Result<(), ErrorCode> {
+        if permits(&node.acl, needed, self.requester.auth) {
+            Ok(())
+        } else {
+            Err(ErrorCode::NoAuth)
+        }
+    }
+}
+
+/// The version after this change.
+fn next_version(expected: i32, is: i32) -> Result<i32, ErrorCode> {
+    if expected == -1 || expected == is {
+        Ok(is.wrapping_add(1))
+    } else {
+        Err(ErrorCode::BadVersion)
+    }
+}
+
+fn header(turn: Turn, requester: &Requester<'_>) -> TxnHeader {
+    let (session, cxid) = (requester.session, requester.cxid);
+    TxnHeader { session, cxid, zxid: turn.zxid, time: turn.wall_ms }
+}

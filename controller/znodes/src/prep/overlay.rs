@@ -1,0 +1,182 @@
+//! What the tree will be once all that was prepared is applied.
+//!
+//! Lives here: the znodes that transactions on their way will change, over the tree as it is. Must not:
+//! decide anything. Start at [`Overlay::get`]. Source: `outstandingChanges` of `ZooKeeperServer`.
+//! **Invariant:** `digest` is the sum that the tree will have after the last transaction prepared.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use jute::{StatPersisted, Text};
+use types::{SessionId, Zxid};
+
+use crate::acls::AclList;
+use crate::owner::Owner;
+use crate::{State, digest, path};
+
+/// A znode as it will be.
+#[derive(Clone, Debug)]
+pub(super) struct Shadow {
+    pub(super) stat: StatPersisted,
+    pub(super) children: u32,
+    pub(super) acl: AclList,
+    pub(super) data: Data,
+    /// Its part of the sum, where it was computed already.
+    digest: Option<i64>,
+}
+
+/// Where a znode's data is.
+#[derive(Clone, Debug)]
+pub(super) enum Data {
+    /// In the tree.
+    Applied,
+    /// In a transaction on its way.
+    New(Option<Bytes>),
+}
+
+/// What will become of a path, and by which transaction.
+#[derive(Clone, Debug)]
+struct Record {
+    zxid: Zxid,
+    /// `None`: it will be deleted.
+    node: Option<Shadow>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Overlay {
+    records: BTreeMap<Text, Record>,
+    /// Each put, oldest first; lets records go when they are applied.
+    order: VecDeque<(Zxid, Text)>,
+    pub(super) digest: i64,
+    /// What stood in place of each put since the multi began.
+    journal: Option<Journal>,
+}
+
+#[derive(Debug)]
+struct Journal {
+    digest: i64,
+    puts_before: usize,
+    replaced: Vec<(Text, Option<Record>)>,
+}
+
+impl Shadow {
+    pub(super) fn new(stat: StatPersisted, acl: AclList, data: Option<Bytes>) -> Self {
+        Self { stat, children: 0, acl, data: Data::New(data), digest: None }
+    }
+
+    pub(super) fn owner(&self) -> Owner {
+        Owner::from_bits(self.stat.ephemeral_owner)
+    }
+}
+
+impl Overlay {
+    pub(super) fn over(state: &State) -> Self {
+        Self { digest: state.digest().tree, ..Self::default() }
+    }
+
+    /// The znode as it will be; `None` when there will be none.
+    pub(super) fn get(&self, state: &State, path: &str) -> Option<Shadow> {
+        let path = path::canonical(path);
+        if let Some(record) = self.records.get(path) {
+            return record.node.clone();
+        }
+        let node = state.get(path)?;
+        Some(Shadow {
+            stat: node.persisted(),
+            children: node.child_count(),
+            acl: node.acl().clone(),
+            data: Data::Applied,
+            digest: None,
+        })
+    }
+
+    /// The znode `path`, which is `before`, will be `after`.
+    pub(super) fn put(
+        &mut self,
+        state: &State,
+        zxid: Zxid,
+        path: &Text,
+        before: Option<&Shadow>,
+        after: Option<Shadow>,
+    ) {
+        let path = if path.as_str() == "/" { Text::default() } else { path.clone() };
+        let digest_of =
+            |shadow: &Shadow| shadow.digest.unwrap_or_else(|| digest(state, &path, shadow));
+        let old = before.map_or(0, digest_of);
+        let node = after.map(|after| {
+            let digest = Some(digest(state, &path, &after));
+            Shadow { digest, ..after }
+        });
+        let new = node.as_ref().and_then(|node| node.digest).unwrap_or(0);
+        self.digest = self.digest.wrapping_add(new).wrapping_sub(old);
+        self.order.push_back((zxid, path.clone()));
+        let replaced = self.records.insert(path.clone(), Record { zxid, node });
+        if let Some(journal) = &mut self.journal {
+            journal.replaced.push((path, replaced));
+        }
+    }
+
+    /// The ephemerals that a session will have; those on their way last.
+    pub(super) fn ephemerals(&self, state: &State, session: SessionId) -> Vec<Text> {
+        let applied = state.ephemerals(session).map(Text::from);
+        let mut paths: Vec<Text> =
+            applied.filter(|path| !self.records.contains_key(path.as_str())).collect();
+        let owned = |node: &Shadow| node.owner() == Owner::Session(session);
+        let coming =
+            self.records.iter().filter(|(_, record)| record.node.as_ref().is_some_and(owned));
+        paths.extend(coming.map(|(path, _)| path.clone()));
+        paths
+    }
+
+    /// Everything up to `zxid` is in the tree.
+    pub(super) fn applied(&mut self, zxid: Zxid) {
+        let is_applied = |(put, _): &&(Zxid, Text)| *put <= zxid;
+        let count = self.order.iter().take_while(is_applied).count();
+        for (_, path) in self.order.drain(..count) {
+            if self.records.get(&path).is_some_and(|record| record.zxid <= zxid) {
+                self.records.remove(&path);
+            }
+        }
+    }
+
+    /// What follows may have to be undone.
+    pub(super) fn begin(&mut self) {
+        let (digest, puts_before) = (self.digest, self.order.len());
+        self.journal = Some(Journal { digest, puts_before, replaced: Vec::new() });
+    }
+
+    /// What followed stays.
+    pub(super) fn keep(&mut self) {
+        self.journal = None;
+    }
+
+    /// What followed never was.
+    pub(super) fn undo(&mut self) {
+        let Some(journal) = self.journal.take() else {
+            return;
+        };
+        self.digest = journal.digest;
+        self.order.truncate(journal.puts_before);
+        for (path, replaced) in journal.replaced.into_iter().rev() {
+            match replaced {
+                Some(record) => self.records.insert(path, record),
+                None => self.records.remove(&path),
+            };
+        }
+    }
+
+    /// Whether all that was prepared is applied.
+    pub(super) fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.order.is_empty()
+    }
+}
+
+fn digest(state: &State, path: &str, shadow: &Shadow) -> i64 {
+    match &shadow.data {
+        Data::New(data) => digest::node(path, data.as_deref(), &shadow.stat),
+        Data::Applied => {
+            let data = state.get(path).and_then(|node| node.data());
+            digest::node(path, data, &shadow.stat)
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! The state as the bytes of a snapshot's body, and back.
+//!
+//! Lives here: sessions, ACL lists, znodes and the end mark, as a snapshot file and a leader's snapshot
+//! stream both carry them. Must not: file headers, seals and checksums (`storage`). Start at
+//! [`State::freeze`] and [`read`]. Source: `SerializeUtils.serializeSnapshot`, `DataTree.serialize`.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
+
+use bytes::{Buf, BufMut, Bytes};
+use jute::{Acl, DecodeError, Put, Reader, StatPersisted, TxnDigest};
+use types::{SessionId, Zxid};
+
+use crate::acls::{AclId, Acls};
+use crate::tree::Pages;
+use crate::{State, path};
+
+/// A state as it was at one moment. Holds still while the original goes on; cheap to make, to be used on
+/// any thread.
+#[derive(Debug)]
+pub struct Frozen {
+    pages: Pages,
+    acls: Acls,
+    sessions: BTreeMap<SessionId, i32>,
+    digest: TxnDigest,
+    zxid: Zxid,
+}
+
+/// Why bytes are not a snapshot.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// They could not be read, or end too early.
+    #[error("read the snapshot at byte {at}")]
+    Read {
+        /// Offset in the body.
+        at: u64,
+        /// Why.
+        source: io::Error,
+    },
+    /// They are not what a snapshot has there.
+    #[error("the snapshot's record that ends at byte {at} is damaged")]
+    Record {
+        /// Offset in the body.
+        at: u64,
+        /// What is wrong.
+        source: DecodeError,
+    },
+    /// A znode whose parent does not come before it, or that comes twice.
+    #[error("the snapshot has the znode {path:?} where it cannot be")]
+    Misplaced {
+        /// Which.
+        path: String,
+    },
+}
+
+/// Where the znodes end: the public name of the root, which is stored as "".
+const END: &str = "/";
+/// Bytes taken from the source before it is known whether more are there.
+const CHUNK: usize = 64 * 1024;
+
+impl State {
+    /// The state as it is now.
+    pub fn freeze(&self) -> Frozen {
+        Frozen {
+            pages: self.tree.freeze(),
+            acls: self.acls.clone(),
+            sessions: self.sessions.clone(),
+            digest: self.digest(),
+            zxid: self.zxid,
+        }
+    }
+}
+
+impl Frozen {
+    /// The last transaction it has.
+    pub fn zxid(&self) -> Zxid {
+        self.zxid
+    }
+
+    /// The sum over its tree.
+    pub fn digest(&self) -> TxnDigest {
+        self.digest
+    }
+
+    /// Writes the body, end mark included, in pieces of about 64 KiB.
+    pub fn write(&self, to: &mut impl Write) -> io::Result<()> {
+        let mut out = Vec::with_capacity(CHUNK);
+        out.put_length(self.sessions.len());
+        for (session, timeout_ms) in &self.sessions {
+            out.put_session(*session);
+            out.put_i32(*timeout_ms);
+        }
+        let lists = self.acls.iter();
+        out.put_length(lists.len());
+        for (id, list) in lists {
+            out.put_i64(id.disk());
+            out.put_vector(list, |out, acl| acl.encode(out));
+        }
+        self.pages.walk(|path, data, acl, stat| {
+            out.put_text(path);
+            out.put_buffer(data);
+            out.put_i64(acl.disk());
+            stat.encode(&mut out);
+            if out.len() >= CHUNK {
+                to.write_all(&out)?;
+                out.clear();
+            }
+            Ok::<(), io::Error>(())
+        })?;
+        out.put_text(END);
+        to.write_all(&out)
+    }
+}
+
+/// Reads a body up to and including its end mark.
+///
+/// `zxid` is the last transaction it is known to have: a file's name tells it, or the packet before a
+/// stream. Later ones may be in it too, and are applied again. `limit` is the longest text or data that is
+/// believed, in bytes; `hash_seed` is as in [`State::new`].
+pub fn read(
+    from: &mut impl Read,
+    zxid: Zxid,
+    limit: usize,
+    hash_seed: u64,
+) -> Result<State, SnapshotError> {
+    let mut source = Source { from, at: 0, limit };
+    let mut sessions = BTreeMap::new();
+    for _ in 0..source.count()? {
+        let mut record = source.record(12)?;
+        sessions.insert(SessionId(record.get_i64()), record.get_i32());
+    }
+    let mut lists = BTreeMap::new();
+    for _ in 0..source.count()? {
+        let id = source.record(8)?.get_i64();
+        lists.insert(id, source.acl()?);
+    }
+    let mut state: Option<State> = None;
+    loop {
+        let path = String::from_utf8_lossy(&source.buffer()?.unwrap_or_default()).into_owned();
+        if path == END {
+            break;
+        }
+        let data = source.buffer()?;
+        let record = source.record(8 + StatPersisted::LENGTH)?;
+        let mut reader = Reader::new(&record);
+        let at = source.at;
+        let damaged = |source| SnapshotError::Record { at, source };
+        let acl = reader.i64().map_err(damaged)?;
+        let stat = StatPersisted::decode(&mut reader).map_err(damaged)?;
+        let node = Loaded { path, data, acl, stat };
+        match &mut state {
+            None if node.path.is_empty() => state = Some(node.into_root(&lists, hash_seed)),
+            Some(state) => node.add_to(state, &lists)?,
+            None => return Err(SnapshotError::Misplaced { path: node.path }),
+        }
+    }
+    let mut state = state.ok_or_else(|| SnapshotError::Misplaced { path: END.to_owned() })?;
+    state.sessions = sessions;
+    state.zxid = zxid;
+    Ok(state)
+}
+
+/// A znode as the snapshot has it.
+struct Loaded {
+    path: String,
+    data: Option<Bytes>,
+    acl: i64,
+    stat: StatPersisted,
+}
+
+impl Loaded {
+    fn into_root(self, lists: &BTreeMap<i64, Vec<Acl>>, hash_seed: u64) -> State {
+        let mut acls = Acls::new();
+        let acl = take(&mut acls, lists, self.acl);
+        let mut state = State::bare(hash_seed, &self.stat, self.data.as_deref(), acl);
+        state.acls = acls;
+        state
+    }
+
+    fn add_to(
+        self,
+        state: &mut State,
+        lists: &BTreeMap<i64, Vec<Acl>>,
+    ) -> Result<(), SnapshotError> {
+        let name = path::name(&self.path);
+        let parent = path::parent(&self.path).and_then(|parent| state.tree.find(parent));
+        let free = |&parent: &_| !name.is_empty() && state.tree.child(parent, name).is_none();
+        let Some(parent) = parent.filter(free) else {
+            return Err(SnapshotError::Misplaced { path: self.path });
+        };
+        let acl = take(&mut state.acls, lists, self.acl);
+        state.add(parent, &self.path, &self.stat, self.data.as_deref(), acl);
+        Ok(())
+    }
+}
+
+/// The id here of a list that has another one in the snapshot.
+fn take(acls: &mut Acls, lists: &BTreeMap<i64, Vec<Acl>>, disk: i64) -> AclId {
+    match lists.get(&disk) {
+        _ if disk == AclId::OPEN.disk() => AclId::OPEN,
+        Some(list) => acls.take(list),
+        None => AclId::UNKNOWN,
+    }
+}
+
+/// Takes primitives from a stream and counts its bytes.
+struct Source<'a, R> {
+    from: &'a mut R,
+    at: u64,
+    limit: usize,
+}
+
+impl<R: Read> Source<'_, R> {
+    /// Exactly `length` bytes; reserves no more than a chunk beyond what is there.
+    fn record(&mut self, length: usize) -> Result<Bytes, SnapshotError> {
+        let mut record = Vec::with_capacity(length.min(CHUNK));
+        let wanted = u64::try_from(length).unwrap_or(u64::MAX);
+        let taken = self.from.by_ref().take(wanted).read_to_end(&mut record);
+        let taken = taken.map_err(|source| SnapshotError::Read { at: self.at, source })?;
+        self.at += u64::try_from(taken).unwrap_or(u64::MAX);
+        if taken < length {
+            let source = io::ErrorKind::UnexpectedEof.into();
+            return Err(SnapshotError::Read { at: self.at, source });
+        }
+        Ok(Bytes::from(record))
+    }
+
+    fn count(&mut self) -> Result<i32, SnapshotError> {
+        Ok(self.record(4)?.get_i32())
+    }
+
+    fn buffer(&mut self) -> Result<Option<Bytes>, SnapshotError> {
+        let length = self.count()?;
+        match usize::try_from(length) {
+            Ok(bytes) if bytes <= self.limit => Ok(Some(self.record(bytes)?)),
+            Err(_) if length == -1 => Ok(None),
+            _ => {
+                let source = DecodeError::Length { at: 0, length };
+                Err(SnapshotError::Record { at: self.at, source })
+            }
+        }
+    }
+
+    fn acl(&mut self) -> Result<Vec<Acl>, SnapshotError> {
+        let mut list = Vec::new();
+        for _ in 0..self.count()? {
+            // Put together again, so that one reader knows the record.
+            let mut entry = Vec::from(self.record(4)?);
+            entry.put_buffer(self.buffer()?.as_deref());
+            entry.put_buffer(self.buffer()?.as_deref());
+            let entry = Bytes::from(entry);
+            let damaged = |source| SnapshotError::Record { at: self.at, source };
+            list.push(Acl::decode(&mut Reader::new(&entry)).map_err(damaged)?);
+        }
+        Ok(list)
+    }
+}

@@ -1,0 +1,361 @@
+//! The tree: an arena of znodes with 32-bit ids, and one index from (parent, name) to id.
+//!
+//! Lives here: how znodes are kept and found. Must not: what a transaction means. Start at [`Tree::find`].
+//! A name is stored once, children are a linked list through the arena, and the arena is made of pages
+//! that a frozen copy shares: a page is copied when it is first written after a freeze, so that a
+//! snapshot is exact and costs writers no more than the pages they touch.
+//! **Invariant:** a znode is in the index and in its parent's list, or its slot is vacant.
+
+mod body;
+
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+use jute::StatPersisted;
+
+use crate::acls::AclId;
+use crate::path;
+use body::Body;
+
+/// A znode's place in the arena; used again after it is deleted.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct NodeId(u32);
+
+/// No znode.
+const NONE: u32 = u32::MAX;
+/// Znodes in a page.
+const PAGE: usize = 64;
+
+/// A znode's fixed part: 40 bytes.
+#[derive(Clone, Debug)]
+struct Slot {
+    parent: u32,
+    first_child: u32,
+    /// The next sibling; of a vacant slot, the next vacant one.
+    next: u32,
+    prev: u32,
+    children: u32,
+    acl: AclId,
+    body: Body,
+}
+
+/// The arena; cloning shares the pages.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Pages(Vec<Arc<[Slot; PAGE]>>);
+
+/// The tree.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    pages: Pages,
+    index: HashTable<u32>,
+    hasher: FixedState,
+    /// The first vacant slot.
+    vacant: u32,
+    /// Znodes, the root among them.
+    len: usize,
+}
+
+impl Tree {
+    /// With a root that has these; `hash_seed` makes the index's order unknown to clients.
+    pub(crate) fn new(
+        hash_seed: u64,
+        stat: &StatPersisted,
+        data: Option<&[u8]>,
+        acl: AclId,
+    ) -> Self {
+        let mut tree = Self {
+            pages: Pages::default(),
+            index: HashTable::new(),
+            hasher: FixedState::with_seed(hash_seed),
+            vacant: NONE,
+            len: 1,
+        };
+        let root = tree.take_slot();
+        debug_assert_eq!(NodeId(root), Self::ROOT);
+        *tree.slot_mut(Self::ROOT) =
+            Slot { acl, body: Body::pack(stat, "", data), ..Slot::linked(NONE, NONE) };
+        tree
+    }
+
+    /// The root's id.
+    pub(crate) const ROOT: NodeId = NodeId(0);
+
+    /// Znodes, the root among them.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The pages as they are now, to be read without the tree.
+    pub(crate) fn freeze(&self) -> Pages {
+        self.pages.clone()
+    }
+
+    /// The znode at `path`; a path that is not valid has none.
+    pub(crate) fn find(&self, path: &str) -> Option<NodeId> {
+        let path = path::canonical(path);
+        if path.is_empty() {
+            return Some(Self::ROOT);
+        }
+        path.strip_prefix('/')?.split('/').try_fold(Self::ROOT, |at, name| self.child(at, name))
+    }
+
+    /// The child of that name.
+    pub(crate) fn child(&self, parent: NodeId, name: &str) -> Option<NodeId> {
+        let found = self.index.find(self.hash(parent.0, name.as_bytes()), |&id| {
+            let slot = self.pages.slot(NodeId(id));
+            slot.parent == parent.0 && slot.body.name_bytes() == name.as_bytes()
+        });
+        found.map(|&id| NodeId(id))
+    }
+
+    /// Makes a child. The caller knows that there is none of that name.
+    pub(crate) fn insert(
+        &mut self,
+        parent: NodeId,
+        name: &str,
+        stat: &StatPersisted,
+        data: Option<&[u8]>,
+        acl: AclId,
+    ) -> NodeId {
+        debug_assert!(self.child(parent, name).is_none(), "{name:?} is there already");
+        let id = self.take_slot();
+        let first = self.pages.slot(parent).first_child;
+        let body = Body::pack(stat, name, data);
+        *self.slot_mut(NodeId(id)) = Slot { acl, body, ..Slot::linked(parent.0, first) };
+        if first != NONE {
+            self.slot_mut(NodeId(first)).prev = id;
+        }
+        let slot = self.slot_mut(parent);
+        slot.first_child = id;
+        slot.children += 1;
+        let (pages, hasher) = (&self.pages, &self.hasher);
+        let rehash = |&id: &u32| {
+            let slot = pages.slot(NodeId(id));
+            hash(hasher, slot.parent, slot.body.name_bytes())
+        };
+        self.index.insert_unique(hash(hasher, parent.0, name.as_bytes()), id, rehash);
+        self.len += 1;
+        NodeId(id)
+    }
+
+    /// Takes a znode without children out; the root stays.
+    pub(crate) fn remove(&mut self, id: NodeId) {
+        debug_assert!(self.pages.slot(id).children == 0, "children would be lost");
+        let slot = self.pages.slot(id);
+        let (parent, prev, next) = (slot.parent, slot.prev, slot.next);
+        if parent == NONE {
+            return;
+        }
+        let hash = self.hash(parent, slot.body.name_bytes());
+        if let Ok(entry) = self.index.find_entry(hash, |&other| other == id.0) {
+            entry.remove();
+        }
+        match prev {
+            NONE => self.slot_mut(NodeId(parent)).first_child = next,
+            prev => self.slot_mut(NodeId(prev)).next = next,
+        }
+        if next != NONE {
+            self.slot_mut(NodeId(next)).prev = prev;
+        }
+        self.slot_mut(NodeId(parent)).children -= 1;
+        let vacant = self.vacant;
+        *self.slot_mut(id) = Slot::vacant(vacant);
+        self.vacant = id.0;
+        self.len -= 1;
+    }
+
+    pub(crate) fn stat(&self, id: NodeId) -> StatPersisted {
+        self.pages.slot(id).body.stat()
+    }
+
+    pub(crate) fn data(&self, id: NodeId) -> Option<&[u8]> {
+        self.pages.slot(id).body.data()
+    }
+
+    pub(crate) fn acl(&self, id: NodeId) -> AclId {
+        self.pages.slot(id).acl
+    }
+
+    pub(crate) fn child_count(&self, id: NodeId) -> u32 {
+        self.pages.slot(id).children
+    }
+
+    pub(crate) fn children(&self, id: NodeId) -> impl Iterator<Item = NodeId> {
+        self.pages.children(id)
+    }
+
+    pub(crate) fn name(&self, id: NodeId) -> &str {
+        self.pages.slot(id).body.name()
+    }
+
+    /// The path; "" for the root.
+    pub(crate) fn path(&self, id: NodeId) -> String {
+        let mut names = Vec::new();
+        let mut slot = self.pages.slot(id);
+        while slot.parent != NONE {
+            names.push(slot.body.name());
+            slot = self.pages.slot(NodeId(slot.parent));
+        }
+        names.iter().rev().fold(String::new(), |path, name| path + "/" + name)
+    }
+
+    /// The parent; `None` for the root.
+    pub(crate) fn parent(&self, id: NodeId) -> Option<NodeId> {
+        let parent = self.pages.slot(id).parent;
+        (parent != NONE).then_some(NodeId(parent))
+    }
+
+    pub(crate) fn set_stat(&mut self, id: NodeId, stat: &StatPersisted) {
+        self.slot_mut(id).body.set_stat(stat);
+    }
+
+    pub(crate) fn set_data(&mut self, id: NodeId, stat: &StatPersisted, data: Option<&[u8]>) {
+        self.slot_mut(id).body.set_data(stat, data);
+    }
+
+    pub(crate) fn set_acl(&mut self, id: NodeId, acl: AclId) {
+        self.slot_mut(id).acl = acl;
+    }
+
+    fn hash(&self, parent: u32, name: &[u8]) -> u64 {
+        hash(&self.hasher, parent, name)
+    }
+
+    fn slot_mut(&mut self, id: NodeId) -> &mut Slot {
+        let page = &mut self.pages.0[id.0 as usize / PAGE];
+        &mut Arc::make_mut(page)[id.0 as usize % PAGE]
+    }
+
+    fn take_slot(&mut self) -> u32 {
+        if self.vacant == NONE {
+            let start =
+                u32::try_from(self.pages.0.len() * PAGE).expect("memory ends before ids do");
+            // Linked so that the page is filled from its start.
+            let page = |at: usize| {
+                let next = u32::try_from(at + 1).expect("within a page");
+                Slot::vacant(if at + 1 == PAGE { NONE } else { start + next })
+            };
+            self.pages.0.push(Arc::new(std::array::from_fn(page)));
+            self.vacant = start;
+        }
+        let id = self.vacant;
+        self.vacant = self.pages.slot(NodeId(id)).next;
+        id
+    }
+}
+
+impl Pages {
+    fn slot(&self, id: NodeId) -> &Slot {
+        &self.0[id.0 as usize / PAGE][id.0 as usize % PAGE]
+    }
+
+    fn children(&self, id: NodeId) -> impl Iterator<Item = NodeId> {
+        let some = |id: u32| (id != NONE).then_some(NodeId(id));
+        std::iter::successors(some(self.slot(id).first_child), move |&at| some(self.slot(at).next))
+    }
+
+    /// Shows every znode to `visit`, parents first: path ("" for the root), data, ACL and stat.
+    pub(crate) fn walk<E>(
+        &self,
+        mut visit: impl FnMut(&str, Option<&[u8]>, AclId, &StatPersisted) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut path = String::new();
+        // Each: a znode, and how long its parent's path is.
+        let mut stack = vec![(Tree::ROOT, 0)];
+        while let Some((id, parent_length)) = stack.pop() {
+            let slot = self.slot(id);
+            path.truncate(parent_length);
+            if id != Tree::ROOT {
+                path.push('/');
+                path.push_str(slot.body.name());
+            }
+            visit(&path, slot.body.data(), slot.acl, &slot.body.stat())?;
+            stack.extend(self.children(id).map(|child| (child, path.len())));
+        }
+        Ok(())
+    }
+}
+
+impl Slot {
+    fn vacant(next: u32) -> Self {
+        Self { next, body: Body::empty(), ..Self::linked(NONE, NONE) }
+    }
+
+    fn linked(parent: u32, next: u32) -> Self {
+        Self {
+            parent,
+            first_child: NONE,
+            next,
+            prev: NONE,
+            children: 0,
+            acl: AclId::OPEN,
+            body: Body::empty(),
+        }
+    }
+}
+
+fn hash(hasher: &FixedState, parent: u32, name: &[u8]) -> u64 {
+    let mut state = hasher.build_hasher();
+    state.write_u32(parent);
+    state.write(name);
+    state.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree() -> Tree {
+        Tree::new(1, &StatPersisted::default(), Some(b""), AclId::OPEN)
+    }
+
+    fn insert(tree: &mut Tree, parent: NodeId, name: &str) -> NodeId {
+        tree.insert(parent, name, &StatPersisted::default(), Some(name.as_bytes()), AclId::OPEN)
+    }
+
+    #[test]
+    fn a_znode_is_found_by_its_path_until_it_is_removed() {
+        let mut tree = tree();
+        let a = insert(&mut tree, Tree::ROOT, "a");
+        let b = insert(&mut tree, a, "b");
+        assert_eq!((tree.find("/"), tree.find("")), (Some(Tree::ROOT), Some(Tree::ROOT)));
+        assert_eq!((tree.find("/a"), tree.find("/a/b")), (Some(a), Some(b)));
+        assert_eq!(tree.path(b), "/a/b");
+        for missing in ["a", "/a/", "//a", "/b", "/a/b/c"] {
+            assert_eq!(tree.find(missing), None, "{missing}");
+        }
+        tree.remove(b);
+        assert_eq!((tree.find("/a/b"), tree.len(), tree.child_count(a)), (None, 2, 0));
+    }
+
+    #[test]
+    fn siblings_stay_linked_whichever_goes() {
+        let mut tree = tree();
+        let ids: Vec<_> = (0..200).map(|n| insert(&mut tree, Tree::ROOT, &n.to_string())).collect();
+        for gone in [199, 0, 100, 101, 198] {
+            tree.remove(ids[gone]);
+        }
+        assert_eq!(tree.children(Tree::ROOT).count(), 195);
+        let again = insert(&mut tree, Tree::ROOT, "again");
+        assert!(ids.contains(&again), "a vacant slot is used again");
+    }
+
+    #[test]
+    fn a_frozen_copy_does_not_see_what_comes_after() {
+        let mut tree = tree();
+        let a = insert(&mut tree, Tree::ROOT, "a");
+        let frozen = tree.freeze();
+        tree.set_data(a, &StatPersisted::default(), Some(b"changed"));
+        insert(&mut tree, a, "b");
+        let mut seen = Vec::new();
+        let walked: Result<(), ()> = frozen.walk(|path, data, _, _| {
+            seen.push((path.to_owned(), data.map(<[u8]>::to_vec)));
+            Ok(())
+        });
+        assert_eq!(walked, Ok(()));
+        let expected = [(String::new(), Some(vec![])), ("/a".to_owned(), Some(b"a".to_vec()))];
+        assert_eq!(seen, expected);
+    }
+}
