@@ -1,0 +1,99 @@
+//! Condition types and reasons. They are API: scripts wait for them, so they never change meaning.
+
+/// All is as declared and works.
+pub const READY: &str = "Ready";
+/// The controller is changing something, or waits for what it changed.
+pub const RECONCILING: &str = "Reconciling";
+/// Nothing will change until a person changes something.
+pub const STALLED: &str = "Stalled";
+/// Clients are served.
+pub const AVAILABLE: &str = "Available";
+/// A roll-out is under way.
+pub const PROGRESSING: &str = "Progressing";
+/// It works with less than declared.
+pub const DEGRADED: &str = "Degraded";
+/// The znode is as declared.
+pub const SYNCED: &str = "Synced";
+/// Limits are enforced by cgroups on every agent.
+pub const ENFORCED: &str = "Enforced";
+/// Tasks leave the agent and no new ones come.
+pub const DRAINING: &str = "Draining";
+
+/// As declared.
+pub const AS_DECLARED: &str = "AsDeclared";
+/// On the way there.
+pub const IN_PROGRESS: &str = "InProgress";
+/// The field is planned and has no effect yet; the message names its path.
+pub const NOT_YET_SUPPORTED: &str = "NotYetSupported";
+/// What a reference names does not exist.
+pub const REFERENCE_NOT_FOUND: &str = "ReferenceNotFound";
+/// What a reference names exists and is not ready.
+pub const WAITING_FOR_REFERENCE: &str = "WaitingForReference";
+/// The spec passes the schema but cannot be carried out.
+pub const INVALID_SPEC: &str = "InvalidSpec";
+/// The annotation `troupe.dev/paused` is set.
+pub const PAUSED: &str = "Paused";
+/// Deletion was asked for and is being carried out.
+pub const DELETING: &str = "Deleting";
+/// Deletion waits because others use the object.
+pub const IN_USE: &str = "InUse";
+/// A declared port belongs to somebody else.
+pub const PORT_IN_USE: &str = "PortInUse";
+/// A process was started and does not answer yet.
+pub const STARTING: &str = "Starting";
+/// A process ended by itself and will be started again.
+pub const PROCESS_FAILED: &str = "ProcessFailed";
+/// No member leads.
+pub const NO_QUORUM: &str = "NoQuorum";
+/// No master leads.
+pub const NO_LEADER: &str = "NoLeadingMaster";
+/// Not all agents are registered.
+pub const AGENTS_MISSING: &str = "AgentsMissing";
+/// cgroups cannot be written; the message tells why and what to do.
+pub const CGROUPS_NOT_WRITABLE: &str = "CgroupsNotWritable";
+/// Limits are not asked for.
+pub const NOT_REQUESTED: &str = "NotRequested";
+/// Cgroups enforce the limits.
+pub const BY_CGROUPS: &str = "ByCgroups";
+/// Too few tasks run.
+pub const TASKS_MISSING: &str = "TasksMissing";
+/// Tasks fail over and over.
+pub const TASKS_FAILING: &str = "TasksFailing";
+/// The pool has no such role.
+pub const UNKNOWN_ROLE: &str = "UnknownRole";
+/// Declared as suspended.
+pub const SUSPENDED: &str = "Suspended";
+/// Another object declares the same znode.
+pub const CONFLICT: &str = "Conflict";
+/// The other side answered with an error.
+pub const REFUSED: &str = "Refused";
+/// The other side cannot be reached.
+pub const UNREACHABLE: &str = "Unreachable";
+/// The platform could not do what the plan says, such as writing a file.
+pub const PLATFORM_ERROR: &str = "PlatformError";
+
+/// Event reasons.
+pub mod events {
+    /// A znode was changed behind Troupe's back and was put back.
+    pub const DRIFT_CORRECTED: &str = "DriftCorrected";
+    /// Something was created.
+    pub const CREATED: &str = "Created";
+    /// Something was deleted.
+    pub const DELETED: &str = "Deleted";
+    /// A process was started.
+    pub const STARTED: &str = "Started";
+    /// A process is stopped and started, because its configuration changed or somebody asked.
+    pub const RESTARTED: &str = "Restarted";
+    /// A process ended by itself.
+    pub const EXITED: &str = "Exited";
+    /// The object became Ready.
+    pub const BECAME_READY: &str = "BecameReady";
+    /// The object is no longer Ready.
+    pub const NOT_READY: &str = "NotReady";
+    /// Deletion waits.
+    pub const DELETION_HELD: &str = "DeletionHeld";
+    /// A task of a framework failed.
+    pub const TASK_FAILED: &str = "TaskFailed";
+    /// A count was changed.
+    pub const SCALED: &str = "Scaled";
+}
