@@ -7,6 +7,12 @@
 //! An agent leaves its tasks running whenever it ends, except when it is told to stop them: see [`Shutdown`].
 
 mod config;
+mod containers;
 pub mod holder;
+mod layout;
+mod processes;
+mod task;
+mod tasks;
+mod users;
 
 pub use config::{AgentConfig, HolderCommand, Isolation, Shutdown};
