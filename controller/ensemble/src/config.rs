@@ -66,6 +66,16 @@ impl MemberConfig {
             force_sync: true,
         }
     }
+
+    /// The shortest and the longest session timeout granted, in milliseconds.
+    pub(crate) fn session_timeouts(&self) -> (i32, i32) {
+        let ms = |time: Duration| i32::try_from(time.as_millis()).unwrap_or(i32::MAX);
+        let least =
+            ms(self.min_session_timeout.unwrap_or_else(|| self.tick_time.saturating_mul(2)));
+        let most =
+            ms(self.max_session_timeout.unwrap_or_else(|| self.tick_time.saturating_mul(20)));
+        (least, most.max(least))
+    }
 }
 
 /// Apache's default of `jute.maxbuffer`.

@@ -3,12 +3,25 @@
 //! Lives here: the client port, sessions' connections, four-letter words, `zoo.cfg`, the in-process door
 //! [`Local`], and the order in which a transaction goes from request to log to tree to reply. Must not:
 //! decide what a request means (`znodes`), what commits (`zab`) or what a file looks like (`storage`).
-//! Start at [`Member::start`].
+//! Start at [`Member::start`]; a write's way is in `core`, a read's in `serve`.
 
 mod config;
+mod conn;
+mod connection;
+mod core;
+mod four_letter;
+mod load;
 mod local;
 mod member;
+mod serve;
+mod shared;
+mod snapshots;
+mod stats;
+mod zoo_cfg;
 
 pub use config::{MemberConfig, Warning};
-pub use local::{Change, Local, LocalOp, LocalResult, OpError, Stat, What};
+pub use jute::Stat;
+pub use load::LoadError;
+pub use local::{Change, Local, LocalOp, LocalResult, OpError, What};
 pub use member::{Member, MemberFailed, StartError};
+pub use zoo_cfg::ConfigError;

@@ -1,13 +1,36 @@
-//! A running member.
+//! A running member: started from its files, stopped in order.
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use storage::{DataDir, DirError, LogThread, LogWriter};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use zab::{Voters, Zab};
+use znodes::access::ip_id;
+use znodes::{SessionIds, Sessions};
+
+use crate::conn::Conn;
+use crate::connection::Connection;
+use crate::core::{Command, Core};
+use crate::load::{Found, LoadError, load, words};
+use crate::shared::Shared;
+use crate::snapshots::Snapshots;
+use crate::stats::Stats;
 use crate::{Local, MemberConfig};
 
-/// A running member. Dropping it stops it without ceremony; [`Member::shutdown`] waits for the end.
-pub struct Member {}
+/// A running member. Dropping it stops it without waiting; [`Member::shutdown`] waits for the end.
+#[derive(Debug)]
+pub struct Member {
+    shared: Arc<Shared>,
+    client_addr: Option<SocketAddr>,
+    core: Option<JoinHandle<()>>,
+    listener: Option<JoinHandle<()>>,
+}
 
 /// Why a member could not start.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +43,7 @@ pub enum StartError {
         path: PathBuf,
     },
     /// The directory cannot be made or opened.
-    #[error("data directory {} cannot be used", path.display())]
+    #[error("data directory {} cannot be used; check that it exists and is writable", path.display())]
     Dir {
         /// The directory.
         path: PathBuf,
@@ -28,9 +51,7 @@ pub enum StartError {
         source: io::Error,
     },
     /// The client port is taken.
-    #[error(
-        "client address {addr} is in use by another process; stop that one or choose another port"
-    )]
+    #[error("client address {addr} is in use; stop what listens there or choose another port")]
     AddrInUse {
         /// The address asked for.
         addr: SocketAddr,
@@ -43,6 +64,15 @@ pub enum StartError {
         /// The system's reason.
         source: io::Error,
     },
+    /// The data cannot be loaded.
+    #[error("load the data")]
+    Load(#[from] LoadError),
+    /// The system gives no thread.
+    #[error("start the log thread")]
+    Thread(#[source] io::Error),
+    /// The epoch could not be made durable.
+    #[error("begin to lead: {0}")]
+    Lead(String),
 }
 
 /// Why a member ended by itself.
@@ -51,28 +81,157 @@ pub enum StartError {
 pub struct MemberFailed(pub String);
 
 impl Member {
-    /// Loads the data, opens the client port and serves. Returns when clients can connect.
+    /// Loads the data, opens the client port and serves. Returns when writes are taken.
     pub async fn start(config: MemberConfig) -> Result<Self, StartError> {
-        todo!("{config:?}")
+        // The port first: one that is taken must leave the files as they are.
+        let listener = match config.client_addr {
+            Some(addr) => Some(listen(addr).await?),
+            None => None,
+        };
+        let dirs = DataDir::open(&config.data_dir, config.data_log_dir.as_deref())?;
+        let limit = config.max_request_bytes.saturating_mul(2).saturating_add(RECORD_SPARE);
+        let loading = tokio::task::spawn_blocking(move || (load(&dirs, limit), dirs));
+        let (found, dirs) = loading.await.map_err(|error| StartError::Lead(error.to_string()))?;
+        let (shared, core, ready) = assemble(config, found?, dirs)?;
+        let mut failed = shared.failed.subscribe();
+        tokio::select! {
+            led = ready => if led.is_err() {
+                return Err(StartError::Lead(failure(&failed)));
+            },
+            _ = failed.changed() => return Err(StartError::Lead(failure(&failed))),
+        }
+        let client_addr = match &listener {
+            None => None,
+            Some(listener) => Some(listener.local_addr().map_err(StartError::Thread)?),
+        };
+        let listener = listener.map(|listener| tokio::spawn(accept(listener, Arc::clone(&shared))));
+        Ok(Self { shared, client_addr, core: Some(core), listener })
     }
 
     /// Where clients connect, with the port that was taken.
     pub fn client_addr(&self) -> Option<SocketAddr> {
-        todo!()
+        self.client_addr
     }
 
     /// The in-process door to this member.
     pub fn local(&self) -> Local {
-        todo!()
+        Local::new(Arc::clone(&self.shared))
     }
 
     /// Resolves when the member ends by itself, with the reason (a disk that fails, for example).
     pub async fn failed(&self) -> MemberFailed {
-        todo!()
+        let mut failed = self.shared.failed.subscribe();
+        match failed.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or_else(|| MemberFailed(String::new())),
+            // The sender is in `shared`, which this member holds.
+            Err(_) => std::future::pending().await,
+        }
     }
 
-    /// Stops taking requests, makes what is acknowledged durable, and ends.
-    pub async fn shutdown(self) {
-        todo!()
+    /// Stops taking requests, finishes what the log was given, closes the connections, and ends. The
+    /// directories are free when it returns.
+    pub async fn shutdown(mut self) {
+        self.stop();
+        if let Some(core) = self.core.take()
+            && let Err(error) = core.await
+        {
+            tracing::error!(%error, "the member's core did not end in order");
+        }
+    }
+
+    fn stop(&mut self) {
+        if let Some(listener) = self.listener.take() {
+            listener.abort();
+        }
+        self.shared.tell(Command::Stop);
     }
 }
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl From<DirError> for StartError {
+    fn from(error: DirError) -> Self {
+        match error {
+            DirError::InUse { path } => Self::DirInUse { path },
+            DirError::Open { path, source } => Self::Dir { path, source },
+        }
+    }
+}
+
+type Assembled = (Arc<Shared>, JoinHandle<()>, oneshot::Receiver<()>);
+
+/// Puts the parts together and sets the core to work; the receiver tells when it leads.
+fn assemble(config: MemberConfig, found: Found, dirs: DataDir) -> Result<Assembled, StartError> {
+    let Found { state, durable, replayed } = found;
+    let (commands, inbox) = mpsc::unbounded_channel();
+    let writer = LogWriter::new(dirs.logs(), config.prealloc_bytes, config.force_sync);
+    let tell = commands.clone();
+    let log = LogThread::spawn(writer, dirs.snapshots(), move |event| {
+        // The core is gone only when the member ends.
+        let _ = tell.send(Command::Log(event));
+    })
+    .map_err(StartError::Thread)?;
+    let me = config.myid;
+    let zab = Zab::new(me, Voters::majority([me]), durable);
+    let sessions = Sessions::new(config.tick_time);
+    let ids = SessionIds::new(me, wall_ms());
+    let snapshots = Snapshots::new(config.snap_count, replayed, &dirs);
+    let shared = Arc::new(Shared::new(config, dirs.logs().to_owned(), state, commands));
+    let (led, ready) = oneshot::channel();
+    let core =
+        Core::new(Arc::clone(&shared), zab, sessions, ids, log, snapshots, dirs, led).run(inbox);
+    Ok((shared, tokio::spawn(core), ready))
+}
+
+async fn listen(addr: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(addr).await.map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => StartError::AddrInUse { addr },
+        _ => StartError::Listen { addr, source },
+    })
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    loop {
+        let (stream, remote) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Mostly: no file descriptors left. Others must close before it can succeed.
+                tracing::warn!(error = words(&error), "client connection not accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let limit = shared.config.max_client_connections;
+        let conn = {
+            let mut watchers = shared.watchers();
+            if limit > 0 && watchers.count_from(remote.ip()) >= limit {
+                drop(watchers);
+                Stats::count(&shared.stats.connections_rejected);
+                tracing::warn!(%remote, limit, "refused: too many connections from this address");
+                continue;
+            }
+            let auth = Arc::from([ip_id(remote.ip())]);
+            watchers.add(|slot| Conn::new(slot, remote, auth, shared.now()))
+        };
+        // Replies are written whole; waiting for more to send only delays them.
+        let _ = stream.set_nodelay(true);
+        tokio::spawn(Connection::new(stream, conn, Arc::clone(&shared)).run());
+    }
+}
+
+fn failure(failed: &tokio::sync::watch::Receiver<Option<MemberFailed>>) -> String {
+    failed.borrow().as_ref().map_or_else(|| "the core has ended".to_owned(), |why| why.0.clone())
+}
+
+fn wall_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// What a transaction may be longer than the request that made it, as Apache has it.
+const RECORD_SPARE: usize = 1 << 20;
+const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);

@@ -1,7 +1,7 @@
 //! Loading the newest snapshot that is whole.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -57,26 +57,33 @@ pub struct Loaded<T> {
     pub skipped: Vec<SnapshotError>,
 }
 
-/// The bytes of one snapshot behind its header. The body's parser takes what is its own from the front of
-/// [`SnapshotReader::rest`]; the seals are checked behind it.
+/// The bytes of one snapshot behind its header. The body's parser reads what is its own and no more; the
+/// seals are checked behind it.
 #[derive(Debug)]
 pub struct SnapshotReader {
-    /// What is not parsed yet.
-    pub rest: Bytes,
+    rest: Bytes,
+}
+
+impl Read for SnapshotReader {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = into.len().min(self.rest.len());
+        into[..count].copy_from_slice(&self.rest.split_to(count));
+        Ok(count)
+    }
 }
 
 /// Loads the newest snapshot in `dir` whose body `parse` accepts and whose seals hold. `None`: there is
-/// no snapshot at all. `parse` says in words what it does not accept.
+/// no snapshot at all. `parse` is told the zxid in the file's name and says in words what it does not accept.
 pub fn load_newest<T>(
     dir: &Path,
-    mut parse: impl FnMut(&mut SnapshotReader) -> Result<T, String>,
+    mut parse: impl FnMut(Zxid, &mut SnapshotReader) -> Result<T, String>,
 ) -> Result<Option<Loaded<T>>, SnapshotError> {
     let files =
         list(dir, PREFIX).map_err(|source| SnapshotError::Read { path: dir.to_owned(), source })?;
     let mut skipped = Vec::new();
     let count = files.len();
     for (zxid, path) in files.into_iter().rev() {
-        match load(&path, &mut parse) {
+        match load(&path, &mut |reader| parse(zxid, reader)) {
             Ok((body, digest)) => return Ok(Some(Loaded { zxid, body, digest, skipped })),
             Err(error @ SnapshotError::Read { .. }) => return Err(error),
             Err(error) => {
@@ -188,11 +195,10 @@ mod tests {
     }
 
     fn load_body(dir: &Path) -> Result<Option<Loaded<Bytes>>, SnapshotError> {
-        load_newest(dir, |reader| {
-            if reader.rest.len() < BODY.len() {
-                return Err("the body is cut short".to_owned());
-            }
-            Ok(reader.rest.split_to(BODY.len()))
+        load_newest(dir, |_, reader| {
+            let mut body = vec![0; BODY.len()];
+            reader.read_exact(&mut body).map_err(|_| "the body is cut short".to_owned())?;
+            Ok(body.into())
         })
     }
 

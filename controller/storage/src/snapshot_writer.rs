@@ -63,6 +63,11 @@ impl SnapshotWriter {
         Ok(writer)
     }
 
+    /// The error of a body that could not be written.
+    pub fn failed(self, source: io::Error) -> SnapshotWriteError {
+        SnapshotWriteError { path: self.path.clone(), source }
+    }
+
     /// Seals the file, makes it durable and gives it its name; answers with its size in bytes.
     /// `last` is the last transaction applied when the body was complete.
     pub fn finish(mut self, digest: SnapshotDigest, last: Zxid) -> Result<u64, SnapshotWriteError> {

@@ -1,0 +1,181 @@
+//! What a connection shares with the core: its answers on their way out, and the order they are due in.
+//!
+//! Replies leave in the order of the requests. A read is answered at once when nothing of the same
+//! session waits for the log; behind a write it waits in [`Inner::pending`] and is answered in the very
+//! step that applies that write. Lock order: the tree, then a connection's [`Inner`], then the watchers;
+//! under the tree's write lock nobody else holds either of the last two for long.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use jute::{ErrorCode, EventType, Id, ReplyHeader, Request, Response, WatcherEvent, xid};
+use tokio::sync::Notify;
+use types::{Instant, SessionId, Zxid};
+
+/// One client connection.
+#[derive(Debug)]
+pub(crate) struct Conn {
+    /// Its place among the watchers, its own as long as it is open.
+    pub(crate) slot: u32,
+    pub(crate) remote: SocketAddr,
+    /// Wakes the connection's job: there is something to send, or it must end.
+    pub(crate) wake: Notify,
+    /// When the client was last heard, in nanoseconds of the member's clock.
+    heard: AtomicU64,
+    /// The client has gone or was sent away: what it still had queued counts no more.
+    closed: AtomicBool,
+    pub(crate) received: AtomicU64,
+    pub(crate) sent: AtomicU64,
+    inner: Mutex<Inner>,
+}
+
+/// What is guarded by the connection's lock.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    /// Encoded and not yet taken by the connection's job.
+    pub(crate) out: BytesMut,
+    /// Requests not yet answered, oldest first. Invariant: the first is a [`Pending::Write`].
+    pub(crate) pending: VecDeque<Pending>,
+    /// 0 until the session is there.
+    pub(crate) session: SessionId,
+    pub(crate) timeout_ms: i32,
+    /// Who the client has shown to be.
+    pub(crate) auth: Arc<[Id]>,
+    /// Close once all of `out` is sent.
+    pub(crate) closing: bool,
+}
+
+/// A request that is not answered yet.
+#[derive(Debug)]
+pub(crate) enum Pending {
+    /// With the core.
+    Write { xid: i32, since: Instant },
+    /// To be answered behind the write before it.
+    Read { xid: i32, request: Request, since: Instant },
+    /// The answer is known and waits for its turn.
+    Ready { frame: Bytes },
+}
+
+impl Conn {
+    pub(crate) fn new(slot: u32, remote: SocketAddr, auth: Arc<[Id]>, now: Instant) -> Self {
+        Self {
+            slot,
+            remote,
+            wake: Notify::new(),
+            heard: AtomicU64::new(now.as_nanos()),
+            closed: AtomicBool::new(false),
+            received: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+            inner: Mutex::new(Inner {
+                out: BytesMut::new(),
+                pending: VecDeque::new(),
+                session: SessionId(0),
+                timeout_ms: 0,
+                auth,
+                closing: false,
+            }),
+        }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().expect("nobody panics while holding a connection's lock")
+    }
+
+    pub(crate) fn heard_at(&self, now: Instant) {
+        self.heard.store(now.as_nanos(), Relaxed);
+    }
+
+    pub(crate) fn heard(&self) -> Instant {
+        Instant::from_nanos(self.heard.load(Relaxed))
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Relaxed)
+    }
+
+    /// Ends the connection: at once, or when what is to be sent is sent.
+    pub(crate) fn close(&self, flush: bool) {
+        self.closed.store(true, Relaxed);
+        let mut inner = self.lock();
+        inner.closing = true;
+        inner.pending.clear();
+        if !flush {
+            inner.out.clear();
+        }
+        drop(inner);
+        self.wake.notify_one();
+    }
+
+    /// Queues a notification. A client that does not read what it asked to be told is sent away before
+    /// its queue grows without bound.
+    pub(crate) fn notify(&self, kind: EventType, path: &str, zxid: Zxid) {
+        let mut inner = self.lock();
+        if inner.closing {
+            return;
+        }
+        if inner.out.len() > MAX_QUEUED_BYTES {
+            tracing::warn!(remote = %self.remote, "client does not read its notifications: closed");
+            inner.out.clear();
+            inner.closing = true;
+            self.closed.store(true, Relaxed);
+            return;
+        }
+        inner.put_event(kind, path, zxid);
+        self.sent.fetch_add(1, Relaxed);
+    }
+}
+
+impl Inner {
+    /// Bytes that wait to be sent, and requests that wait to be answered.
+    pub(crate) fn backlog(&self) -> (usize, usize) {
+        (self.out.len(), self.pending.len())
+    }
+
+    pub(crate) fn put_event(&mut self, kind: EventType, path: &str, zxid: Zxid) {
+        put_frame(&mut self.out, |out| {
+            ReplyHeader { xid: xid::NOTIFICATION, zxid, error: None }.encode(out);
+            WatcherEvent { kind, path: path.into() }.encode(out);
+        });
+    }
+
+    pub(crate) fn put_reply(&mut self, xid: i32, zxid: Zxid, result: Result<&Response, ErrorCode>) {
+        put_reply(&mut self.out, xid, zxid, result);
+    }
+
+    /// Answers in turn: now when nothing waits, else behind what waits.
+    pub(crate) fn reply_in_turn(&mut self, xid: i32, zxid: Zxid, error: Option<ErrorCode>) {
+        let result = error.map_or(Ok(&Response::Empty), Err);
+        if self.pending.is_empty() {
+            self.put_reply(xid, zxid, result);
+        } else {
+            let mut frame = BytesMut::new();
+            put_reply(&mut frame, xid, zxid, result);
+            self.pending.push_back(Pending::Ready { frame: frame.freeze() });
+        }
+    }
+}
+
+/// A frame: the length of what `fill` writes, and that.
+pub(crate) fn put_frame(out: &mut BytesMut, fill: impl FnOnce(&mut BytesMut)) {
+    let start = out.len();
+    out.put_i32(0);
+    fill(out);
+    let length = out.len() - start - 4;
+    let length = i32::try_from(length).expect("one answer is far below 2 GiB");
+    out[start..start + 4].copy_from_slice(&length.to_be_bytes());
+}
+
+fn put_reply(out: &mut BytesMut, xid: i32, zxid: Zxid, result: Result<&Response, ErrorCode>) {
+    put_frame(out, |out| {
+        ReplyHeader { xid, zxid, error: result.err() }.encode(out);
+        if let Ok(response) = result {
+            response.encode(out);
+        }
+    });
+}
+
+/// What a client may leave unread before notifications end its connection.
+const MAX_QUEUED_BYTES: usize = 32 << 20;

@@ -1,0 +1,339 @@
+//! One client's socket: frames in, answers out.
+//!
+//! Lives here: framing, the first bytes, the request limit, back-pressure. Must not: decide what a write
+//! does (the core) or what a read shows (`serve`). Start at [`Connection::run`].
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use jute::{
+    ConnectRequest, ErrorCode, OpCode, Reader, ReplyHeader, Request, RequestHeader, Response,
+};
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until};
+use types::Zxid;
+
+use crate::conn::{Conn, Pending};
+use crate::core::Command;
+use crate::four_letter;
+use crate::serve;
+use crate::shared::Shared;
+use crate::stats::Stats;
+
+/// The job of one connection.
+pub(crate) struct Connection {
+    stream: TcpStream,
+    conn: Arc<Conn>,
+    shared: Arc<Shared>,
+    stage: Stage,
+    /// Received and not parsed.
+    input: BytesMut,
+    /// Bytes of an oversize request that are still to be thrown away.
+    skip: usize,
+    /// Taken from the connection's queue and not yet sent.
+    sending: BytesMut,
+}
+
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Stage {
+    /// A four-letter word or a connect record comes first.
+    Opening,
+    /// The core has the connect record; what follows waits until the session is there.
+    Connecting,
+    Open,
+}
+
+/// The client broke the framing, or has gone.
+struct HangUp;
+
+impl Connection {
+    pub(crate) fn new(stream: TcpStream, conn: Arc<Conn>, shared: Arc<Shared>) -> Self {
+        Self {
+            stream,
+            conn,
+            shared,
+            stage: Stage::Opening,
+            input: BytesMut::new(),
+            skip: 0,
+            sending: BytesMut::new(),
+        }
+    }
+
+    /// Serves until either side ends the connection.
+    pub(crate) async fn run(mut self) {
+        let deadline = Instant::now() + HANDSHAKE_TIME;
+        while self.turn(deadline).await.is_ok() {}
+        self.conn.close(false);
+        self.shared.tell(Command::Gone(Arc::clone(&self.conn)));
+    }
+
+    async fn turn(&mut self, deadline: Instant) -> Result<(), HangUp> {
+        self.parse()?;
+        let (closing, queued, waiting) = self.send().map_err(|_| HangUp)?;
+        if closing && queued == 0 {
+            return Err(HangUp);
+        }
+        self.give_back_memory();
+        let read = !closing
+            && self.stage != Stage::Connecting
+            && queued < MAX_UNSENT_BYTES
+            && waiting < MAX_WAITING;
+        let interest = match (read, self.sending.is_empty()) {
+            (true, true) => Some(Interest::READABLE),
+            (true, false) => Some(Interest::READABLE | Interest::WRITABLE),
+            (false, false) => Some(Interest::WRITABLE),
+            (false, true) => None,
+        };
+        let ready = async {
+            match interest {
+                Some(interest) => self.stream.ready(interest).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            ready = ready => {
+                if ready.map_err(|_| HangUp)?.is_readable() && read {
+                    self.receive().map_err(|_| HangUp)?;
+                }
+            }
+            () = self.conn.wake.notified() => {}
+            () = sleep_until(deadline), if self.stage == Stage::Opening => return Err(HangUp),
+        }
+        Ok(())
+    }
+
+    /// Takes what the socket has, as far as one read goes.
+    fn receive(&mut self) -> io::Result<()> {
+        self.input.reserve(READ_BYTES);
+        match self.stream.try_read_buf(&mut self.input) {
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends as much as the socket takes. Answers whether the connection is to close, how many bytes are
+    /// unsent, and how many requests unanswered.
+    fn send(&mut self) -> io::Result<(bool, usize, usize)> {
+        loop {
+            if self.sending.is_empty() {
+                let mut inner = self.conn.lock();
+                self.sending.clear();
+                std::mem::swap(&mut self.sending, &mut inner.out);
+            }
+            if self.sending.is_empty() {
+                break;
+            }
+            match self.stream.try_write(&self.sending) {
+                Ok(sent) => self.sending.advance(sent),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        let inner = self.conn.lock();
+        let (queued, waiting) = inner.backlog();
+        Ok((inner.closing, queued + self.sending.len(), waiting))
+    }
+
+    /// An idle connection keeps no buffers.
+    fn give_back_memory(&mut self) {
+        if self.input.is_empty() {
+            self.input = BytesMut::new();
+        }
+        if self.sending.is_empty() && self.sending.capacity() > 0 {
+            self.sending = BytesMut::new();
+        }
+    }
+
+    fn parse(&mut self) -> Result<(), HangUp> {
+        loop {
+            let progress = match self.stage {
+                Stage::Opening => self.parse_opening()?,
+                Stage::Connecting => {
+                    let there = self.conn.lock().session.0 != 0;
+                    if there {
+                        self.stage = Stage::Open;
+                    }
+                    there
+                }
+                Stage::Open => self.parse_open()?,
+            };
+            if !progress || self.conn.is_closed() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn parse_opening(&mut self) -> Result<bool, HangUp> {
+        let Some(word) = self.input.first_chunk::<4>().copied() else { return Ok(false) };
+        if let Some(answer) = four_letter::answer(word, &self.shared) {
+            Stats::count(&self.shared.stats.received);
+            self.conn.lock().out.extend_from_slice(answer.as_bytes());
+            self.conn.close(true);
+            return Ok(false);
+        }
+        let length = usize::try_from(i32::from_be_bytes(word)).map_err(|_| HangUp)?;
+        if length > self.shared.max_request_bytes {
+            return Err(HangUp);
+        }
+        let Some(frame) = self.take_frame(length) else { return Ok(false) };
+        let request = ConnectRequest::decode(&frame).map_err(|_| HangUp)?;
+        self.heard(1);
+        self.stage = Stage::Connecting;
+        self.shared.tell(Command::Connect { conn: Arc::clone(&self.conn), request });
+        Ok(false)
+    }
+
+    /// Handles whole frames, up to a number after which others have their turn at the tree.
+    fn parse_open(&mut self) -> Result<bool, HangUp> {
+        let shared = Arc::clone(&self.shared);
+        let mut tree = None;
+        let mut handled = 0;
+        while handled < FRAMES_PER_TURN {
+            if self.skip > 0 {
+                let gone = self.skip.min(self.input.len());
+                self.input.advance(gone);
+                self.skip -= gone;
+                self.heard(0);
+                if self.skip > 0 {
+                    break;
+                }
+            }
+            let (queued, waiting) = self.conn.lock().backlog();
+            if queued > MAX_UNSENT_BYTES || waiting > MAX_WAITING || self.conn.is_closed() {
+                break;
+            }
+            let Some(length) = self.input.first_chunk::<4>() else { break };
+            let length = usize::try_from(i32::from_be_bytes(*length)).map_err(|_| HangUp)?;
+            if length > self.shared.max_request_bytes {
+                if !self.refuse_oversize(length)? {
+                    break;
+                }
+                handled += 1;
+                continue;
+            }
+            let Some(frame) = self.take_frame(length) else { break };
+            handled += 1;
+            let mut reader = Reader::new(&frame);
+            let header = RequestHeader::decode(&mut reader).map_err(|_| HangUp)?;
+            match OpCode::try_from(header.op) {
+                Ok(op) if op.is_for_clients() => match Request::decode(op, &mut reader) {
+                    Ok(request) if op.is_write() => self.submit(header.xid, request),
+                    Ok(Request::Ping) => self.pong(),
+                    Ok(Request::Auth(packet)) => self.authenticate(header.xid, &packet),
+                    Ok(request) => {
+                        let tree = tree.get_or_insert_with(|| shared.tree());
+                        serve::read_in_turn(tree, &shared, &self.conn, header.xid, request);
+                    }
+                    Err(_) => self.refuse(header.xid, ErrorCode::MarshallingError),
+                },
+                _ => {
+                    let unknown = Err(ErrorCode::Unimplemented);
+                    self.conn.lock().put_reply(header.xid, ReplyHeader::NO_ZXID, unknown);
+                    self.conn.close(true);
+                }
+            }
+        }
+        if handled > 0 {
+            self.heard(handled);
+        }
+        Ok(handled == FRAMES_PER_TURN)
+    }
+
+    fn take_frame(&mut self, length: usize) -> Option<Bytes> {
+        if self.input.len() < 4 + length {
+            return None;
+        }
+        self.input.advance(4);
+        Some(self.input.split_to(length).freeze())
+    }
+
+    /// Answers with an error as soon as the xid is there and throws the rest away as it comes: the session
+    /// stays. A length that no client of ours can mean is taken for nonsense.
+    fn refuse_oversize(&mut self, length: usize) -> Result<bool, HangUp> {
+        if length > MAX_SKIPPED {
+            return Err(HangUp);
+        }
+        let Some(head) = self.input.get(4..12) else { return Ok(false) };
+        let head = Bytes::copy_from_slice(head);
+        let header = RequestHeader::decode(&mut Reader::new(&head)).map_err(|_| HangUp)?;
+        Stats::count(&self.shared.stats.oversize_requests);
+        tracing::warn!(
+            remote = %self.conn.remote,
+            bytes = length,
+            limit = self.shared.max_request_bytes,
+            "request refused: longer than jute.maxbuffer"
+        );
+        self.refuse(header.xid, ErrorCode::BadArguments);
+        self.input.advance(12);
+        self.skip = length - 8;
+        Ok(true)
+    }
+
+    fn refuse(&self, xid: i32, error: ErrorCode) {
+        let zxid = self.shared.applied();
+        self.conn.lock().reply_in_turn(xid, zxid, Some(error));
+        Stats::count(&self.shared.stats.sent);
+    }
+
+    fn submit(&self, xid: i32, request: Request) {
+        let since = self.shared.now();
+        let auth = {
+            let mut inner = self.conn.lock();
+            inner.pending.push_back(Pending::Write { xid, since });
+            Arc::clone(&inner.auth)
+        };
+        self.shared.tell(Command::Request { conn: Arc::clone(&self.conn), auth, xid, request });
+    }
+
+    fn pong(&self) {
+        let zxid = self.shared.applied();
+        self.conn.lock().put_reply(jute::xid::PING, zxid, Ok(&Response::Empty));
+        Stats::count(&self.shared.stats.sent);
+    }
+
+    /// Counts at once, also for what is already queued behind it; answered in turn.
+    fn authenticate(&self, xid: i32, packet: &jute::AuthPacket) {
+        let result = self.shared.access.authenticate(&packet.scheme, &packet.auth);
+        let mut inner = self.conn.lock();
+        match result {
+            Ok(ids) => {
+                let mut auth = inner.auth.to_vec();
+                for id in ids {
+                    if !auth.contains(&id) {
+                        auth.push(id);
+                    }
+                }
+                inner.auth = auth.into();
+                inner.reply_in_turn(xid, Zxid::ZERO, None);
+            }
+            Err(error) => {
+                inner.put_reply(xid, Zxid::ZERO, Err(error));
+                drop(inner);
+                self.conn.close(true);
+            }
+        }
+    }
+
+    fn heard(&self, packets: u64) {
+        self.conn.heard_at(self.shared.now());
+        self.conn.received.fetch_add(packets, Relaxed);
+        self.shared.stats.received.fetch_add(packets, Relaxed);
+    }
+}
+
+/// How long a client may take to say what it wants.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+const READ_BYTES: usize = 16 << 10;
+const FRAMES_PER_TURN: u64 = 256;
+/// Above it a client's requests are not read until it has read its answers.
+const MAX_UNSENT_BYTES: usize = 1 << 20;
+/// Requests of one client that may be unanswered before no more are read.
+const MAX_WAITING: usize = 4096;
+/// The longest request that is thrown away for the session's sake.
+const MAX_SKIPPED: usize = 1 << 30;

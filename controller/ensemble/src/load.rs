@@ -1,0 +1,123 @@
+//! From the files of a member to its state.
+
+use std::hash::{BuildHasher, RandomState};
+use std::path::{Path, PathBuf};
+
+use jute::Entry;
+use storage::{DataDir, Epochs, LogReader, SnapshotError, TxnLogError, load_newest};
+use types::Zxid;
+use zab::Durable;
+use znodes::State;
+
+use crate::snapshots;
+
+/// Why the data cannot be loaded. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// No snapshot can be loaded.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// The log is damaged.
+    #[error(transparent)]
+    Log(#[from] TxnLogError),
+    /// A record of the log is whole and yet no transaction.
+    #[error("{} holds a record at {zxid:?} that is no transaction", dir.display())]
+    Record {
+        /// The log's directory.
+        dir: PathBuf,
+        /// The record's zxid.
+        zxid: Zxid,
+        /// What is wrong with it.
+        source: jute::DecodeError,
+    },
+    /// There are logs and no snapshot they could begin from.
+    #[error("{} holds transactions and there is no snapshot in {} that they begin from; restore one from a copy", logs.display(), snapshots.display())]
+    NoSnapshot {
+        /// The log's directory.
+        logs: PathBuf,
+        /// The snapshots' directory.
+        snapshots: PathBuf,
+    },
+    /// The first snapshot of an empty member could not be written.
+    #[error("write the first snapshot")]
+    First(#[from] storage::SnapshotWriteError),
+    /// The epoch files.
+    #[error(transparent)]
+    Epoch(#[from] storage::EpochError),
+}
+
+/// What was found on disk.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) state: State,
+    pub(crate) durable: Durable,
+    /// Transactions replayed over the snapshot.
+    pub(crate) replayed: u32,
+}
+
+/// Loads the newest good snapshot, replays the log over it, reads the epochs. An empty directory becomes
+/// an empty member, with its first snapshot. `limit`: the longest text or data believed, in bytes.
+pub(crate) fn load(dirs: &DataDir, limit: usize) -> Result<Found, LoadError> {
+    let seed = RandomState::new().hash_one(0);
+    let loaded = load_newest(dirs.snapshots(), |zxid, reader| {
+        znodes::snapshot::read(reader, zxid, limit, seed).map_err(|error| words(&error))
+    })?;
+    let fresh = loaded.is_none();
+    let (mut state, after) = match loaded {
+        Some(loaded) => (loaded.body, loaded.zxid),
+        None => (State::new(seed), Zxid::ZERO),
+    };
+    let mut reader = LogReader::open(dirs.logs(), after)?;
+    let mut replayed = 0u32;
+    let mut disagreed = None;
+    while let Some(entry) = reader.next_entry()? {
+        if fresh {
+            return Err(LoadError::NoSnapshot {
+                logs: dirs.logs().to_owned(),
+                snapshots: dirs.snapshots().to_owned(),
+            });
+        }
+        let zxid = entry.zxid;
+        let entry = Entry::decode(&entry.body).map_err(|source| LoadError::Record {
+            dir: dirs.logs().to_owned(),
+            zxid,
+            source,
+        })?;
+        state.apply(&entry.header, &entry.txn);
+        replayed = replayed.saturating_add(1);
+        let agrees = entry.digest.is_none_or(|digest| state.agrees_with(digest));
+        disagreed = (!agrees).then_some(zxid);
+    }
+    // Over a fuzzy snapshot the sums disagree on the way; in the end they must not.
+    if let Some(zxid) = disagreed {
+        tracing::error!(%zxid, "the tree's digest is not the one the log recorded");
+    }
+    for path in state.drop_orphans() {
+        tracing::warn!(path, "ephemeral znode without a session dropped");
+    }
+    if fresh {
+        snapshots::write(dirs.snapshots(), &state.freeze())?;
+    }
+    let durable = durable(dirs.snapshots(), reader.last())?;
+    Ok(Found { state, durable, replayed })
+}
+
+/// A member that ran alone under Apache has no epoch files: the log's own epoch stands in.
+fn durable(dir: &Path, last_logged: Zxid) -> Result<Durable, LoadError> {
+    let epochs = Epochs::read(dir)?;
+    let current = epochs.current.unwrap_or_else(|| last_logged.epoch()).max(last_logged.epoch());
+    let accepted = epochs.accepted.unwrap_or(current).max(current);
+    Ok(Durable { accepted, current, last_logged })
+}
+
+/// An error and what caused it, in one line.
+pub(crate) fn words(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        words = format!("{words}: {cause}");
+        source = cause.source();
+    }
+    words
+}

@@ -1,0 +1,116 @@
+//! Answering what needs no transaction, from the tree as it stands.
+//!
+//! The caller holds the tree, so that a read, the watch it sets and its place in the connection's queue
+//! are one: no event can come between them.
+
+use std::sync::Arc;
+
+use bytes::{BufMut, BytesMut};
+use jute::{ErrorCode, Put, ReplyHeader, Request, Response};
+use types::Instant;
+use znodes::reads::{self, Reading};
+use znodes::{State, WatchKind, Watcher};
+
+use crate::conn::{Conn, Inner, Pending, put_frame};
+use crate::shared::Shared;
+use crate::stats::Stats;
+
+/// Answers now, or queues the request behind the session's own writes.
+pub(crate) fn read_in_turn(tree: &State, shared: &Shared, conn: &Conn, xid: i32, request: Request) {
+    let since = shared.now();
+    let mut inner = conn.lock();
+    if inner.closing {
+        return;
+    }
+    if inner.pending.is_empty() {
+        answer(tree, shared, conn, &mut inner, xid, &request, since);
+    } else {
+        inner.pending.push_back(Pending::Read { xid, request, since });
+    }
+}
+
+/// Answers what waited behind a write that is answered now, up to the next write.
+pub(crate) fn what_waited(tree: &State, shared: &Shared, conn: &Conn, inner: &mut Inner) {
+    while !matches!(inner.pending.front(), None | Some(Pending::Write { .. })) {
+        match inner.pending.pop_front() {
+            Some(Pending::Read { xid, request, since }) => {
+                answer(tree, shared, conn, inner, xid, &request, since);
+            }
+            Some(Pending::Ready { frame }) => inner.out.extend_from_slice(&frame),
+            Some(Pending::Write { .. }) | None => {}
+        }
+    }
+}
+
+fn answer(
+    tree: &State,
+    shared: &Shared,
+    conn: &Conn,
+    inner: &mut Inner,
+    xid: i32,
+    request: &Request,
+    since: Instant,
+) {
+    let watcher = Watcher(conn.slot);
+    let auth = Arc::clone(&inner.auth);
+    let reading = Reading { session: inner.session, auth: &auth };
+    if let Request::SetWatches(wanted) | Request::SetWatches2(wanted) = request {
+        let missed = shared.watchers().watches.set_again(watcher, tree, wanted);
+        for (kind, path) in missed {
+            inner.put_event(kind, &path, ReplyHeader::NO_ZXID);
+        }
+    }
+    put_frame(&mut inner.out, |out| {
+        let start = out.len();
+        ReplyHeader { xid, zxid: shared.applied(), error: None }.encode(out);
+        if let Err(error) = put_body(tree, shared, watcher, reading, request, out) {
+            out.truncate(start);
+            ReplyHeader { xid, zxid: shared.applied(), error: Some(error) }.encode(out);
+        }
+    });
+    Stats::count(&shared.stats.sent);
+    shared.stats.answered_after(shared.now() - since);
+    conn.sent.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+}
+
+fn put_body(
+    tree: &State,
+    shared: &Shared,
+    watcher: Watcher,
+    reading: Reading<'_>,
+    request: &Request,
+    out: &mut BytesMut,
+) -> Result<(), ErrorCode> {
+    match request {
+        Request::SetWatches(_) | Request::SetWatches2(_) => Ok(()),
+        // All that was committed before it is applied: the core applies before anybody hears of a commit.
+        Request::Sync { path } => {
+            out.put_text(path);
+            Ok(())
+        }
+        Request::AddWatch { path, mode } => {
+            shared.watchers().watches.add(watcher, path, *mode);
+            out.put_i32(0);
+            Ok(())
+        }
+        Request::CheckWatches { path, kind } => {
+            let there = shared.watchers().watches.has(watcher, path, *kind);
+            there.then_some(()).ok_or(ErrorCode::NoWatcher)
+        }
+        Request::RemoveWatches { path, kind } => {
+            let there = shared.watchers().watches.remove(watcher, path, *kind);
+            there.then_some(()).ok_or(ErrorCode::NoWatcher)
+        }
+        // No mechanism is configured; clients that insist on one end by themselves.
+        Request::Sasl { .. } => {
+            Response::Token(None).encode(out);
+            Ok(())
+        }
+        request => {
+            let mut watch = |kind: WatchKind, path: &jute::Text| {
+                shared.watchers().watches.watch(watcher, kind, path);
+            };
+            reads::answer(tree, request, reading, &mut watch, out)
+        }
+    }
+}

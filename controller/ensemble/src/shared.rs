@@ -1,0 +1,194 @@
+//! What the core, the connections and the in-process door share.
+//!
+//! Lives here: the tree and who is told of its changes. Lock order: tree, then a connection, then the
+//! watchers or the followers. **Invariant:** none of them is held over IO or an `await`.
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, watch};
+use types::{Instant, Zxid};
+use znodes::{Access, State, Watcher, Watches};
+
+use crate::conn::Conn;
+use crate::core::Command;
+use crate::local::{Change, What};
+use crate::stats::Stats;
+use crate::{MemberConfig, MemberFailed};
+
+/// One member's shared parts.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: MemberConfig,
+    pub(crate) max_request_bytes: usize,
+    pub(crate) access: Access,
+    pub(crate) stats: Stats,
+    /// Where the log is, for messages.
+    pub(crate) log_dir: PathBuf,
+    /// Why the member ended by itself.
+    pub(crate) failed: watch::Sender<Option<MemberFailed>>,
+    tree: RwLock<State>,
+    watchers: Mutex<Watchers>,
+    followers: Mutex<Vec<Follower>>,
+    /// What replies carry: the last transaction applied, or the start of the present epoch.
+    applied: AtomicI64,
+    core: mpsc::UnboundedSender<Command>,
+    origin: std::time::Instant,
+}
+
+/// The znode watches and the connections that hold them.
+#[derive(Debug)]
+pub(crate) struct Watchers {
+    pub(crate) watches: Watches,
+    /// By [`Conn::slot`].
+    conns: Vec<Option<Arc<Conn>>>,
+    free: Vec<u32>,
+}
+
+#[derive(Debug)]
+struct Follower {
+    /// Ends in "/".
+    prefix: String,
+    changes: mpsc::UnboundedSender<Change>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        config: MemberConfig,
+        log_dir: PathBuf,
+        state: State,
+        core: mpsc::UnboundedSender<Command>,
+    ) -> Self {
+        Self {
+            max_request_bytes: config.max_request_bytes,
+            config,
+            access: Access::default(),
+            stats: Stats::default(),
+            log_dir,
+            failed: watch::Sender::new(None),
+            applied: AtomicI64::new(state.zxid().bits()),
+            tree: RwLock::new(state),
+            watchers: Mutex::new(Watchers {
+                watches: Watches::new(RandomState::new().hash_one(0)),
+                conns: Vec::new(),
+                free: Vec::new(),
+            }),
+            followers: Mutex::default(),
+            core,
+            origin: std::time::Instant::now(),
+        }
+    }
+
+    /// Time by the member's clock.
+    pub(crate) fn now(&self) -> Instant {
+        Instant::ZERO + self.origin.elapsed()
+    }
+
+    /// An instant of the member's clock for the runtime's timers.
+    pub(crate) fn deadline(&self, at: Instant) -> tokio::time::Instant {
+        tokio::time::Instant::from_std(self.origin) + at.saturating_since(Instant::ZERO)
+    }
+
+    pub(crate) fn tree(&self) -> RwLockReadGuard<'_, State> {
+        self.tree.read().expect("nobody panics while changing the tree")
+    }
+
+    /// Only the core writes.
+    pub(crate) fn tree_mut(&self) -> RwLockWriteGuard<'_, State> {
+        self.tree.write().expect("nobody panics while changing the tree")
+    }
+
+    pub(crate) fn watchers(&self) -> MutexGuard<'_, Watchers> {
+        self.watchers.lock().expect("nobody panics while holding the watchers")
+    }
+
+    pub(crate) fn applied(&self) -> Zxid {
+        Zxid::from_bits(self.applied.load(Relaxed))
+    }
+
+    /// To be called while the tree is locked for writing, so that no reader sees one without the other.
+    pub(crate) fn set_applied(&self, zxid: Zxid) {
+        self.applied.store(zxid.bits(), Relaxed);
+    }
+
+    /// Hands something to the core. False when it has ended.
+    pub(crate) fn tell(&self, command: Command) -> bool {
+        self.core.send(command).is_ok()
+    }
+
+    /// A new follower of what is below `prefix`. To be called while the tree is locked.
+    pub(crate) fn add_follower(&self, prefix: &str) -> mpsc::UnboundedReceiver<Change> {
+        let (changes, receiver) = mpsc::unbounded_channel();
+        let prefix = format!("{}/", prefix.trim_end_matches('/'));
+        self.lock_followers().push(Follower { prefix, changes });
+        receiver
+    }
+
+    /// Tells the followers what a transaction changed. To be called while the tree is locked for writing.
+    pub(crate) fn tell_followers(&self, zxid: Zxid, changes: &[znodes::Change]) {
+        if changes.is_empty() {
+            return;
+        }
+        self.lock_followers().retain(|follower| {
+            let below = changes.iter().filter(|change| change.path.starts_with(&follower.prefix));
+            for change in below {
+                let path = change.path.to_string();
+                let change = Change { zxid, path, what: what_changed(&change.what) };
+                if follower.changes.send(change).is_err() {
+                    return false;
+                }
+            }
+            !follower.changes.is_closed()
+        });
+    }
+
+    fn lock_followers(&self) -> MutexGuard<'_, Vec<Follower>> {
+        self.followers.lock().expect("nobody panics while holding the followers")
+    }
+}
+
+impl Watchers {
+    /// Takes in a connection, made with the slot it is given.
+    pub(crate) fn add(&mut self, make: impl FnOnce(u32) -> Conn) -> Arc<Conn> {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.conns.push(None);
+            u32::try_from(self.conns.len() - 1).expect("file descriptors end long before")
+        });
+        let conn = Arc::new(make(slot));
+        self.conns[slot as usize] = Some(Arc::clone(&conn));
+        conn
+    }
+
+    /// Lets a connection go, with its watches.
+    pub(crate) fn remove(&mut self, slot: u32) {
+        self.watches.drop_watcher(Watcher(slot));
+        self.conns[slot as usize] = None;
+        self.free.push(slot);
+    }
+
+    pub(crate) fn conn(&self, watcher: Watcher) -> Option<&Arc<Conn>> {
+        self.conns.get(watcher.0 as usize)?.as_ref()
+    }
+
+    pub(crate) fn conns(&self) -> impl Iterator<Item = &Arc<Conn>> {
+        self.conns.iter().flatten()
+    }
+
+    /// Connections from one address.
+    pub(crate) fn count_from(&self, address: IpAddr) -> usize {
+        self.conns().filter(|conn| conn.remote.ip() == address).count()
+    }
+}
+
+fn what_changed(what: &znodes::What) -> What {
+    let own = |data: &Option<Bytes>| data.as_ref().map_or_else(Bytes::new, Clone::clone);
+    match what {
+        znodes::What::Created { data, stat, .. } => What::Created { data: own(data), stat: *stat },
+        znodes::What::DataSet { data, stat } => What::Set { data: own(data), stat: *stat },
+        znodes::What::Deleted { .. } => What::Deleted,
+    }
+}
