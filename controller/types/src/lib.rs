@@ -4,7 +4,9 @@
 //! the wire. Three vocabularies meet in Troupe; a word that two of them use has one type here.
 
 mod quorum;
+pub mod resources;
 mod time;
 
 pub use quorum::{Epoch, PeerId, SessionId, Zxid};
+pub use resources::{Bytes, MilliCpu, Resources, Role};
 pub use time::Instant;
