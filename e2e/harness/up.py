@@ -33,9 +33,8 @@ class Up:
         """Starts it and waits until its API is ready."""
         self.lines = []
         self.log = open(self.data_dir.parent / f"{self.data_dir.name}.log", "ab")
-        command = [str(paths.troupe()), "up", "--data-dir", str(self.data_dir), "--api-port", "0"]
         self.process = subprocess.Popen(
-            command + self.extra + self.manifests,
+            self.command(),
             stdout=subprocess.PIPE,
             stderr=self.log,
             text=True,
@@ -45,6 +44,10 @@ class Up:
         self.reader.start()
         until("the API of `troupe up`", lambda: self._ready_or_dead())
         return self
+
+    def command(self):
+        command = [str(paths.troupe()), "up", "--data-dir", str(self.data_dir), "--api-port", "0"]
+        return command + self.extra + self.manifests
 
     def _read(self, process):
         for line in process.stdout:
