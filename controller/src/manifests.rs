@@ -1,0 +1,187 @@
+//! Manifests: files of objects, read and applied.
+//!
+//! Lives here: YAML and JSON documents to objects, and objects to the API as `kubectl apply` would send
+//! them. Start at [`read`], then [`apply`].
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
+use kube::discovery::{ApiResource, Scope};
+use kube::{Client, Discovery};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::merge;
+
+/// One object of a manifest and where it stands.
+#[derive(Clone, Debug)]
+pub(crate) struct Document {
+    /// The file, for messages.
+    pub(crate) file: PathBuf,
+    /// The object as written.
+    pub(crate) body: Value,
+}
+
+/// An object that is in the API now.
+#[derive(Clone, Debug)]
+pub(crate) struct Applied {
+    /// Its type.
+    pub(crate) resource: ApiResource,
+    /// Its namespace; `None` for a cluster-scoped one.
+    pub(crate) namespace: Option<String>,
+    /// Its name.
+    pub(crate) name: String,
+    /// `created`, `configured` or `unchanged`.
+    pub(crate) outcome: &'static str,
+}
+
+/// Reads files, and the `.yaml`, `.yml` and `.json` files of folders in the order of their names.
+///
+/// # Errors
+/// A path that cannot be read, a document that does not parse or has no `kind` and `metadata.name`: the file
+/// and the place in it are named.
+pub(crate) fn read(paths: &[PathBuf]) -> Result<Vec<Document>> {
+    let mut documents = Vec::new();
+    for path in paths {
+        for file in files(path)? {
+            read_file(&file, &mut documents)?;
+        }
+    }
+    Ok(documents)
+}
+
+fn files(path: &Path) -> Result<Vec<PathBuf>> {
+    let meta = fs::metadata(path).with_context(|| format!("read manifest {}", path.display()))?;
+    if !meta.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut found = Vec::new();
+    for entry in fs::read_dir(path).with_context(|| format!("list {}", path.display()))? {
+        let file = entry.with_context(|| format!("list {}", path.display()))?.path();
+        let named_so = file.extension().is_some_and(|e| e == "yaml" || e == "yml" || e == "json");
+        if named_so && file.is_file() {
+            found.push(file);
+        }
+    }
+    if found.is_empty() {
+        bail!("{} holds no .yaml, .yml or .json file", path.display());
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn read_file(file: &Path, documents: &mut Vec<Document>) -> Result<()> {
+    let text = fs::read_to_string(file).with_context(|| format!("read manifest {}", file.display()))?;
+    for (index, document) in serde_yaml::Deserializer::from_str(&text).enumerate() {
+        let at = || format!("{}, document {}", file.display(), index + 1);
+        let body = Value::deserialize(document).with_context(at)?;
+        match &body {
+            Value::Null => {}
+            Value::Object(_) if body["kind"] == "List" => {
+                let items = body["items"].as_array().cloned().unwrap_or_default();
+                documents.extend(items.into_iter().map(|body| Document { file: file.to_owned(), body }));
+            }
+            Value::Object(_) => documents.push(Document { file: file.to_owned(), body }),
+            _ => bail!("{}: expected an object with apiVersion, kind and metadata", at()),
+        }
+    }
+    Ok(())
+}
+
+/// Makes the API hold what the document says, by creating the object or by a three-way merge patch.
+///
+/// # Errors
+/// An unknown kind, or the API's refusal, with the file and the object named.
+pub(crate) async fn apply(
+    client: &Client,
+    discovery: &Discovery,
+    document: &Document,
+) -> Result<Applied> {
+    let body = &document.body;
+    let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str);
+    let file = document.file.display();
+    let (Some(api_version), Some(kind)) = (text("/apiVersion"), text("/kind")) else {
+        bail!("{file}: an object needs apiVersion and kind");
+    };
+    let Some(name) = text("/metadata/name") else {
+        bail!("{file}: a {kind} needs metadata.name");
+    };
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    let gvk = kube::core::GroupVersionKind::gvk(group, version, kind);
+    let Some((resource, capabilities)) = discovery.resolve_gvk(&gvk) else {
+        bail!("{file}: the API knows no {kind} in {api_version}; see `kubectl api-resources`");
+    };
+    let namespace = (capabilities.scope == Scope::Namespaced)
+        .then(|| text("/metadata/namespace").unwrap_or("default").to_owned());
+    let api: Api<DynamicObject> = match &namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        None => Api::all_with(client.clone(), &resource),
+    };
+    let outcome = send(&api, name, body).await.with_context(|| format!("{file}: {kind} {name}"))?;
+    Ok(Applied { namespace, name: name.to_owned(), outcome, resource })
+}
+
+async fn send(api: &Api<DynamicObject>, name: &str, body: &Value) -> Result<&'static str> {
+    let wanted = with_last_applied(body)?;
+    let Some(current) = api.get_opt(name).await? else {
+        api.create(&PostParams::default(), &serde_json::from_value(wanted)?).await?;
+        return Ok("created");
+    };
+    let current = serde_json::to_value(current)?;
+    let last = current
+        .pointer(&format!("/metadata/annotations/{}", merge::LAST_APPLIED.replace('/', "~1")))
+        .and_then(Value::as_str)
+        .and_then(|text| serde_json::from_str::<Value>(text).ok());
+    let Some(patch) = merge::patch(last.as_ref(), &wanted, &current) else {
+        return Ok("unchanged");
+    };
+    api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await?;
+    Ok("configured")
+}
+
+/// The object with the annotation that `kubectl apply` will look for.
+fn with_last_applied(body: &Value) -> Result<Value> {
+    let mut wanted = body.clone();
+    if let Some(object) = wanted.as_object_mut() {
+        object.remove("status");
+    }
+    let mut remembered = serde_json::to_string(&wanted)?;
+    remembered.push('\n');
+    let annotations = &mut wanted["metadata"]["annotations"];
+    if annotations.is_null() {
+        *annotations = json!({});
+    }
+    let Some(annotations) = annotations.as_object_mut() else {
+        bail!("metadata.annotations must be a map of strings");
+    };
+    annotations.insert(merge::LAST_APPLIED.to_owned(), Value::String(remembered));
+    Ok(wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str) -> Result<Vec<Document>> {
+        let dir = tempfile::tempdir()?;
+        let file = dir.path().join("a.yaml");
+        fs::write(&file, text)?;
+        read(&[file])
+    }
+
+    #[test]
+    fn a_file_may_hold_several_documents_lists_and_nothing() -> Result<()> {
+        let documents = check("---\n---\nkind: A\n---\nkind: List\nitems: [{kind: B}, {kind: C}]\n")?;
+        let kinds: Vec<_> = documents.iter().map(|d| d.body["kind"].clone()).collect();
+        assert_eq!(kinds, ["A", "B", "C"]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_wrong_document_is_named_by_file_and_number() {
+        let why = check("kind: A\n---\n- 1\n").map(|_| ()).expect_err("a list is no object");
+        assert!(format!("{why:#}").contains("a.yaml, document 2"), "{why:#}");
+    }
+}
