@@ -42,6 +42,6 @@ pub use path::is_valid as is_valid_path;
 pub use prep::{Prep, Requester, Turn};
 pub use session_id::{SessionIds, password};
 pub use sessions::{Sessions, Speaker};
-pub use snapshot::Frozen;
+pub use snapshot::{Frozen, SnapshotError};
 pub use state::{CONFIG_PATH, Node, State};
 pub use watches::{Fired, WatchCounts, WatchKind, Watcher, Watches};
