@@ -55,8 +55,8 @@ impl Layout {
         self.work_dir.join("holder")
     }
 
-    pub(crate) fn boot_id(&self) -> PathBuf {
-        self.work_dir.join("meta/boot_id")
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.work_dir.join("meta/lock")
     }
 
     pub(crate) fn latest_agent(&self) -> PathBuf {

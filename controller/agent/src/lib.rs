@@ -11,6 +11,7 @@ mod containers;
 pub mod holder;
 mod layout;
 mod processes;
+mod store;
 mod task;
 mod tasks;
 mod users;

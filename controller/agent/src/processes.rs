@@ -1,7 +1,8 @@
 //! The processes of a container where no cgroup lists them.
 //!
-//! The holder is the reaper of orphans, so every process of a task is below the holder; it belongs to the
-//! container whose first process is its ancestor or began its session, or whose id is in its environment.
+//! A process belongs to the container whose id is in its environment (which a child inherits), or whose
+//! first process is its ancestor or began its session. Only processes below the holder, the reaper of
+//! orphans, are judged by the latter: a pid that was given out again must not count.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -36,10 +37,8 @@ fn members(
     all.iter()
         .filter(|&(&pid, process)| {
             let line = ancestors(all, pid);
-            line.contains(&holder)
-                && (first.is_some_and(|first| {
-                    pid == first || process.session == first || line.contains(&first)
-                }) || marked(pid))
+            let related = |first| pid == first || process.session == first || line.contains(&first);
+            (line.contains(&holder) && first.is_some_and(related)) || marked(pid)
         })
         .map(|(&pid, _)| pid)
         .collect()
@@ -105,9 +104,9 @@ mod tests {
             (23, process(10, 20)), // an orphan of the session
             (24, process(10, 24)), // an orphan in a session of its own
             (30, process(10, 30)), // another task
-            (40, process(1, 20)),  // not below the holder
+            (40, process(1, 20)),  // the pid of another session, given out again
         ]);
-        assert_eq!(members(&all, 10, Some(20), |pid| pid == 24 || pid == 40), [20, 21, 22, 23, 24]);
+        assert_eq!(members(&all, 10, Some(20), |pid| pid == 24), [20, 21, 22, 23, 24]);
         assert_eq!(members(&all, 10, None, |pid| pid == 24), [24]);
     }
 }

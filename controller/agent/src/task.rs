@@ -9,11 +9,25 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::layout::Run;
+
 /// Which task: a task id is unique within its framework only.
 #[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 pub(crate) struct TaskKey {
     pub(crate) framework: String,
     pub(crate) task: String,
+}
+
+impl Spec {
+    /// Where its files are.
+    pub(crate) fn run(&self) -> Run<'_> {
+        Run {
+            agent: &self.agent,
+            framework: &self.key.framework,
+            executor: &self.key.task,
+            container: &self.container,
+        }
+    }
 }
 
 impl fmt::Display for TaskKey {
@@ -26,6 +40,8 @@ impl fmt::Display for TaskKey {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(crate) struct Spec {
     pub(crate) key: TaskKey,
+    /// The id this agent had when it took the task: a directory on the way to its run.
+    pub(crate) agent: String,
     /// The directory of its run and the name of its groups.
     pub(crate) container: String,
     pub(crate) command: Command,

@@ -102,7 +102,7 @@ impl Mounts {
     ) -> Result<Arc<dyn Enforcer>, DetectError> {
         let mut bases = BTreeMap::new();
         for (&controller, mount) in &self.v1 {
-            match make_base(mount, own.v1.get(controller), pool, |_| Ok(())) {
+            match make_base(mount, own.v1.get(controller), pool, |_| {}) {
                 Ok(base) => drop(bases.insert(controller, base)),
                 Err(error) if ESSENTIAL.contains(&controller) => return Err(error),
                 Err(error) => {
@@ -129,19 +129,7 @@ impl Mounts {
 }
 
 fn open_unified(mount: &Mount, own: Option<&String>, pool: &str) -> Result<V2, DetectError> {
-    let base = make_base(mount, own, pool, |dir| {
-        for controller in v2::CONTROLLERS {
-            let offered = files::read(&dir.join("cgroup.controllers")).unwrap_or_default();
-            let enabled = files::read(&dir.join("cgroup.subtree_control")).unwrap_or_default();
-            let listed = |list: &str| list.split(' ').any(|c| c == controller);
-            if listed(&offered) && !listed(&enabled) {
-                // A refusal shows below: the controller is then not among the base's own.
-                let _ =
-                    files::write(&dir.join("cgroup.subtree_control"), &format!("+{controller}"));
-            }
-        }
-        Ok(())
-    })?;
+    let base = make_base(mount, own, pool, v2::enable)?;
     let enabled = files::read(&base.join("cgroup.subtree_control")).unwrap_or_default();
     let controllers =
         v2::CONTROLLERS.into_iter().filter(|c| enabled.split(' ').any(|e| e == *c)).collect();
@@ -154,7 +142,7 @@ fn make_base(
     mount: &Mount,
     own: Option<&String>,
     pool: &str,
-    prepare: impl Fn(&Path) -> io::Result<()>,
+    prepare: impl Fn(&Path),
 ) -> Result<PathBuf, DetectError> {
     // The mount may show a part of the tree only; the own group's path counts from the tree's root.
     let own = own
@@ -180,10 +168,10 @@ fn make_base(
 fn make_below(
     start: &Path,
     pool: &str,
-    prepare: impl Fn(&Path) -> io::Result<()>,
+    prepare: impl Fn(&Path),
 ) -> Result<PathBuf, (PathBuf, io::Error)> {
     let mut dir = start.to_owned();
-    prepare(&dir).map_err(|e| (dir.clone(), e))?;
+    prepare(&dir);
     for name in ["troupe", pool] {
         dir.push(name);
         match fs::create_dir(&dir) {
@@ -193,7 +181,7 @@ fn make_below(
         // An existing directory may still be another's.
         rustix::fs::access(&dir, rustix::fs::Access::WRITE_OK)
             .map_err(|e| (dir.clone(), e.into()))?;
-        prepare(&dir).map_err(|e| (dir.clone(), e))?;
+        prepare(&dir);
     }
     Ok(dir)
 }

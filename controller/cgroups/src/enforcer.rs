@@ -44,6 +44,10 @@ pub trait Enforcer: Send + Sync + fmt::Debug {
     /// Removes the groups of an empty container. No error when they are gone already.
     fn remove(&self, id: &ContainerId, within: Duration) -> Result<(), KillError>;
 
+    /// Removes the pool's directories if no container is in them. A later [`Enforcer::create`], also by
+    /// another agent of the pool, makes them again.
+    fn close(&self);
+
     /// All containers of the pool that have groups, for finding orphans.
     fn containers(&self) -> Result<Vec<ContainerId>, GroupError>;
 }

@@ -87,6 +87,15 @@ pub(crate) fn make(dir: &Path) -> Result<(), CreateError> {
     }
 }
 
+/// Removes a pool's directory and then the one for all pools, unless something is in them.
+pub(crate) fn remove_base(base: &Path) {
+    if fs::remove_dir(base).is_ok()
+        && let Some(troupe) = base.parent()
+    {
+        let _ = fs::remove_dir(troupe);
+    }
+}
+
 /// Removes a group and the groups that its processes made below it, trying until `deadline`.
 pub(crate) fn remove(dir: &Path, deadline: Instant) -> Result<(), KillError> {
     loop {

@@ -101,6 +101,11 @@ impl Enforcer for Hybrid {
         self.v2.remove(id, within)
     }
 
+    fn close(&self) {
+        self.v1.close();
+        self.v2.close();
+    }
+
     fn containers(&self) -> Result<Vec<ContainerId>, GroupError> {
         let mut all = self.v1.containers()?;
         all.extend(self.v2.containers()?);

@@ -23,4 +23,4 @@ pub use enforcer::{
     MemoryUsage, PidsUsage, Usage, Version,
 };
 pub use error::{CreateError, DetectError, GroupError, KillError};
-pub use limits::{CpuQuota, Limits, MemoryLimit};
+pub use limits::{Limits, MemoryLimit};

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use types::{Bytes, MilliCpu};
+
 use crate::CreateError;
 
 /// Kernel's shares for one CPU (v1). Source: Mesos `CPU_SHARES_PER_CPU`.
@@ -16,10 +18,10 @@ const MIN_QUOTA: Duration = Duration::from_millis(1);
 /// What a container may use. `None` is "no value set": the kernel's default stays.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Limits {
-    /// CPU asked for, in thousandths of a CPU: the weight against others when CPUs are scarce.
-    pub cpu_request_milli: Option<u64>,
+    /// CPU asked for: the weight against others when CPUs are scarce.
+    pub cpu_request: Option<MilliCpu>,
     /// The most CPU it may use, also on an idle machine.
-    pub cpu_quota: Option<CpuQuota>,
+    pub cpu_quota: Option<MilliCpu>,
     /// The most memory it may use, swap included where the kernel counts it.
     pub memory: Option<MemoryLimit>,
     /// The most processes and threads alive at once; at least 1.
@@ -29,27 +31,20 @@ pub struct Limits {
     pub unsupported: Vec<String>,
 }
 
-/// A cap on CPU time.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct CpuQuota {
-    /// In thousandths of a CPU.
-    pub milli: u64,
-}
-
 /// A cap on memory, and the part of it that is asked for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct MemoryLimit {
-    /// Bytes that make the kernel kill when they cannot be reclaimed; the kernel rounds down to pages.
-    pub hard_bytes: u64,
-    /// Bytes asked for: reclaim starts with groups above theirs (v1 soft limit, v2 `memory.low`).
-    pub request_bytes: Option<u64>,
+    /// Above it the kernel kills, if it cannot reclaim. The kernel rounds down to pages.
+    pub hard: Bytes,
+    /// What was asked for: reclaim starts with groups above theirs (v1 soft limit, v2 `memory.low`).
+    pub request: Option<Bytes>,
 }
 
 impl Limits {
     /// The part of these limits whose controller is `wanted`; all of `unsupported` stays.
     pub(crate) fn only(&self, wanted: impl Fn(&str) -> bool) -> Self {
         Self {
-            cpu_request_milli: self.cpu_request_milli.filter(|_| wanted("cpu")),
+            cpu_request: self.cpu_request.filter(|_| wanted("cpu")),
             cpu_quota: self.cpu_quota.filter(|_| wanted("cpu")),
             memory: self.memory.filter(|_| wanted("memory")),
             pids: self.pids.filter(|_| wanted("pids")),
@@ -63,7 +58,7 @@ impl Limits {
             return Err(CreateError::Unsupported { limit: limit.clone() });
         }
         let asked = [
-            ("CPU", "cpu", self.cpu_request_milli.is_some() || self.cpu_quota.is_some()),
+            ("CPU", "cpu", self.cpu_request.is_some() || self.cpu_quota.is_some()),
             ("memory", "memory", self.memory.is_some()),
             ("processes", "pids", self.pids.is_some()),
         ];
@@ -75,25 +70,23 @@ impl Limits {
 
     /// `cpu.shares`: 1024 a CPU, in the kernel's range of 2 to 262144.
     pub(crate) fn shares(&self) -> Option<u64> {
-        let milli = self.cpu_request_milli?;
+        let MilliCpu(milli) = self.cpu_request?;
         Some((milli.saturating_mul(SHARES_PER_CPU) / 1000).clamp(2, 262_144))
     }
 
     /// `cpu.weight`: 100 a CPU, in the kernel's range of 1 to 10000.
     pub(crate) fn weight(&self) -> Option<u64> {
-        let milli = self.cpu_request_milli?;
+        let MilliCpu(milli) = self.cpu_request?;
         Some((milli.saturating_mul(WEIGHT_PER_CPU) / 1000).clamp(1, 10_000))
     }
 }
 
-impl CpuQuota {
-    /// Quota and period in microseconds, as `cpu.cfs_quota_us` and `cpu.max` take them.
-    pub(crate) fn micros(self) -> (i64, u64) {
-        let period = u64::try_from(QUOTA_PERIOD.as_micros()).expect("100 ms fit");
-        let least = u64::try_from(MIN_QUOTA.as_micros()).expect("1 ms fits");
-        let quota = (self.milli.saturating_mul(period) / 1000).max(least);
-        (i64::try_from(quota).unwrap_or(i64::MAX), period)
-    }
+/// Quota and period in microseconds, as `cpu.cfs_quota_us` and `cpu.max` take them.
+pub(crate) fn quota_micros(MilliCpu(milli): MilliCpu) -> (i64, u64) {
+    let period = u64::try_from(QUOTA_PERIOD.as_micros()).expect("100 ms fit");
+    let least = u64::try_from(MIN_QUOTA.as_micros()).expect("1 ms fits");
+    let quota = (milli.saturating_mul(period) / 1000).max(least);
+    (i64::try_from(quota).unwrap_or(i64::MAX), period)
 }
 
 #[cfg(test)]
@@ -101,7 +94,7 @@ mod tests {
     use super::*;
 
     fn cpus(milli: u64) -> Limits {
-        Limits { cpu_request_milli: Some(milli), ..Limits::default() }
+        Limits { cpu_request: Some(MilliCpu(milli)), ..Limits::default() }
     }
 
     #[test]
@@ -118,8 +111,8 @@ mod tests {
 
     #[test]
     fn a_quota_never_falls_below_what_the_kernel_takes() {
-        assert_eq!(CpuQuota { milli: 500 }.micros(), (50_000, 100_000));
-        assert_eq!(CpuQuota { milli: 1 }.micros(), (1_000, 100_000));
-        assert_eq!(CpuQuota { milli: 4000 }.micros(), (400_000, 100_000));
+        assert_eq!(quota_micros(MilliCpu(500)), (50_000, 100_000));
+        assert_eq!(quota_micros(MilliCpu(1)), (1_000, 100_000));
+        assert_eq!(quota_micros(MilliCpu(4000)), (400_000, 100_000));
     }
 }

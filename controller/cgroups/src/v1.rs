@@ -1,7 +1,7 @@
 //! One tree for each controller.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -14,6 +14,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::files::{self, field};
+use crate::limits::quota_micros;
 use crate::{
     ContainerId, CpuUsage, CreateError, Description, Enforcer, Entry, GroupError, KillError,
     Limits, MemoryEvents, MemoryLimit, MemoryUsage, PidsUsage, Usage, Version,
@@ -96,6 +97,11 @@ impl Enforcer for V1 {
 
     fn create(&self, id: &ContainerId, limits: &Limits) -> Result<(), CreateError> {
         limits.check(|c| self.controls(c))?;
+        for base in self.bases.values().filter(|base| !base.exists()) {
+            // Another agent of the pool closed it.
+            fs::create_dir_all(base)
+                .map_err(|source| CreateError::Make { path: base.clone(), source })?;
+        }
         let made = self.dirs(id).iter().try_for_each(|dir| files::make(dir));
         made.and_then(|()| self.apply(id, limits)).inspect_err(|_| {
             // Nothing has entered yet, so this removal cannot be refused for a process inside.
@@ -186,6 +192,10 @@ impl Enforcer for V1 {
         self.dirs(id).iter().try_for_each(|dir| files::remove(dir, deadline))
     }
 
+    fn close(&self) {
+        self.describe().bases.iter().for_each(|base| files::remove_base(base));
+    }
+
     fn containers(&self) -> Result<Vec<ContainerId>, GroupError> {
         let mut names = Vec::new();
         for base in self.describe().bases {
@@ -223,7 +233,7 @@ fn set_cpu(dir: &Path, limits: &Limits) -> Result<(), CreateError> {
         cpu.set_shares(shares).map_err(files::refused(&dir.join("cpu.shares"), shares))?;
     }
     if let Some(quota) = limits.cpu_quota {
-        let (quota, period) = quota.micros();
+        let (quota, period) = quota_micros(quota);
         cpu.set_cfs_period(period)
             .map_err(files::refused(&dir.join("cpu.cfs_period_us"), period))?;
         cpu.set_cfs_quota(quota).map_err(files::refused(&dir.join("cpu.cfs_quota_us"), quota))?;
@@ -234,7 +244,7 @@ fn set_cpu(dir: &Path, limits: &Limits) -> Result<(), CreateError> {
 /// The kernel keeps `limit <= memory+swap limit` at each write, so the order turns with the direction.
 fn set_memory(dir: &Path, limit: MemoryLimit) -> Result<(), CreateError> {
     let memory = MemController::new(dir.to_owned(), dir.to_owned(), false);
-    let hard = i64::try_from(limit.hard_bytes).unwrap_or(i64::MAX);
+    let hard = i64::try_from(limit.hard.0).unwrap_or(i64::MAX);
     let set_hard =
         || memory.set_limit(hard).map_err(files::refused(&dir.join("memory.limit_in_bytes"), hard));
     let set_swap = || {
@@ -245,15 +255,15 @@ fn set_memory(dir: &Path, limit: MemoryLimit) -> Result<(), CreateError> {
         memory.set_memswap_limit(hard).map_err(files::refused(&file, hard))
     };
     let now = memory_limit(dir).ok().flatten();
-    if now.is_some_and(|now| limit.hard_bytes > now) {
+    if now.is_some_and(|now| limit.hard.0 > now) {
         set_swap()?;
         set_hard()?;
     } else {
         set_hard()?;
         set_swap()?;
     }
-    if let Some(request) = limit.request_bytes {
-        let soft = i64::try_from(request).unwrap_or(i64::MAX);
+    if let Some(request) = limit.request {
+        let soft = i64::try_from(request.0).unwrap_or(i64::MAX);
         let file = dir.join("memory.soft_limit_in_bytes");
         memory.set_soft_limit(soft).map_err(files::refused(&file, soft))?;
     }

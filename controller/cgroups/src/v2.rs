@@ -12,6 +12,7 @@ use rustix::fs::inotify;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::files::{self, field};
+use crate::limits::quota_micros;
 use crate::{
     ContainerId, CpuUsage, CreateError, Description, Enforcer, Entry, GroupError, KillError,
     Limits, MemoryEvents, MemoryLimit, MemoryUsage, Usage, Version,
@@ -41,12 +42,21 @@ impl V2 {
         self.base.join(id.as_str())
     }
 
+    fn reopen(&self) -> Result<(), CreateError> {
+        let all_pools = self.base.parent().unwrap_or(&self.base);
+        for dir in [all_pools, &self.base] {
+            files::make(dir)?;
+            enable(dir);
+        }
+        Ok(())
+    }
+
     fn apply(&self, dir: &Path, limits: &Limits) -> Result<(), CreateError> {
         if let Some(weight) = limits.weight() {
             files::set(&dir.join("cpu.weight"), &weight.to_string())?;
         }
         if let Some(quota) = limits.cpu_quota {
-            let (quota, period) = quota.micros();
+            let (quota, period) = quota_micros(quota);
             files::set(&dir.join("cpu.max"), &format!("{quota} {period}"))?;
         }
         if let Some(memory) = limits.memory {
@@ -70,6 +80,10 @@ impl Enforcer for V2 {
 
     fn create(&self, id: &ContainerId, limits: &Limits) -> Result<(), CreateError> {
         limits.check(|c| self.controls(c))?;
+        if !self.base.exists() {
+            // Another agent of the pool closed it.
+            self.reopen()?;
+        }
         let dir = self.dir(id);
         files::make(&dir)?;
         self.apply(&dir, limits).inspect_err(|_| {
@@ -154,9 +168,26 @@ impl Enforcer for V2 {
         files::remove(&self.dir(id), Instant::now() + within)
     }
 
+    fn close(&self) {
+        files::remove_base(&self.base);
+    }
+
     fn containers(&self) -> Result<Vec<ContainerId>, GroupError> {
         let names = files::children(&self.base)?;
         Ok(names.into_iter().filter_map(|name| ContainerId::try_from(name).ok()).collect())
+    }
+}
+
+/// Hands what controllers a group has, of those wanted here, on to its children. A refusal shows later:
+/// the controller is then not among those of the base.
+pub(crate) fn enable(dir: &Path) {
+    for controller in CONTROLLERS {
+        let offered = files::read(&dir.join("cgroup.controllers")).unwrap_or_default();
+        let enabled = files::read(&dir.join("cgroup.subtree_control")).unwrap_or_default();
+        let listed = |list: &str| list.split(' ').any(|c| c == controller);
+        if listed(&offered) && !listed(&enabled) {
+            let _ = files::write(&dir.join("cgroup.subtree_control"), &format!("+{controller}"));
+        }
     }
 }
 
@@ -175,15 +206,15 @@ fn signal_all(tree: &V2, id: &ContainerId, procs: &Path) -> Result<(), GroupErro
 
 fn set_memory(dir: &Path, limit: MemoryLimit) -> Result<(), CreateError> {
     let memory = MemController::new(dir.to_owned(), dir.to_owned(), true);
-    let hard = i64::try_from(limit.hard_bytes).unwrap_or(i64::MAX);
+    let hard = i64::try_from(limit.hard.0).unwrap_or(i64::MAX);
     memory.set_limit(hard).map_err(files::refused(&dir.join("memory.max"), hard))?;
     // Swap is a limit of its own here; none of it, or the limit would not bite.
     let swap = dir.join("memory.swap.max");
     if swap.exists() {
         memory.set_memswap_limit(0).map_err(files::refused(&swap, 0))?;
     }
-    if let Some(request) = limit.request_bytes {
-        let low = i64::try_from(request).unwrap_or(i64::MAX);
+    if let Some(request) = limit.request {
+        let low = i64::try_from(request.0).unwrap_or(i64::MAX);
         memory.set_soft_limit(low).map_err(files::refused(&dir.join("memory.low"), low))?;
     }
     Ok(())

@@ -90,6 +90,7 @@ fn key() -> TaskKey {
 fn spec() -> Spec {
     Spec {
         key: key(),
+        agent: "S0".to_owned(),
         container: "c".to_owned(),
         command: Command::Shell("true".to_owned()),
         environment: Vec::new(),
