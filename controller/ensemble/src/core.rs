@@ -72,8 +72,8 @@ pub(crate) struct Core {
     outstanding: VecDeque<Outstanding>,
     /// Writes that came while nobody led.
     waiting: VecDeque<Command>,
-    /// The disk is full: writes are refused.
-    full: bool,
+    /// The disk is full: writes are refused, and this is when to look for room again.
+    full: Option<Instant>,
     /// Told once, when the member leads for the first time.
     ready: Option<oneshot::Sender<()>>,
     outputs: Vec<Output>,
@@ -133,7 +133,7 @@ impl Core {
             speaking: HashMap::new(),
             outstanding: VecDeque::new(),
             waiting: VecDeque::new(),
-            full: false,
+            full: None,
             ready: Some(ready),
             outputs: Vec::new(),
             encoded: BytesMut::new(),
@@ -191,7 +191,7 @@ impl Core {
             Command::Request { conn, auth, xid, request } if !conn.is_closed() => {
                 let session = conn.lock().session;
                 let origin = Origin::Client(conn);
-                if self.full {
+                if self.full.is_some() {
                     self.refuse(origin);
                 } else {
                     self.propose(session, xid, &auth, &request, origin);
@@ -200,7 +200,7 @@ impl Core {
             Command::Connect { conn, request } if !conn.is_closed() => {
                 self.on_connect(conn, &request);
             }
-            Command::Local { request, reply } if self.full => {
+            Command::Local { request, reply } if self.full.is_some() => {
                 drop(request);
                 self.refuse(Origin::Local(reply));
             }
@@ -252,7 +252,7 @@ impl Core {
         let read_only = request.read_only.map(|_| false);
         if request.session != SessionId(0) {
             self.come_back(conn, request, timeout_ms, read_only);
-        } else if self.full {
+        } else if self.full.is_some() {
             // A session is a transaction, and there is no room for one; the client tries again.
             conn.close(false);
         } else {
@@ -321,13 +321,13 @@ impl Core {
             }
             LogEvent::Full { first, error } => {
                 tracing::error!(%error, "writes are stopped until there is room; reads go on");
-                self.full = true;
+                self.full = Some(self.shared.now() + PROBE_EVERY);
                 self.shared.stats.disk_full.store(1, Relaxed);
                 self.drive(Input::AppendRefused { first });
             }
             LogEvent::HasRoom => {
                 tracing::info!("there is room again: writes are taken");
-                self.full = false;
+                self.full = None;
                 self.shared.stats.disk_full.store(0, Relaxed);
             }
             LogEvent::Failed(why) => {
@@ -518,8 +518,8 @@ impl Core {
     }
 
     fn next_alarm(&self) -> Option<Instant> {
-        if self.full {
-            return Some(self.shared.now() + PROBE_EVERY);
+        if self.full.is_some() {
+            return self.full;
         }
         self.zab.next_zxid()?;
         self.sessions.next_expiry()
@@ -527,8 +527,11 @@ impl Core {
 
     fn on_time(&mut self) {
         let now = self.shared.now();
-        if self.full {
-            self.log.send(LogCommand::Probe);
+        if let Some(look) = self.full {
+            if look <= now {
+                self.log.send(LogCommand::Probe);
+                self.full = Some(now + PROBE_EVERY);
+            }
             return;
         }
         if self.zab.next_zxid().is_none() || self.sessions.next_expiry().is_none_or(|at| at > now) {

@@ -111,7 +111,16 @@ impl LogWriter {
     pub fn has_room(&mut self) -> bool {
         let probe = self.dir.join("troupe.probe");
         let found = match &mut self.current {
-            Some(open) => open.reserve(self.prealloc, self.prealloc).is_ok(),
+            Some(open) => match open.reserve(self.prealloc, self.prealloc) {
+                Ok(()) => true,
+                // What a failed attempt took is given back; if even that fails, it is tried again.
+                Err(_) => {
+                    if let Err(error) = open.clear_tail() {
+                        tracing::warn!(file = %open.path.display(), %error, "room not given back");
+                    }
+                    false
+                }
+            },
             None => File::create(&probe).and_then(|file| allocate(&file, 0, self.prealloc)).is_ok(),
         };
         if self.current.is_none() {

@@ -1,0 +1,78 @@
+//! A member whose disk is full: writes stop with a clear error, reads go on, writes resume by themselves.
+//!
+//! The disk is a small tmpfs in a mount namespace of its own, so nobody else's disk is filled and nothing
+//! is left mounted. Where the system allows no such namespace, the test says so and does nothing.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+
+use ensemble::{Member, MemberConfig, OpError};
+
+#[test]
+fn a_full_disk_stops_writes_and_keeps_reads() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mount = |inner: &str| {
+        format!("mount -t tmpfs -o size=8m tmpfs {} && {inner}", dir.path().display())
+    };
+    let unshare = |script: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--map-root-user", "sh", "-c", script]);
+        command
+    };
+    if !unshare(&mount("true")).status().is_ok_and(|status| status.success()) {
+        eprintln!("LEFT OUT: no mount namespace can be had here, so no small disk to fill");
+        return;
+    }
+    let test = std::env::current_exe().expect("a running test has a file");
+    let inner = format!("exec {} --exact --ignored on_a_small_disk", test.display());
+    let status = unshare(&mount(&inner)).env("SMALL_DISK", dir.path()).status();
+    assert!(status.expect("unshare ran a moment ago").success());
+}
+
+#[tokio::test]
+#[ignore = "run by the test above, inside its namespace"]
+async fn on_a_small_disk() {
+    let Some(disk) = std::env::var_os("SMALL_DISK") else { return };
+    let disk = Path::new(&disk);
+    let mut config = MemberConfig::in_process(disk.join("data"));
+    config.prealloc_bytes = 64 << 10;
+    let member = Member::start(config.clone()).await.expect("there is room");
+    let local = member.local();
+    local.create("/there", "x".into()).await.expect("there is room");
+    let filler = disk.join("filler");
+    fill(&filler);
+    let payload = vec![b'y'; 10_000];
+    let mut written = 0;
+    let refused = loop {
+        match local.create(&format!("/n{written}"), payload.clone().into()).await {
+            Ok(_) => written += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(refused, OpError::DiskFull { .. }), "{refused:?}");
+    let again = local.set("/there", "z".into(), None).await;
+    assert!(matches!(again, Err(OpError::DiskFull { .. })), "{again:?}");
+    assert_eq!(local.get("/there").map(|(data, _)| data), Some("x".into()));
+    fs::remove_file(&filler).expect("it is there");
+    // Nobody tells the member; it finds out.
+    while local.set("/there", "z".into(), None).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    local.create("/after", "".into()).await.expect("there is room again");
+    member.shutdown().await;
+
+    let member = Member::start(config).await.expect("the log is whole");
+    let found = member.local().children("/").expect("the root is there");
+    assert_eq!(found.iter().filter(|name| name.starts_with('n')).count(), written);
+    assert_eq!(member.local().get("/there").map(|(data, _)| data), Some("z".into()));
+    assert!(found.contains(&"after".to_owned()));
+    member.shutdown().await;
+}
+
+fn fill(path: &Path) {
+    let mut file = fs::File::create(path).expect("there is room for a name");
+    let block = [1; 4096];
+    while file.write_all(&block).is_ok() {}
+}
