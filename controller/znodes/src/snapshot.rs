@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 
-use bytes::{Buf, BufMut, Bytes};
-use jute::{Acl, DecodeError, Put, Reader, StatPersisted, TxnDigest};
+use bytes::BufMut;
+use jute::{Acl, Id, Perms, Put, StatPersisted, Text, TxnDigest};
 use types::{SessionId, Zxid};
 
 use crate::acls::{AclId, Acls};
@@ -37,13 +37,13 @@ pub enum SnapshotError {
         /// Why.
         source: io::Error,
     },
-    /// They are not what a snapshot has there.
-    #[error("the snapshot's record that ends at byte {at} is damaged")]
-    Record {
+    /// A length below -1, or beyond what is believed.
+    #[error("the snapshot has a length of {length} before byte {at}")]
+    Length {
         /// Offset in the body.
         at: u64,
-        /// What is wrong.
-        source: DecodeError,
+        /// As read.
+        length: i32,
     },
     /// A znode whose parent does not come before it, or that comes twice.
     #[error("the snapshot has the znode {path:?} where it cannot be")]
@@ -112,7 +112,8 @@ impl Frozen {
     }
 }
 
-/// Reads a body up to and including its end mark.
+/// Reads a body up to and including its end mark, and nothing beyond it; in small pieces, so `from` had
+/// better be buffered.
 ///
 /// `zxid` is the last transaction it is known to have: a file's name tells it, or the packet before a
 /// stream. Later ones may be in it too, and are applied again. `limit` is the longest text or data that is
@@ -125,33 +126,29 @@ pub fn read(
 ) -> Result<State, SnapshotError> {
     let mut source = Source { from, at: 0, limit };
     let mut sessions = BTreeMap::new();
-    for _ in 0..source.count()? {
-        let mut record = source.record(12)?;
-        sessions.insert(SessionId(record.get_i64()), record.get_i32());
+    for _ in 0..source.int()? {
+        sessions.insert(SessionId(source.long()?), source.int()?);
     }
     let mut lists = BTreeMap::new();
-    for _ in 0..source.count()? {
-        let id = source.record(8)?.get_i64();
-        lists.insert(id, source.acl()?);
+    for _ in 0..source.int()? {
+        lists.insert(source.long()?, source.acl()?);
     }
     let mut state: Option<State> = None;
+    // Used again for each znode, so that loading allocates little but the tree.
+    let (mut path, mut data) = (Vec::new(), Vec::new());
     loop {
-        let path = String::from_utf8_lossy(&source.buffer()?.unwrap_or_default()).into_owned();
-        if path == END {
+        source.buffer(&mut path)?;
+        let node_path = String::from_utf8_lossy(&path);
+        if node_path == END {
             break;
         }
-        let data = source.buffer()?;
-        let record = source.record(8 + StatPersisted::LENGTH)?;
-        let mut reader = Reader::new(&record);
-        let at = source.at;
-        let damaged = |source| SnapshotError::Record { at, source };
-        let acl = reader.i64().map_err(damaged)?;
-        let stat = StatPersisted::decode(&mut reader).map_err(damaged)?;
-        let node = Loaded { path, data, acl, stat };
+        let has_data = source.buffer(&mut data)?;
+        let data = has_data.then_some(&data[..]);
+        let node = Loaded { path: &node_path, data, acl: source.long()?, stat: source.stat()? };
         match &mut state {
             None if node.path.is_empty() => state = Some(node.into_root(&lists, hash_seed)),
             Some(state) => node.add_to(state, &lists)?,
-            None => return Err(SnapshotError::Misplaced { path: node.path }),
+            None => return Err(SnapshotError::Misplaced { path: node.path.to_owned() }),
         }
     }
     let mut state = state.ok_or_else(|| SnapshotError::Misplaced { path: END.to_owned() })?;
@@ -161,18 +158,18 @@ pub fn read(
 }
 
 /// A znode as the snapshot has it.
-struct Loaded {
-    path: String,
-    data: Option<Bytes>,
+struct Loaded<'a> {
+    path: &'a str,
+    data: Option<&'a [u8]>,
     acl: i64,
     stat: StatPersisted,
 }
 
-impl Loaded {
+impl Loaded<'_> {
     fn into_root(self, lists: &BTreeMap<i64, Vec<Acl>>, hash_seed: u64) -> State {
         let mut acls = Acls::new();
         let acl = take(&mut acls, lists, self.acl);
-        let mut state = State::bare(hash_seed, &self.stat, self.data.as_deref(), acl);
+        let mut state = State::bare(hash_seed, &self.stat, self.data, acl);
         state.acls = acls;
         state
     }
@@ -182,14 +179,14 @@ impl Loaded {
         state: &mut State,
         lists: &BTreeMap<i64, Vec<Acl>>,
     ) -> Result<(), SnapshotError> {
-        let name = path::name(&self.path);
-        let parent = path::parent(&self.path).and_then(|parent| state.tree.find(parent));
+        let name = path::name(self.path);
+        let parent = path::parent(self.path).and_then(|parent| state.tree.find(parent));
         let free = |&parent: &_| !name.is_empty() && state.tree.child(parent, name).is_none();
         let Some(parent) = parent.filter(free) else {
-            return Err(SnapshotError::Misplaced { path: self.path });
+            return Err(SnapshotError::Misplaced { path: self.path.to_owned() });
         };
         let acl = take(&mut state.acls, lists, self.acl);
-        state.add(parent, &self.path, &self.stat, self.data.as_deref(), acl);
+        state.add(parent, self.path, &self.stat, self.data, acl);
         Ok(())
     }
 }
@@ -211,47 +208,74 @@ struct Source<'a, R> {
 }
 
 impl<R: Read> Source<'_, R> {
-    /// Exactly `length` bytes; reserves no more than a chunk beyond what is there.
-    fn record(&mut self, length: usize) -> Result<Bytes, SnapshotError> {
-        let mut record = Vec::with_capacity(length.min(CHUNK));
-        let wanted = u64::try_from(length).unwrap_or(u64::MAX);
-        let taken = self.from.by_ref().take(wanted).read_to_end(&mut record);
-        let taken = taken.map_err(|source| SnapshotError::Read { at: self.at, source })?;
-        self.at += u64::try_from(taken).unwrap_or(u64::MAX);
-        if taken < length {
-            let source = io::ErrorKind::UnexpectedEof.into();
-            return Err(SnapshotError::Read { at: self.at, source });
-        }
-        Ok(Bytes::from(record))
+    fn int(&mut self) -> Result<i32, SnapshotError> {
+        self.array().map(i32::from_be_bytes)
     }
 
-    fn count(&mut self) -> Result<i32, SnapshotError> {
-        Ok(self.record(4)?.get_i32())
+    fn long(&mut self) -> Result<i64, SnapshotError> {
+        self.array().map(i64::from_be_bytes)
     }
 
-    fn buffer(&mut self) -> Result<Option<Bytes>, SnapshotError> {
-        let length = self.count()?;
-        match usize::try_from(length) {
-            Ok(bytes) if bytes <= self.limit => Ok(Some(self.record(bytes)?)),
-            Err(_) if length == -1 => Ok(None),
-            _ => {
-                let source = DecodeError::Length { at: 0, length };
-                Err(SnapshotError::Record { at: self.at, source })
-            }
-        }
+    fn stat(&mut self) -> Result<StatPersisted, SnapshotError> {
+        Ok(StatPersisted {
+            czxid: Zxid::from_bits(self.long()?),
+            mzxid: Zxid::from_bits(self.long()?),
+            ctime: self.long()?,
+            mtime: self.long()?,
+            version: self.int()?,
+            cversion: self.int()?,
+            aversion: self.int()?,
+            ephemeral_owner: self.long()?,
+            pzxid: Zxid::from_bits(self.long()?),
+        })
     }
 
     fn acl(&mut self) -> Result<Vec<Acl>, SnapshotError> {
         let mut list = Vec::new();
-        for _ in 0..self.count()? {
-            // Put together again, so that one reader knows the record.
-            let mut entry = Vec::from(self.record(4)?);
-            entry.put_buffer(self.buffer()?.as_deref());
-            entry.put_buffer(self.buffer()?.as_deref());
-            let entry = Bytes::from(entry);
-            let damaged = |source| SnapshotError::Record { at: self.at, source };
-            list.push(Acl::decode(&mut Reader::new(&entry)).map_err(damaged)?);
+        for _ in 0..self.int()? {
+            let perms = Perms(self.int()?);
+            list.push(Acl { perms, id: Id { scheme: self.text()?, id: self.text()? } });
         }
         Ok(list)
+    }
+
+    fn text(&mut self) -> Result<Text, SnapshotError> {
+        let mut text = Vec::new();
+        self.buffer(&mut text)?;
+        Ok(Text::from_utf8_lossy(text.into()))
+    }
+
+    /// Puts a buffer into `to`, instead of what was there; false for a null one.
+    fn buffer(&mut self, to: &mut Vec<u8>) -> Result<bool, SnapshotError> {
+        to.clear();
+        let length = self.int()?;
+        match usize::try_from(length) {
+            Ok(bytes) if bytes <= self.limit => self.bytes(bytes, to).map(|()| true),
+            Err(_) if length == -1 => Ok(false),
+            _ => Err(SnapshotError::Length { at: self.at, length }),
+        }
+    }
+
+    /// Adds `length` bytes; reserves no more than a chunk beyond what is there.
+    fn bytes(&mut self, length: usize, to: &mut Vec<u8>) -> Result<(), SnapshotError> {
+        to.reserve(length.min(CHUNK));
+        let wanted = u64::try_from(length).unwrap_or(u64::MAX);
+        let taken = self.from.by_ref().take(wanted).read_to_end(to);
+        let taken = taken.map_err(|source| SnapshotError::Read { at: self.at, source })?;
+        self.at += u64::try_from(taken).unwrap_or(u64::MAX);
+        if taken == length {
+            Ok(())
+        } else {
+            let source = io::ErrorKind::UnexpectedEof.into();
+            Err(SnapshotError::Read { at: self.at, source })
+        }
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], SnapshotError> {
+        let mut array = [0; N];
+        let read = self.from.read_exact(&mut array);
+        read.map_err(|source| SnapshotError::Read { at: self.at, source })?;
+        self.at += u64::try_from(N).unwrap_or(u64::MAX);
+        Ok(array)
     }
 }
