@@ -13,6 +13,7 @@
 //! Prep::prepare(&state, &mut sessions, Turn { zxid, wall_ms, now }, &Requester { .. }, &Request) -> Entry
 //! Prep::refuse(turn, &requester, code) -> Entry                  for a request that cannot be decoded
 //! State::apply(&header, &txn) -> Applied { response, changes }   then Prep::applied(zxid)
+//! Prep::withdraw(first)                                          for what the log could not take
 //! Watches::fire(&changes, &mut fired)                            then whoever may read is told
 //! reads::answer(&state, &request, Reading { .. }, &mut |kind, path| .., &mut out)
 //! State::get(path) -> Option<Node>: stat, data, acl, children    State::below(prefix, visit)

@@ -103,7 +103,17 @@ impl Sessions {
         self.drop_deadline(session, deadline);
     }
 
-    /// The session's end was applied.
+    /// The end that was on its way was given up: the session is served again, with a full timeout from `now`.
+    pub fn reopen(&mut self, session: SessionId, timeout: Duration, now: Instant) {
+        let deadline = self.deadline(timeout, now);
+        if let Some(tracked) = self.tracked.get_mut(&session).filter(|tracked| tracked.closing) {
+            tracked.closing = false;
+            tracked.deadline = deadline;
+            self.deadlines.entry(deadline).or_default().insert(session);
+        }
+    }
+
+    /// The session's end was applied, or its beginning was given up.
     pub fn forget(&mut self, session: SessionId) {
         if let Some(tracked) = self.tracked.remove(&session) {
             self.drop_deadline(session, tracked.deadline);
@@ -198,8 +208,11 @@ mod tests {
         assert!(!sessions.touch(ONE, Duration::from_secs(4), at(2000)));
         assert!(!sessions.move_to(ONE, HERE));
         assert_eq!(sessions.next_expiry(), None);
+        sessions.reopen(ONE, Duration::from_secs(4), at(2000));
+        assert_eq!((sessions.check(ONE, HERE), sessions.next_expiry()), (Ok(()), Some(at(8000))));
         sessions.forget(ONE);
         assert!(sessions.is_empty());
+        assert_eq!(sessions.next_expiry(), None);
     }
 
     #[test]

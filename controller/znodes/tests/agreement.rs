@@ -123,6 +123,8 @@ enum Step {
     Ask(i64, Request),
     /// So many of the transactions that wait are applied.
     Apply(usize),
+    /// So many of the newest that wait are given up.
+    Withdraw(usize),
 }
 
 struct World {
@@ -152,6 +154,7 @@ impl World {
             match step {
                 Step::Ask(session, request) => self.ask(*session, request),
                 Step::Apply(count) => self.apply(*count),
+                Step::Withdraw(count) => self.withdraw(*count),
             }
         }
         self.apply(usize::MAX);
@@ -170,6 +173,23 @@ impl World {
         entry.encode(&mut bytes);
         self.log.push(bytes.freeze());
         self.waiting.push_back(entry);
+    }
+
+    fn withdraw(&mut self, count: usize) {
+        let kept = self.waiting.len().saturating_sub(count);
+        for entry in self.waiting.split_off(kept).iter().rev() {
+            let session = entry.header.session;
+            match entry.txn {
+                Txn::CloseSession(_) => {
+                    self.sessions.reopen(session, Duration::from_secs(1), Instant::ZERO);
+                }
+                Txn::CreateSession { .. } => self.sessions.forget(session),
+                _ => {}
+            }
+            self.zxid -= 1;
+            self.log.pop();
+        }
+        self.prep.withdraw(Zxid::from_bits(self.zxid + 1));
     }
 
     fn apply(&mut self, count: usize) {
@@ -244,6 +264,7 @@ fn step() -> impl Strategy<Value = Step> {
         12 => (0..4_i64, request()).prop_map(|(session, request)| Step::Ask(session, request)),
         2 => (1..4_i64).prop_map(|session| Step::Ask(session, open())),
         4 => (0..6_usize).prop_map(Step::Apply),
+        1 => (1..4_usize).prop_map(Step::Withdraw),
     ]
 }
 

@@ -96,6 +96,13 @@ impl Prep {
         self.overlay.applied(zxid);
     }
 
+    /// The transactions from `first` on were given up before anyone logged them; their zxids are free again.
+    ///
+    /// What they did to sessions is the caller's to take back: [`Sessions::reopen`], [`Sessions::forget`].
+    pub fn withdraw(&mut self, first: Zxid) {
+        self.overlay.withdraw(first);
+    }
+
     /// Whether every change that was prepared is applied.
     pub fn is_idle(&self) -> bool {
         self.overlay.is_empty()
@@ -122,24 +129,23 @@ impl Prep {
 
     /// All or none: the first refusal undoes what came before it, and nothing after it is tried.
     fn multi(&mut self, ask: &mut Ask<'_>, ops: &[MultiOp]) -> Result<Txn, ErrorCode> {
-        self.overlay.begin();
+        let mark = self.overlay.mark();
         let mut txns = Vec::with_capacity(ops.len());
         for op in ops {
             match self.op(ask, op) {
                 Ok(txn) => txns.push(txn),
                 Err(ErrorCode::SessionMoved) => {
-                    self.overlay.undo();
+                    self.overlay.undo_to(&mark);
                     return Err(ErrorCode::SessionMoved);
                 }
                 Err(code) => {
-                    self.overlay.undo();
+                    self.overlay.undo_to(&mark);
                     txns.push(Txn::Error(code));
                     txns.resize(ops.len(), Txn::Error(ErrorCode::RuntimeInconsistency));
                     break;
                 }
             }
         }
-        self.overlay.keep();
         Ok(Txn::Multi(txns))
     }
 

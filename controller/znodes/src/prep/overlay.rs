@@ -45,19 +45,22 @@ struct Record {
 #[derive(Debug, Default)]
 pub(super) struct Overlay {
     records: BTreeMap<Text, Record>,
-    /// Each put, oldest first; lets records go when they are applied.
-    order: VecDeque<(Zxid, Text)>,
+    /// Each put that is not applied yet, oldest first, with what it takes to undo it.
+    puts: VecDeque<Put>,
+    applied: Zxid,
     pub(super) digest: i64,
-    /// What stood in place of each put since the multi began.
-    journal: Option<Journal>,
 }
 
 #[derive(Debug)]
-struct Journal {
-    digest: i64,
-    puts_before: usize,
-    replaced: Vec<(Text, Option<Record>)>,
+struct Put {
+    zxid: Zxid,
+    path: Text,
+    replaced: Option<Record>,
+    digest_before: i64,
 }
+
+/// A point to go back to within one transaction.
+pub(super) struct Mark(usize);
 
 impl Shadow {
     pub(super) fn new(stat: StatPersisted, acl: AclList, data: Option<Bytes>) -> Self {
@@ -108,12 +111,10 @@ impl Overlay {
             Shadow { digest, ..after }
         });
         let new = node.as_ref().and_then(|node| node.digest).unwrap_or(0);
+        let digest_before = self.digest;
         self.digest = self.digest.wrapping_add(new).wrapping_sub(old);
-        self.order.push_back((zxid, path.clone()));
         let replaced = self.records.insert(path.clone(), Record { zxid, node });
-        if let Some(journal) = &mut self.journal {
-            journal.replaced.push((path, replaced));
-        }
+        self.puts.push_back(Put { zxid, path, replaced, digest_before });
     }
 
     /// The ephemerals that a session will have; those on their way last.
@@ -130,44 +131,48 @@ impl Overlay {
 
     /// Everything up to `zxid` is in the tree.
     pub(super) fn applied(&mut self, zxid: Zxid) {
-        let is_applied = |(put, _): &&(Zxid, Text)| *put <= zxid;
-        let count = self.order.iter().take_while(is_applied).count();
-        for (_, path) in self.order.drain(..count) {
-            if self.records.get(&path).is_some_and(|record| record.zxid <= zxid) {
-                self.records.remove(&path);
+        self.applied = zxid;
+        let count = self.puts.iter().take_while(|put| put.zxid <= zxid).count();
+        for put in self.puts.drain(..count) {
+            if self.records.get(&put.path).is_some_and(|record| record.zxid <= zxid) {
+                self.records.remove(&put.path);
             }
         }
     }
 
-    /// What follows may have to be undone.
-    pub(super) fn begin(&mut self) {
-        let (digest, puts_before) = (self.digest, self.order.len());
-        self.journal = Some(Journal { digest, puts_before, replaced: Vec::new() });
+    pub(super) fn mark(&self) -> Mark {
+        Mark(self.puts.len())
     }
 
-    /// What followed stays.
-    pub(super) fn keep(&mut self) {
-        self.journal = None;
+    /// What followed the mark never was. Nothing was applied since.
+    pub(super) fn undo_to(&mut self, mark: &Mark) {
+        while self.puts.len() > mark.0 {
+            self.undo_last();
+        }
     }
 
-    /// What followed never was.
-    pub(super) fn undo(&mut self) {
-        let Some(journal) = self.journal.take() else {
+    /// What was put from `first` on never was.
+    pub(super) fn withdraw(&mut self, first: Zxid) {
+        while self.puts.back().is_some_and(|put| put.zxid >= first) {
+            self.undo_last();
+        }
+    }
+
+    fn undo_last(&mut self) {
+        let Some(Put { path, replaced, digest_before, .. }) = self.puts.pop_back() else {
             return;
         };
-        self.digest = journal.digest;
-        self.order.truncate(journal.puts_before);
-        for (path, replaced) in journal.replaced.into_iter().rev() {
-            match replaced {
-                Some(record) => self.records.insert(path, record),
-                None => self.records.remove(&path),
-            };
-        }
+        self.digest = digest_before;
+        // What is in the tree by now must not come back over what the tree has become since.
+        match replaced.filter(|record| record.zxid > self.applied) {
+            Some(record) => self.records.insert(path, record),
+            None => self.records.remove(&path),
+        };
     }
 
     /// Whether all that was prepared is applied.
     pub(super) fn is_empty(&self) -> bool {
-        self.records.is_empty() && self.order.is_empty()
+        self.records.is_empty() && self.puts.is_empty()
     }
 }
 
