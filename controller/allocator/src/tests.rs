@@ -1,1 +1,4 @@
+//! Scenarios as text, and properties against a slow model.
 
+mod model;
+mod scenarios;
