@@ -1,0 +1,136 @@
+//! The scale of an object: how many are wanted and how many there are.
+
+use http::{Response, StatusCode};
+use hyper::body::Incoming;
+use objects::field::{FieldError, Path};
+use serde_json::{Map, Value, json};
+
+use crate::api::{Api, Asked};
+use crate::custom::ScalePaths;
+use crate::kind::Kind;
+use crate::media;
+use crate::reply::Body;
+use crate::status::{Answer, ApiError};
+use crate::verbs::patch::Patch;
+use crate::verbs::write::{self, Part, Replaced};
+use crate::verbs::{body, present};
+
+/// The Scale of a served object.
+pub(crate) fn read(kind: &Kind, value: &Value) -> Answer<Value> {
+    let paths = paths(kind)?;
+    let metadata: Map<String, Value> =
+        ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"]
+            .into_iter()
+            .filter_map(|field| Some((field.to_owned(), value["metadata"].get(field)?.clone())))
+            .collect();
+    let Some(wanted) = value.pointer(&paths.spec).and_then(Value::as_i64) else {
+        let path = paths.spec.replace('/', ".");
+        return Err(ApiError::internal(format!("the spec replicas field {path:?} does not exist")));
+    };
+    let there = value.pointer(&paths.status).and_then(Value::as_i64).unwrap_or(0);
+    let mut scale = json!({
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": metadata,
+        "spec": {"replicas": wanted},
+        "status": {"replicas": there},
+    });
+    if let Some(selector) = &paths.selector
+        && let Some(text) = value.pointer(selector).and_then(Value::as_str)
+    {
+        scale["status"]["selector"] = text.into();
+    }
+    Ok(scale)
+}
+
+/// Sets how many are wanted, by a whole Scale.
+pub(crate) async fn update(api: &Api, asked: Asked, body: Incoming) -> Answer<Response<Body>> {
+    let syntax = media::body_syntax(&asked.headers);
+    let bytes = body::read(body).await?;
+    let scale = match syntax {
+        // Clients send this built-in kind in the binary form too.
+        media::BodySyntax::Protobuf => body::protobuf(&bytes)?.value,
+        syntax => body::decode_as(&asked, syntax, &bytes)?.value,
+    };
+    write(api, asked, |_| Ok(scale.clone())).await
+}
+
+/// Sets how many are wanted, by a patch of the Scale.
+pub(crate) async fn patch(api: &Api, asked: Asked, patch: &Patch) -> Answer<Response<Body>> {
+    let seen = asked.clone();
+    write(api, asked, move |before| patch.apply(&seen, before)).await
+}
+
+async fn write(
+    api: &Api,
+    mut asked: Asked,
+    change: impl Fn(&Value) -> Answer<Value>,
+) -> Answer<Response<Body>> {
+    let key = asked.kind.key(&asked.namespace, asked.name());
+    for _ in 0..write::TRIES {
+        let old = api.world.get(&key);
+        let old = old.ok_or_else(|| ApiError::not_found(&asked.kind, asked.name()))?;
+        let before = present::as_served(&asked.kind, &old);
+        let scale = change(&read(&asked.kind, &before)?)?;
+        let wanted = check(&asked, &scale)?;
+        write::check_preconditions(&asked, &old, &scale)?;
+        let mut new = before;
+        set(&mut new, &paths(&asked.kind)?.spec, wanted.into());
+        match write::replace(api, &mut asked, &old, new, Part::Main).await? {
+            Replaced::Done(value) => {
+                let scale = read(&asked.kind, &value)?;
+                return Ok(present::one(&asked, StatusCode::OK, scale));
+            }
+            Replaced::Late if scale["metadata"]["resourceVersion"].is_string() => {}
+            Replaced::Late => {}
+        }
+    }
+    Err(write::busy(&asked))
+}
+
+fn check(asked: &Asked, scale: &Value) -> Answer<i64> {
+    if scale["kind"].as_str().is_some_and(|kind| kind != "Scale") {
+        return Err(ApiError::bad_request(format!(
+            "the body is a {}, and this address takes a Scale of autoscaling/v1",
+            scale["kind"]
+        )));
+    }
+    let given = scale["metadata"]["name"].as_str().unwrap_or_default();
+    if !given.is_empty() && given != asked.name() {
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({given}) does not match the name on the URL ({})",
+            asked.name()
+        )));
+    }
+    let root = Path::Root;
+    let path = root.child("spec");
+    let path = path.child("replicas");
+    let refused = |error| Err(ApiError::invalid(&asked.kind, asked.name(), &[error]));
+    match &scale["spec"]["replicas"] {
+        Value::Null => Ok(0),
+        value => match value.as_i64() {
+            Some(wanted) if (0..=i64::from(i32::MAX)).contains(&wanted) => Ok(wanted),
+            Some(_) => {
+                refused(FieldError::invalid(&path, value, "should be a non-negative integer"))
+            }
+            None => refused(FieldError::wrong_type(&path, value, "must be an integer")),
+        },
+    }
+}
+
+fn paths(kind: &Kind) -> Answer<&ScalePaths> {
+    let scale = kind.custom().and_then(|(_, version)| version.scale.as_ref());
+    scale.ok_or_else(|| ApiError::internal("the kind has no scale"))
+}
+
+/// Sets a value below objects, which are made when absent.
+fn set(value: &mut Value, pointer: &str, new: Value) {
+    let mut at = value;
+    for name in pointer.split('/').skip(1) {
+        if !at.is_object() {
+            *at = Value::Object(Map::new());
+        }
+        at = &mut at[name];
+    }
+    *at = new;
+}
