@@ -307,3 +307,63 @@ impl State {
 fn ephemeral_owner(header: &TxnHeader, create: &CreateTxn) -> Owner {
     if create.ephemeral { Owner::Session(header.session) } else { Owner::Nobody }
 }
+
+#[cfg(test)]
+mod tests {
+    use jute::Acl;
+
+    use super::*;
+
+    fn apply(state: &mut State, session: i64, zxid: i64, txn: Txn) -> Applied {
+        let (session, zxid) = (SessionId(session), Zxid::from_bits(zxid));
+        state.apply(&TxnHeader { session, cxid: 0, zxid, time: zxid.bits() }, &txn)
+    }
+
+    fn create(path: &str, ephemeral: bool, parent_cversion: i32) -> Txn {
+        let (path, acl) = (path.into(), vec![Acl::OPEN]);
+        Txn::Create(CreateTxn { path, data: None, acl, ephemeral, parent_cversion })
+    }
+
+    #[test]
+    fn the_end_of_a_session_leaves_what_is_anothers_by_now() {
+        let mut state = State::new(1);
+        apply(&mut state, 1, 1, create("/mine", true, 1));
+        apply(&mut state, 2, 2, create("/theirs", true, 2));
+        let paths = Some(vec!["/theirs".into(), "/gone".into()]);
+        let applied = apply(&mut state, 1, 3, Txn::CloseSession(paths));
+        assert!(state.get("/theirs").is_some());
+        assert!(state.get("/mine").is_none(), "what the list lacks goes as well");
+        assert_eq!(applied.changes.len(), 1);
+    }
+
+    #[test]
+    fn old_logs_count_children_without_a_number() {
+        let mut state = State::new(1);
+        apply(&mut state, 1, 1, create("/a", false, -1));
+        apply(&mut state, 1, 2, create("/b", false, -1));
+        // Two made, and the one that was there from the start.
+        assert_eq!(state.get("/").map(|root| root.stat().cversion), Some(2 * 2 - 3));
+    }
+
+    #[test]
+    fn what_is_there_is_made_again_without_harm() {
+        let mut state = State::new(1);
+        apply(&mut state, 1, 5, create("/a", false, 3));
+        let before = (state.digest(), state.get("/a").map(|node| node.stat()));
+        let applied = apply(&mut state, 1, 4, create("/a", false, 2));
+        assert_eq!(applied.response, Err(ErrorCode::NodeExists));
+        assert!(applied.changes.is_empty());
+        assert_eq!((state.digest(), state.get("/a").map(|node| node.stat())), before);
+        assert_eq!(state.zxid(), Zxid::from_bits(5));
+    }
+
+    #[test]
+    fn ephemerals_of_nobody_are_dropped_after_a_replay() {
+        let mut state = State::new(1);
+        apply(&mut state, 1, 1, Txn::CreateSession { timeout_ms: 1 });
+        apply(&mut state, 1, 2, create("/kept", true, 1));
+        apply(&mut state, 2, 3, create("/orphan", true, 2));
+        assert_eq!(state.drop_orphans(), ["/orphan"]);
+        assert!(state.get("/kept").is_some() && state.get("/orphan").is_none());
+    }
+}
