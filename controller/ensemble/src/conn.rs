@@ -38,7 +38,9 @@ pub(crate) struct Inner {
     /// Encoded and not yet taken by the connection's job.
     pub(crate) out: BytesMut,
     /// Requests not yet answered, oldest first. Invariant: the first is a [`Pending::Write`].
-    pub(crate) pending: VecDeque<Pending>,
+    pending: VecDeque<Pending>,
+    /// What the requests in `pending` keep in memory.
+    pending_bytes: usize,
     /// 0 until the session is there.
     pub(crate) session: SessionId,
     pub(crate) timeout_ms: i32,
@@ -52,11 +54,40 @@ pub(crate) struct Inner {
 #[derive(Debug)]
 pub(crate) enum Pending {
     /// With the core.
-    Write { xid: i32, since: Instant },
+    Write { xid: i32, bytes: usize, since: Instant },
     /// To be answered behind the write before it.
-    Read { xid: i32, request: Request, since: Instant },
+    Read { xid: i32, request: Request, bytes: usize, since: Instant },
     /// The answer is known and waits for its turn.
     Ready { frame: Bytes },
+}
+
+/// What a connection keeps in memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Backlog {
+    /// Bytes that wait to be sent.
+    pub(crate) unsent: usize,
+    /// Requests that wait to be answered.
+    pub(crate) waiting: usize,
+    /// Bytes of those requests.
+    pub(crate) waiting_bytes: usize,
+}
+
+impl Backlog {
+    /// Whether the client must take answers before more of its requests are read.
+    pub(crate) fn is_too_much(self) -> bool {
+        self.unsent > MAX_UNSENT_BYTES
+            || self.waiting > MAX_WAITING
+            || self.waiting_bytes > MAX_WAITING_BYTES
+    }
+}
+
+impl Pending {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Write { bytes, .. } | Self::Read { bytes, .. } => *bytes,
+            Self::Ready { frame } => frame.len(),
+        }
+    }
 }
 
 impl Conn {
@@ -72,6 +103,7 @@ impl Conn {
             inner: Mutex::new(Inner {
                 out: BytesMut::new(),
                 pending: VecDeque::new(),
+                pending_bytes: 0,
                 session: SessionId(0),
                 timeout_ms: 0,
                 auth,
@@ -102,6 +134,7 @@ impl Conn {
         let mut inner = self.lock();
         inner.closing = true;
         inner.pending.clear();
+        inner.pending_bytes = 0;
         if !flush {
             inner.out.clear();
         }
@@ -129,9 +162,28 @@ impl Conn {
 }
 
 impl Inner {
-    /// Bytes that wait to be sent, and requests that wait to be answered.
-    pub(crate) fn backlog(&self) -> (usize, usize) {
-        (self.out.len(), self.pending.len())
+    pub(crate) fn backlog(&self) -> Backlog {
+        Backlog {
+            unsent: self.out.len(),
+            waiting: self.pending.len(),
+            waiting_bytes: self.pending_bytes,
+        }
+    }
+
+    /// The oldest request that is not answered.
+    pub(crate) fn oldest(&self) -> Option<&Pending> {
+        self.pending.front()
+    }
+
+    pub(crate) fn push(&mut self, pending: Pending) {
+        self.pending_bytes += pending.bytes();
+        self.pending.push_back(pending);
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Pending> {
+        let oldest = self.pending.pop_front()?;
+        self.pending_bytes -= oldest.bytes();
+        Some(oldest)
     }
 
     pub(crate) fn put_event(&mut self, kind: EventType, path: &str, zxid: Zxid) {
@@ -153,7 +205,7 @@ impl Inner {
         } else {
             let mut frame = BytesMut::new();
             put_reply(&mut frame, xid, zxid, result);
-            self.pending.push_back(Pending::Ready { frame: frame.freeze() });
+            self.push(Pending::Ready { frame: frame.freeze() });
         }
     }
 }
@@ -179,3 +231,7 @@ fn put_reply(out: &mut BytesMut, xid: i32, zxid: Zxid, result: Result<&Response,
 
 /// What a client may leave unread before notifications end its connection.
 const MAX_QUEUED_BYTES: usize = 32 << 20;
+const MAX_UNSENT_BYTES: usize = 1 << 20;
+const MAX_WAITING: usize = 4096;
+/// One request more than this may be in memory.
+const MAX_WAITING_BYTES: usize = 4 << 20;

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 use types::Zxid;
 
-use crate::conn::{Conn, Pending};
+use crate::conn::{Backlog, Conn, Pending};
 use crate::core::Command;
 use crate::four_letter;
 use crate::serve;
@@ -36,6 +36,10 @@ pub(crate) struct Connection {
     skip: usize,
     /// Taken from the connection's queue and not yet sent.
     sending: BytesMut,
+    /// It is to end once all is sent.
+    closing: bool,
+    /// By when the client must have said what it wants or, at the end, have read what it is told.
+    deadline: Instant,
 }
 
 #[derive(Clone, Copy, Eq, PartialEq)]
@@ -60,28 +64,30 @@ impl Connection {
             input: BytesMut::new(),
             skip: 0,
             sending: BytesMut::new(),
+            closing: false,
+            deadline: Instant::now() + HANDSHAKE_TIME,
         }
     }
 
     /// Serves until either side ends the connection.
     pub(crate) async fn run(mut self) {
-        let deadline = Instant::now() + HANDSHAKE_TIME;
-        while self.turn(deadline).await.is_ok() {}
+        while self.turn().await.is_ok() {}
         self.conn.close(false);
         self.shared.tell(Command::Gone(Arc::clone(&self.conn)));
     }
 
-    async fn turn(&mut self, deadline: Instant) -> Result<(), HangUp> {
+    async fn turn(&mut self) -> Result<(), HangUp> {
         self.parse()?;
-        let (closing, queued, waiting) = self.send().map_err(|_| HangUp)?;
-        if closing && queued == 0 {
+        let (closing, backlog) = self.send().map_err(|_| HangUp)?;
+        if closing && backlog.unsent == 0 {
             return Err(HangUp);
         }
+        if closing && !self.closing {
+            self.closing = true;
+            self.deadline = Instant::now() + LAST_WORDS_TIME;
+        }
         self.give_back_memory();
-        let read = !closing
-            && self.stage != Stage::Connecting
-            && queued < MAX_UNSENT_BYTES
-            && waiting < MAX_WAITING;
+        let read = !closing && self.stage != Stage::Connecting && !backlog.is_too_much();
         let interest = match (read, self.sending.is_empty()) {
             (true, true) => Some(Interest::READABLE),
             (true, false) => Some(Interest::READABLE | Interest::WRITABLE),
@@ -101,7 +107,9 @@ impl Connection {
                 }
             }
             () = self.conn.wake.notified() => {}
-            () = sleep_until(deadline), if self.stage == Stage::Opening => return Err(HangUp),
+            () = sleep_until(self.deadline), if closing || self.stage == Stage::Opening => {
+                return Err(HangUp);
+            }
         }
         Ok(())
     }
@@ -117,9 +125,8 @@ impl Connection {
         }
     }
 
-    /// Sends as much as the socket takes. Answers whether the connection is to close, how many bytes are
-    /// unsent, and how many requests unanswered.
-    fn send(&mut self) -> io::Result<(bool, usize, usize)> {
+    /// Sends as much as the socket takes. Answers whether the connection is to close, and what it keeps.
+    fn send(&mut self) -> io::Result<(bool, Backlog)> {
         loop {
             if self.sending.is_empty() {
                 let mut inner = self.conn.lock();
@@ -136,8 +143,9 @@ impl Connection {
             }
         }
         let inner = self.conn.lock();
-        let (queued, waiting) = inner.backlog();
-        Ok((inner.closing, queued + self.sending.len(), waiting))
+        let mut backlog = inner.backlog();
+        backlog.unsent += self.sending.len();
+        Ok((inner.closing, backlog))
     }
 
     /// An idle connection keeps no buffers.
@@ -185,7 +193,7 @@ impl Connection {
         let request = ConnectRequest::decode(&frame).map_err(|_| HangUp)?;
         self.heard(1);
         self.stage = Stage::Connecting;
-        self.shared.tell(Command::Connect { conn: Arc::clone(&self.conn), request });
+        self.tell(Command::Connect { conn: Arc::clone(&self.conn), request })?;
         Ok(false)
     }
 
@@ -204,8 +212,7 @@ impl Connection {
                     break;
                 }
             }
-            let (queued, waiting) = self.conn.lock().backlog();
-            if queued > MAX_UNSENT_BYTES || waiting > MAX_WAITING || self.conn.is_closed() {
+            if self.conn.lock().backlog().is_too_much() || self.conn.is_closed() {
                 break;
             }
             let Some(length) = self.input.first_chunk::<4>() else { break };
@@ -223,12 +230,13 @@ impl Connection {
             let header = RequestHeader::decode(&mut reader).map_err(|_| HangUp)?;
             match OpCode::try_from(header.op) {
                 Ok(op) if op.is_for_clients() => match Request::decode(op, &mut reader) {
-                    Ok(request) if op.is_write() => self.submit(header.xid, request),
+                    Ok(request) if op.is_write() => self.submit(header.xid, request, length)?,
                     Ok(Request::Ping) => self.pong(),
                     Ok(Request::Auth(packet)) => self.authenticate(header.xid, &packet),
                     Ok(request) => {
                         let tree = tree.get_or_insert_with(|| shared.tree());
-                        serve::read_in_turn(tree, &shared, &self.conn, header.xid, request);
+                        let conn = &self.conn;
+                        serve::read_in_turn(tree, &shared, conn, header.xid, request, length);
                     }
                     Err(_) => self.refuse(header.xid, ErrorCode::MarshallingError),
                 },
@@ -281,14 +289,19 @@ impl Connection {
         Stats::count(&self.shared.stats.sent);
     }
 
-    fn submit(&self, xid: i32, request: Request) {
+    fn submit(&self, xid: i32, request: Request, bytes: usize) -> Result<(), HangUp> {
         let since = self.shared.now();
         let auth = {
             let mut inner = self.conn.lock();
-            inner.pending.push_back(Pending::Write { xid, since });
+            inner.push(Pending::Write { xid, bytes, since });
             Arc::clone(&inner.auth)
         };
-        self.shared.tell(Command::Request { conn: Arc::clone(&self.conn), auth, xid, request });
+        let conn = Arc::clone(&self.conn);
+        self.tell(Command::Request { conn, auth, xid, request })
+    }
+
+    fn tell(&self, command: Command) -> Result<(), HangUp> {
+        if self.shared.tell(command) { Ok(()) } else { Err(HangUp) }
     }
 
     fn pong(&self) {
@@ -331,9 +344,7 @@ impl Connection {
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 const READ_BYTES: usize = 16 << 10;
 const FRAMES_PER_TURN: u64 = 256;
-/// Above it a client's requests are not read until it has read its answers.
-const MAX_UNSENT_BYTES: usize = 1 << 20;
-/// Requests of one client that may be unanswered before no more are read.
-const MAX_WAITING: usize = 4096;
+/// How long a connection that is to end waits for its client to read the last answers.
+const LAST_WORDS_TIME: Duration = Duration::from_secs(5);
 /// The longest request that is thrown away for the session's sake.
 const MAX_SKIPPED: usize = 1 << 30;

@@ -473,7 +473,7 @@ impl Core {
     ) {
         let mut inner = conn.lock();
         // The queue is empty when the connection has ended meanwhile.
-        let Some(Pending::Write { xid, since }) = inner.pending.pop_front() else { return };
+        let Some(Pending::Write { xid, since, .. }) = inner.pop() else { return };
         inner.put_reply(xid, zxid, response.as_ref().map_err(|error| *error));
         self.shared.stats.answered_after(self.shared.now() - since);
         Stats::count(&self.shared.stats.sent);

@@ -77,11 +77,9 @@ fn monitor(shared: &Shared) -> String {
         let watchers = shared.watchers();
         (watchers.conns().count(), watchers.watches.counts())
     };
-    let (nodes, ephemerals, sessions, bytes) = {
+    let (nodes, ephemerals, sessions) = {
         let tree = shared.tree();
-        let mut bytes = 0;
-        tree.below("/", |path, data, _| bytes += path.len() + data.map_or(0, <[u8]>::len));
-        (tree.node_count(), tree.ephemeral_count(), tree.sessions().len(), bytes)
+        (tree.node_count(), tree.ephemeral_count(), tree.sessions().len())
     };
     let mut out = String::new();
     let mut line = |key: &str, value: String| {
@@ -100,7 +98,6 @@ fn monitor(shared: &Shared) -> String {
     line("znode_count", nodes.to_string());
     line("watch_count", watches.all.to_string());
     line("ephemerals_count", ephemerals.to_string());
-    line("approximate_data_size", bytes.to_string());
     line("global_sessions", sessions.to_string());
     line("local_sessions", "0".to_owned());
     line("open_file_descriptor_count", open_files().to_string());
@@ -121,7 +118,7 @@ fn configuration(shared: &Shared) -> String {
         "clientPort={}\nsecureClientPort=-1\ndataDir={}\ndataDirSize={}\ndataLogDir={}\n\
          dataLogSize={}\ntickTime={}\nmaxClientCnxns={}\nminSessionTimeout={least}\n\
          maxSessionTimeout={most}\nclientPortListenBacklog=-1\nserverId={}\n",
-        config.client_addr.map_or(-1, |addr| i32::from(addr.port())),
+        shared.client_addr.get().map_or(-1, |addr| i32::from(addr.port())),
         data.display(),
         size_of(&data, "snapshot."),
         log.display(),
@@ -175,7 +172,7 @@ fn each_connection(shared: &Shared, more: impl Fn(&Conn, types::Instant) -> Stri
     let conns: Vec<_> = shared.watchers().conns().cloned().collect();
     let mut out = String::new();
     for conn in conns {
-        let (_, queued) = conn.lock().backlog();
+        let queued = conn.lock().backlog().waiting;
         put(
             &mut out,
             format_args!(

@@ -102,7 +102,10 @@ impl Member {
         }
         let client_addr = match &listener {
             None => None,
-            Some(listener) => Some(listener.local_addr().map_err(StartError::Thread)?),
+            Some(listener) => {
+                let addr = listener.local_addr().map_err(StartError::Thread)?;
+                Some(*shared.client_addr.get_or_init(|| addr))
+            }
         };
         let listener = listener.map(|listener| tokio::spawn(accept(listener, Arc::clone(&shared))));
         Ok(Self { shared, client_addr, core: Some(core), listener })

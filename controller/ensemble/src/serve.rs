@@ -16,24 +16,31 @@ use crate::shared::Shared;
 use crate::stats::Stats;
 
 /// Answers now, or queues the request behind the session's own writes.
-pub(crate) fn read_in_turn(tree: &State, shared: &Shared, conn: &Conn, xid: i32, request: Request) {
+pub(crate) fn read_in_turn(
+    tree: &State,
+    shared: &Shared,
+    conn: &Conn,
+    xid: i32,
+    request: Request,
+    bytes: usize,
+) {
     let since = shared.now();
     let mut inner = conn.lock();
     if inner.closing {
         return;
     }
-    if inner.pending.is_empty() {
+    if inner.oldest().is_none() {
         answer(tree, shared, conn, &mut inner, xid, &request, since);
     } else {
-        inner.pending.push_back(Pending::Read { xid, request, since });
+        inner.push(Pending::Read { xid, request, bytes, since });
     }
 }
 
 /// Answers what waited behind a write that is answered now, up to the next write.
 pub(crate) fn what_waited(tree: &State, shared: &Shared, conn: &Conn, inner: &mut Inner) {
-    while !matches!(inner.pending.front(), None | Some(Pending::Write { .. })) {
-        match inner.pending.pop_front() {
-            Some(Pending::Read { xid, request, since }) => {
+    while !matches!(inner.oldest(), None | Some(Pending::Write { .. })) {
+        match inner.pop() {
+            Some(Pending::Read { xid, request, since, .. }) => {
                 answer(tree, shared, conn, inner, xid, &request, since);
             }
             Some(Pending::Ready { frame }) => inner.out.extend_from_slice(&frame),

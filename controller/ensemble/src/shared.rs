@@ -4,10 +4,10 @@
 //! watchers or the followers. **Invariant:** none of them is held over IO or an `await`.
 
 use std::hash::{BuildHasher, RandomState};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
@@ -27,6 +27,8 @@ pub(crate) struct Shared {
     pub(crate) max_request_bytes: usize,
     pub(crate) access: Access,
     pub(crate) stats: Stats,
+    /// Where clients connect, once that is known.
+    pub(crate) client_addr: OnceLock<SocketAddr>,
     /// Where the log is, for messages.
     pub(crate) log_dir: PathBuf,
     /// Why the member ended by itself.
@@ -68,6 +70,7 @@ impl Shared {
             config,
             access: Access::default(),
             stats: Stats::default(),
+            client_addr: OnceLock::new(),
             log_dir,
             failed: watch::Sender::new(None),
             applied: AtomicI64::new(state.zxid().bits()),
