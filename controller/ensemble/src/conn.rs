@@ -235,3 +235,38 @@ const MAX_UNSENT_BYTES: usize = 1 << 20;
 const MAX_WAITING: usize = 4096;
 /// One request more than this may be in memory.
 const MAX_WAITING_BYTES: usize = 4 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn conn() -> Conn {
+        let remote = "127.0.0.1:1".parse().expect("an address");
+        Conn::new(0, remote, Arc::from([]), Instant::ZERO)
+    }
+
+    #[test]
+    fn an_answer_that_is_known_waits_for_the_write_before_it() {
+        let conn = conn();
+        let mut inner = conn.lock();
+        inner.reply_in_turn(1, Zxid::ZERO, None);
+        let answered = inner.out.len();
+        assert!(answered > 0 && inner.oldest().is_none());
+        inner.push(Pending::Write { xid: 2, bytes: 100, since: Instant::ZERO });
+        inner.reply_in_turn(3, Zxid::ZERO, Some(ErrorCode::BadArguments));
+        assert_eq!(inner.out.len(), answered, "not before the write");
+        assert!(matches!(inner.pop(), Some(Pending::Write { xid: 2, .. })));
+        assert!(matches!(inner.pop(), Some(Pending::Ready { .. })));
+        assert_eq!(inner.backlog().waiting_bytes, 0);
+    }
+
+    #[test]
+    fn a_client_that_does_not_read_its_notifications_is_sent_away() {
+        let conn = conn();
+        conn.notify(EventType::Created, "/a", Zxid::ZERO);
+        assert!(!conn.is_closed());
+        conn.lock().out.resize(MAX_QUEUED_BYTES + 1, 0);
+        conn.notify(EventType::Created, "/a", Zxid::ZERO);
+        assert!(conn.is_closed() && conn.lock().out.is_empty());
+    }
+}

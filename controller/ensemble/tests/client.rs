@@ -164,6 +164,98 @@ async fn four_letter_words_answer_what_is_allowed() {
     member.shutdown().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_comes_before_the_reply_of_the_write_that_caused_it() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (member, addr) = start(dir.path()).await;
+    let mut client = Raw::connect(addr, 0, [0; 16]);
+    client.create_ephemeral("/w");
+    let mut get = vec![0, 0, 0, 2];
+    get.extend_from_slice(b"/w");
+    get.push(1);
+    let mut set = vec![0, 0, 0, 2];
+    set.extend_from_slice(b"/w");
+    set.extend_from_slice(&[0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff]);
+    // All in one segment: the read waits for nothing, the write behind it fires what the read set.
+    let mut pipelined = frame(5, 4, &get);
+    pipelined.extend_from_slice(&frame(6, 5, &set));
+    pipelined.extend_from_slice(&frame(7, 4, &get));
+    client.send(&pipelined);
+    let xids: Vec<_> = (0..4).map(|_| client.reply().0).collect();
+    assert_eq!(xids, [5, -1, 6, 7]);
+    drop(client);
+    member.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_session_expires_and_its_ephemerals_go() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut config = MemberConfig::in_process(dir.path());
+    config.client_addr = Some("127.0.0.1:0".parse().expect("an address"));
+    config.tick_time = std::time::Duration::from_millis(50);
+    let member = Member::start(config).await.expect("the directory is new");
+    let addr = member.client_addr().expect("it was asked for");
+    let mut client = Raw::connect(addr, 0, [0; 16]);
+    assert_eq!(client.timeout, 1000, "granted at most twenty ticks");
+    client.create_ephemeral("/mine");
+    let (_, found, mut changes) = member.local().follow("/");
+    assert!(found.iter().any(|(path, ..)| path == "/mine"));
+    let gone = changes.recv().await.expect("the member runs");
+    assert_eq!((&*gone.path, gone.what), ("/mine", ensemble::What::Deleted));
+    client.is_closed();
+    let back = Raw::connect(addr, client.session, client.password);
+    assert_eq!((back.session, back.timeout), (0, 0));
+    member.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn frames_of_random_bytes_end_at_most_their_own_connection() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (member, addr) = start(dir.path()).await;
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random
+    };
+    let ops = [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 100, 101];
+    let ops: Vec<i32> = ops.into_iter().chain([102, 103, 104, 105, 106, 107, -10]).collect();
+    for _ in 0..60 {
+        let mut client = Raw::connect(addr, 0, [0; 16]);
+        let mut sent = Vec::new();
+        for xid in 1..20 {
+            let op = ops[usize::try_from(next() % 29).expect("small")];
+            let length = usize::try_from(next() % 60).expect("small");
+            let body: Vec<u8> = (0..length)
+                .map(|_| match next() % 4 {
+                    // Mostly small lengths and paths, so that decoding gets somewhere.
+                    0 => b'/',
+                    1 => next().to_le_bytes()[0],
+                    _ => 0,
+                })
+                .collect();
+            sent.extend_from_slice(&frame(xid, op, &body));
+        }
+        sent.extend_from_slice(&frame(99, -11, &[]));
+        client.send(&sent);
+        let mut answers = Vec::new();
+        // A reset is as good an end as any.
+        let _ = client.stream.read_to_end(&mut answers);
+    }
+    member.local().create("/after", "".into()).await.expect("nobody else was disturbed");
+    member.shutdown().await;
+}
+
+fn frame(xid: i32, op: i32, body: &[u8]) -> Vec<u8> {
+    let length = i32::try_from(body.len() + 8).expect("it is short");
+    let mut frame = length.to_be_bytes().to_vec();
+    frame.extend_from_slice(&xid.to_be_bytes());
+    frame.extend_from_slice(&op.to_be_bytes());
+    frame.extend_from_slice(body);
+    frame
+}
+
 /// A client made of frames.
 struct Raw {
     stream: TcpStream,
@@ -194,7 +286,7 @@ impl Raw {
     }
 
     fn create_ephemeral(&mut self, path: &str) {
-        let mut body = vec![0, 0, 0, 1, 0, 0, 0, 1];
+        let mut body = Vec::new();
         let put = |body: &mut Vec<u8>, text: &str| {
             let length = i32::try_from(text.len()).expect("it is short");
             body.extend_from_slice(&length.to_be_bytes());
@@ -202,14 +294,11 @@ impl Raw {
         };
         put(&mut body, path);
         put(&mut body, "");
-        body.extend_from_slice(&1_i32.to_be_bytes());
-        body.extend_from_slice(&31_i32.to_be_bytes());
+        body.extend_from_slice(&[0, 0, 0, 1, 0, 0, 0, 31]);
         put(&mut body, "world");
         put(&mut body, "anyone");
-        body.extend_from_slice(&1_i32.to_be_bytes());
-        let mut frame = i32::try_from(body.len()).expect("it is short").to_be_bytes().to_vec();
-        frame.extend_from_slice(&body);
-        self.send(&frame);
+        body.extend_from_slice(&[0, 0, 0, 1]);
+        self.send(&frame(1, 1, &body));
         assert_eq!(self.reply(), (1, 0));
     }
 
