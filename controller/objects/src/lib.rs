@@ -6,6 +6,9 @@
 //! custom kind by name. Start at [`crd::Crd::parse`] (what a custom kind is), then
 //! [`crd::Version::admit`] and [`crd::Version::validate`] (one object of it).
 
+pub mod builtin;
+pub mod cel;
+pub mod crd;
 pub mod decode;
 pub mod duration;
 pub mod field;
@@ -13,5 +16,6 @@ pub mod jsonpath;
 pub mod meta;
 pub mod patch;
 pub mod quantity;
+pub mod schema;
 pub mod select;
 pub mod table;
