@@ -7,9 +7,9 @@
 //! **Invariant:** a znode is in the index and in its parent's list, or its slot is vacant.
 
 mod body;
+mod pages;
 
 use std::hash::{BuildHasher, Hasher};
-use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
@@ -18,6 +18,8 @@ use jute::StatPersisted;
 use crate::acls::AclId;
 use crate::path;
 use body::Body;
+pub(crate) use pages::Pages;
+use pages::Slot;
 
 /// A znode's place in the arena; used again after it is deleted.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -25,25 +27,6 @@ pub(crate) struct NodeId(u32);
 
 /// No znode.
 const NONE: u32 = u32::MAX;
-/// Znodes in a page.
-const PAGE: usize = 64;
-
-/// A znode's fixed part: 40 bytes.
-#[derive(Clone, Debug)]
-struct Slot {
-    parent: u32,
-    first_child: u32,
-    /// The next sibling; of a vacant slot, the next vacant one.
-    next: u32,
-    prev: u32,
-    children: u32,
-    acl: AclId,
-    body: Body,
-}
-
-/// The arena; cloning shares the pages.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Pages(Vec<Arc<[Slot; PAGE]>>);
 
 /// The tree.
 #[derive(Debug)]
@@ -224,75 +207,16 @@ impl Tree {
     }
 
     fn slot_mut(&mut self, id: NodeId) -> &mut Slot {
-        let page = &mut self.pages.0[id.0 as usize / PAGE];
-        &mut Arc::make_mut(page)[id.0 as usize % PAGE]
+        self.pages.slot_mut(id)
     }
 
     fn take_slot(&mut self) -> u32 {
         if self.vacant == NONE {
-            let start =
-                u32::try_from(self.pages.0.len() * PAGE).expect("memory ends before ids do");
-            // Linked so that the page is filled from its start.
-            let page = |at: usize| {
-                let next = u32::try_from(at + 1).expect("within a page");
-                Slot::vacant(if at + 1 == PAGE { NONE } else { start + next })
-            };
-            self.pages.0.push(Arc::new(std::array::from_fn(page)));
-            self.vacant = start;
+            self.vacant = self.pages.grow();
         }
         let id = self.vacant;
         self.vacant = self.pages.slot(NodeId(id)).next;
         id
-    }
-}
-
-impl Pages {
-    fn slot(&self, id: NodeId) -> &Slot {
-        &self.0[id.0 as usize / PAGE][id.0 as usize % PAGE]
-    }
-
-    fn children(&self, id: NodeId) -> impl Iterator<Item = NodeId> {
-        let some = |id: u32| (id != NONE).then_some(NodeId(id));
-        std::iter::successors(some(self.slot(id).first_child), move |&at| some(self.slot(at).next))
-    }
-
-    /// Shows every znode to `visit`, parents first: path ("" for the root), data, ACL and stat.
-    pub(crate) fn walk<E>(
-        &self,
-        mut visit: impl FnMut(&str, Option<&[u8]>, AclId, &StatPersisted) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let mut path = String::new();
-        // Each: a znode, and how long its parent's path is.
-        let mut stack = vec![(Tree::ROOT, 0)];
-        while let Some((id, parent_length)) = stack.pop() {
-            let slot = self.slot(id);
-            path.truncate(parent_length);
-            if id != Tree::ROOT {
-                path.push('/');
-                path.push_str(slot.body.name());
-            }
-            visit(&path, slot.body.data(), slot.acl, &slot.body.stat())?;
-            stack.extend(self.children(id).map(|child| (child, path.len())));
-        }
-        Ok(())
-    }
-}
-
-impl Slot {
-    fn vacant(next: u32) -> Self {
-        Self { next, body: Body::empty(), ..Self::linked(NONE, NONE) }
-    }
-
-    fn linked(parent: u32, next: u32) -> Self {
-        Self {
-            parent,
-            first_child: NONE,
-            next,
-            prev: NONE,
-            children: 0,
-            acl: AclId::OPEN,
-            body: Body::empty(),
-        }
     }
 }
 

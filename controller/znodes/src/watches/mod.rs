@@ -5,6 +5,8 @@
 //! Watches are sets of small numbers by path: one word each, with the kinds in its low bits.
 //! **Invariant:** a path has a slot as long as it has a watch, and each watch is in its watcher's set.
 
+mod set;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::BuildHasher;
 
@@ -15,6 +17,7 @@ use jute::{AddWatchMode, EventType, SetWatches, Text, WatcherType};
 use crate::acls::AclList;
 use crate::apply::{Change, What};
 use crate::{State, path};
+use set::{ALL, ONE_SHOT, PERSISTENT, RECURSIVE, Set};
 
 /// A connection that may have watches: a number below 2^29, given again only after
 /// [`Watches::drop_watcher`].
@@ -74,16 +77,6 @@ struct Slot {
     data: Set,
     child: Set,
 }
-
-/// Watchers in order, each with its kinds in the low bits.
-#[derive(Debug, Default)]
-struct Set(Vec<u32>);
-
-const ONE_SHOT: u32 = 1;
-const PERSISTENT: u32 = 2;
-const RECURSIVE: u32 = 4;
-const ALL: u32 = ONE_SHOT | PERSISTENT | RECURSIVE;
-const BITS: u32 = 3;
 
 impl Watches {
     /// None yet. `hash_seed` should be random, as that of [`State::new`].
@@ -224,10 +217,10 @@ impl Watches {
         let mut counts = WatchCounts::default();
         let mut watchers = BTreeSet::new();
         for slot in &self.slots {
-            counts.paths += usize::from(!slot.data.0.is_empty());
-            counts.data += slot.data.0.len();
-            counts.all += slot.data.0.len() + slot.child.0.len();
-            watchers.extend(slot.data.0.iter().map(|word| word >> BITS));
+            counts.paths += usize::from(!slot.data.is_empty());
+            counts.data += slot.data.len();
+            counts.all += slot.data.len() + slot.child.len();
+            watchers.extend(slot.data.watchers());
         }
         counts.watchers = watchers.len();
         counts
@@ -235,7 +228,7 @@ impl Watches {
 
     /// Each path that is watched for data or existence, and by whom.
     pub fn data_watches(&self) -> impl Iterator<Item = (&str, impl Iterator<Item = Watcher>)> {
-        let used = self.slots.iter().filter(|slot| !slot.data.0.is_empty());
+        let used = self.slots.iter().filter(|slot| !slot.data.is_empty());
         used.map(|slot| (&*slot.path, slot.data.watchers()))
     }
 
@@ -324,7 +317,7 @@ impl Watches {
                 }
             }
         }
-        if slot.data.0.is_empty() && slot.child.0.is_empty() {
+        if slot.data.is_empty() && slot.child.is_empty() {
             let hash = self.hasher.hash_one(&*slot.path);
             if let Ok(entry) = self.index.find_entry(hash, |&other| other == at) {
                 entry.remove();
@@ -355,56 +348,6 @@ impl Watches {
         let rehash = |&at: &u32| hasher.hash_one(&*slots[at as usize].path);
         self.index.insert_unique(hasher.hash_one(path), at, rehash);
         at
-    }
-}
-
-impl Set {
-    fn kinds(&self, watcher: Watcher) -> u32 {
-        self.find(watcher).map_or(0, |at| self.0[at] & ALL)
-    }
-
-    fn set(&mut self, watcher: Watcher, kinds: u32) {
-        match self.find(watcher) {
-            Ok(at) => self.0[at] |= kinds,
-            Err(_) if kinds == 0 => {}
-            Err(at) => self.0.insert(at, watcher.0 << BITS | kinds),
-        }
-    }
-
-    fn clear(&mut self, watcher: Watcher, kinds: u32) {
-        if let Ok(at) = self.find(watcher) {
-            self.0[at] &= !kinds;
-            if self.0[at] & ALL == 0 {
-                self.0.remove(at);
-            }
-        }
-    }
-
-    /// Drops every one-shot watch; returns who has none in this table any more.
-    fn spend(&mut self) -> Vec<Watcher> {
-        let mut spent = Vec::new();
-        self.0.retain_mut(|word| {
-            *word &= !ONE_SHOT;
-            let stays = *word & ALL != 0;
-            if !stays {
-                spent.push(Watcher(*word >> BITS));
-            }
-            stays
-        });
-        spent
-    }
-
-    fn watchers(&self) -> impl Iterator<Item = Watcher> {
-        self.0.iter().map(|word| Watcher(word >> BITS))
-    }
-
-    fn recursive(&self) -> impl Iterator<Item = Watcher> {
-        let recursive = self.0.iter().filter(|word| **word & RECURSIVE != 0);
-        recursive.map(|word| Watcher(word >> BITS))
-    }
-
-    fn find(&self, watcher: Watcher) -> Result<usize, usize> {
-        self.0.binary_search_by_key(&watcher.0, |word| word >> BITS)
     }
 }
 
