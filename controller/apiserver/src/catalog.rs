@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use bytes::Bytes;
+use objects::crd::Crd;
 
 use crate::builtin;
-use crate::custom::Custom;
 use crate::kind::{Kind, PART, Rules, STORED, Subresource, group_version};
 use crate::store::Resource;
 use crate::world::{Object, World};
@@ -32,7 +32,7 @@ pub(crate) struct Catalog {
     /// version first.
     pub(crate) groups: Vec<GroupVersion>,
     by_path: HashMap<(String, String, String), Arc<Kind>>,
-    customs: HashMap<String, (u64, Arc<Custom>)>,
+    customs: HashMap<String, (u64, Arc<Crd>)>,
     /// Changes whenever discovery does.
     pub(crate) hash: String,
 }
@@ -73,7 +73,7 @@ impl Catalog {
             let kept = before.and_then(|b| b.customs.get(&name)).filter(|(at, _)| *at == rv);
             let custom = match kept {
                 Some((_, custom)) => Arc::clone(custom),
-                None => match Custom::compile(&definition.value) {
+                None => match Crd::parse(&definition.value) {
                     Ok(custom) => Arc::new(custom),
                     Err(errors) => {
                         tracing::warn!(name, ?errors, "a stored definition cannot be served");
@@ -87,11 +87,7 @@ impl Catalog {
         Self::index(epoch, kinds, customs)
     }
 
-    fn index(
-        epoch: u64,
-        kinds: Vec<Arc<Kind>>,
-        customs: HashMap<String, (u64, Arc<Custom>)>,
-    ) -> Self {
+    fn index(epoch: u64, kinds: Vec<Arc<Kind>>, customs: HashMap<String, (u64, Arc<Crd>)>) -> Self {
         let mut groups: BTreeMap<(String, Priority, String), Vec<Arc<Kind>>> = BTreeMap::new();
         let mut by_path = HashMap::new();
         for kind in kinds {
@@ -136,7 +132,8 @@ impl Catalog {
     }
 }
 
-fn kinds_of(custom: &Arc<Custom>) -> Vec<Kind> {
+fn kinds_of(custom: &Arc<Crd>) -> Vec<Kind> {
+    let storage = custom.storage().map_or("", |version| &version.name);
     let served = custom.versions.iter().enumerate().filter(|(_, version)| version.served);
     served
         .map(|(index, version)| {
@@ -163,7 +160,7 @@ fn kinds_of(custom: &Arc<Custom>) -> Vec<Kind> {
                 verbs: STORED,
                 subresources,
                 storage: Resource::new(&custom.group, &custom.plural),
-                storage_version: group_version(&custom.group, &custom.storage_version),
+                storage_version: group_version(&custom.group, storage),
                 deprecation: version.deprecation.clone(),
                 rules: Rules::Custom(Arc::clone(custom), index),
             }
@@ -176,7 +173,7 @@ fn established(definition: &Object) -> bool {
     conditions.into_iter().flatten().any(|c| c["type"] == "Established" && c["status"] == "True")
 }
 
-fn hash_of(kinds: &[Arc<Kind>], customs: &HashMap<String, (u64, Arc<Custom>)>) -> String {
+fn hash_of(kinds: &[Arc<Kind>], customs: &HashMap<String, (u64, Arc<Crd>)>) -> String {
     let mut text = env!("CARGO_PKG_VERSION").to_owned();
     for kind in kinds {
         let name = format!("{}.{}", kind.plural, kind.group);

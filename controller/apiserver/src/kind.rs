@@ -5,8 +5,9 @@
 
 use std::sync::Arc;
 
+use objects::crd::{Crd, Version};
+
 use crate::builtin::Builtin;
-use crate::custom::{Custom, CustomVersion};
 use crate::store::{Key, Resource};
 
 /// One kind in one version.
@@ -47,7 +48,7 @@ pub(crate) struct Subresource {
 pub(crate) enum Rules {
     Builtin(Builtin),
     /// A custom kind, and which of its versions.
-    Custom(Arc<Custom>, usize),
+    Custom(Arc<Crd>, usize),
 }
 
 impl Kind {
@@ -73,10 +74,10 @@ impl Kind {
     }
 
     /// The version of a custom kind.
-    pub(crate) fn custom(&self) -> Option<(&Custom, &CustomVersion)> {
+    pub(crate) fn custom(&self) -> Option<(&Crd, &Version)> {
         match &self.rules {
             Rules::Builtin(_) => None,
-            Rules::Custom(custom, index) => Some((custom, &custom.versions[*index])),
+            Rules::Custom(crd, index) => Some((crd, &crd.versions[*index])),
         }
     }
 }

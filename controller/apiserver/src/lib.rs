@@ -10,7 +10,6 @@ mod auth;
 mod builtin;
 mod catalog;
 mod collector;
-mod custom;
 mod first;
 mod kind;
 mod kubeconfig;

@@ -15,7 +15,7 @@ pub(crate) fn prepare_create(kind: &Kind, value: &mut Value) {
     match kind.builtin() {
         Some(Builtin::Namespace) => namespace::prepare_create(value),
         Some(Builtin::Secret) => fold_string_data(value),
-        Some(Builtin::Definition) => definition::complete(value),
+        Some(Builtin::Definition) => objects::crd::default(value),
         _ => {}
     }
 }
@@ -30,7 +30,7 @@ pub(crate) fn prepare_update(kind: &Kind, before: &Value, new: &mut Value, part:
                 new["type"] = before["type"].clone();
             }
         }
-        Some(Builtin::Definition) => definition::complete(new),
+        Some(Builtin::Definition) => objects::crd::default(new),
         _ => {}
     }
 }
@@ -55,6 +55,7 @@ pub(crate) fn validate(kind: &Kind, value: &Value, old: Option<&Value>) -> Vec<F
         Some(Builtin::ConfigMap) => keyed(value, old, &["data", "binaryData"]),
         Some(Builtin::Secret) => secret(value, old),
         Some(Builtin::Lease) => lease(value),
+        Some(Builtin::Definition) => definition::validate(value, old),
         Some(Builtin::Event) => event(value, "involvedObject"),
         Some(Builtin::NewEvent) => {
             let mut errors = event(value, "regarding");

@@ -14,8 +14,7 @@ use crate::kind::Kind;
 use crate::reply::Body;
 use crate::status::{Answer, ApiError};
 use crate::store::{Key, Resource, StoreError};
-use crate::verbs::write::{self, Part};
-use crate::verbs::{body, present, review};
+use crate::verbs::{body, present, review, write};
 use crate::world::set_rv;
 
 /// Adds the object in the body.
@@ -42,10 +41,10 @@ pub(crate) async fn add(api: &Api, asked: &mut Asked, mut value: Value) -> Answe
     write::settle_namespace(asked, &mut value)?;
     prepare(&kind, &mut value);
     let generated = name_it(&kind, &mut value)?;
-    write::validate(asked, &value, None, Part::Main)?;
+    write::validate(asked, &value, None)?;
     check_namespace(api, &kind, &asked.namespace, &value)?;
     if kind.builtin() == Some(Builtin::Definition) {
-        builtin::definition::settle(&asked.catalog, &mut value, Timestamp::now());
+        builtin::definition::settle(&asked.catalog, &mut value);
     }
     let tries = if generated { GENERATED_TRIES } else { 1 };
     for attempt in 1..=tries {
@@ -108,7 +107,7 @@ fn prepare(kind: &Kind, value: &mut Value) {
     builtin::prepare_create(kind, value);
     // A status that the schema gives a default is there from the start.
     if let Some((_, version)) = kind.custom() {
-        version.default(value);
+        version.schema.apply_defaults(value);
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) fn served_value(kind: &Kind, mut value: Value) -> Value {
     }
     value["apiVersion"] = kind.api_version().into();
     if let Some((_, version)) = kind.custom() {
-        version.default(&mut value);
+        version.schema.apply_defaults(&mut value);
     }
     value
 }

@@ -2,11 +2,11 @@
 
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
+use objects::crd::Scale;
 use objects::field::{FieldError, Path};
 use serde_json::{Map, Value, json};
 
 use crate::api::{Api, Asked};
-use crate::custom::ScalePaths;
 use crate::kind::Kind;
 use crate::media;
 use crate::reply::Body;
@@ -23,11 +23,11 @@ pub(crate) fn read(kind: &Kind, value: &Value) -> Answer<Value> {
             .into_iter()
             .filter_map(|field| Some((field.to_owned(), value["metadata"].get(field)?.clone())))
             .collect();
-    let Some(wanted) = value.pointer(&paths.spec).and_then(Value::as_i64) else {
-        let path = paths.spec.replace('/', ".");
+    let Some(wanted) = at(value, &paths.spec_replicas).and_then(Value::as_i64) else {
+        let path = format!(".{}", paths.spec_replicas.join("."));
         return Err(ApiError::internal(format!("the spec replicas field {path:?} does not exist")));
     };
-    let there = value.pointer(&paths.status).and_then(Value::as_i64).unwrap_or(0);
+    let there = at(value, &paths.status_replicas).and_then(Value::as_i64).unwrap_or(0);
     let mut scale = json!({
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
@@ -35,8 +35,8 @@ pub(crate) fn read(kind: &Kind, value: &Value) -> Answer<Value> {
         "spec": {"replicas": wanted},
         "status": {"replicas": there},
     });
-    if let Some(selector) = &paths.selector
-        && let Some(text) = value.pointer(selector).and_then(Value::as_str)
+    if let Some(selector) = &paths.label_selector
+        && let Some(text) = at(value, selector).and_then(Value::as_str)
     {
         scale["status"]["selector"] = text.into();
     }
@@ -75,7 +75,7 @@ async fn write(
         let wanted = check(&asked, &scale)?;
         write::check_preconditions(&asked, &old, &scale)?;
         let mut new = before;
-        set(&mut new, &paths(&asked.kind)?.spec, wanted.into());
+        set(&mut new, &paths(&asked.kind)?.spec_replicas, wanted.into());
         match write::replace(api, &mut asked, &old, new, Part::Main).await? {
             Replaced::Done(value) => {
                 let scale = read(&asked.kind, &value)?;
@@ -118,15 +118,19 @@ fn check(asked: &Asked, scale: &Value) -> Answer<i64> {
     }
 }
 
-fn paths(kind: &Kind) -> Answer<&ScalePaths> {
+fn paths(kind: &Kind) -> Answer<&Scale> {
     let scale = kind.custom().and_then(|(_, version)| version.scale.as_ref());
     scale.ok_or_else(|| ApiError::internal("the kind has no scale"))
 }
 
+fn at<'v>(value: &'v Value, path: &[String]) -> Option<&'v Value> {
+    path.iter().try_fold(value, |value, name| value.get(name))
+}
+
 /// Sets a value below objects, which are made when absent.
-fn set(value: &mut Value, pointer: &str, new: Value) {
+fn set(value: &mut Value, path: &[String], new: Value) {
     let mut at = value;
-    for name in pointer.split('/').skip(1) {
+    for name in path {
         if !at.is_object() {
             *at = Value::Object(Map::new());
         }

@@ -68,7 +68,9 @@ fn offered(kind: &Kind, field: &str) -> bool {
         Some(Builtin::Secret) => field == "type",
         Some(Builtin::Namespace) => field == "status.phase",
         Some(_) => false,
-        None => kind.custom().is_some_and(|(_, v)| v.selectable.iter().any(|known| known == field)),
+        None => kind
+            .custom()
+            .is_some_and(|(_, v)| v.selectable_fields.iter().any(|known| known == field)),
     }
 }
 

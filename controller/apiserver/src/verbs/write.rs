@@ -52,12 +52,12 @@ pub(crate) fn admit(asked: &mut Asked, decoded: Decoded) -> Answer<Value> {
     let mut found = duplicates;
     found.extend(clean_metadata(&kind, &mut value)?);
     found.extend(match kind.custom() {
-        Some((_, version)) => version.prune(&mut value),
+        Some((_, version)) => version.schema.prune(&mut value),
         None => builtin::prune(&kind, &mut value)?,
     });
     report(asked, &found)?;
     if let Some((_, version)) = kind.custom() {
-        version.default(&mut value);
+        version.schema.apply_defaults(&mut value);
     }
     Ok(value)
 }
@@ -153,12 +153,7 @@ pub(crate) fn settle_namespace(asked: &Asked, value: &mut Value) -> Answer<()> {
 }
 
 /// Everything that is wrong with an object, on create (`old` is `None`) or update.
-pub(crate) fn validate(
-    asked: &mut Asked,
-    value: &Value,
-    old: Option<&Value>,
-    part: Part,
-) -> Answer<()> {
+pub(crate) fn validate(asked: &mut Asked, value: &Value, old: Option<&Value>) -> Answer<()> {
     let kind = Arc::clone(&asked.kind);
     let name = value["metadata"]["name"].as_str().unwrap_or_default();
     let rule = match kind.builtin() {
@@ -172,9 +167,9 @@ pub(crate) fn validate(
     }
     match kind.custom() {
         Some((_, version)) => {
-            let (found, warnings) = version.validate(value, old, part == Part::Status);
-            errors.extend(found);
-            for text in warnings {
+            let checked = version.validate(value, old);
+            errors.extend(checked.errors);
+            for text in checked.warnings {
                 asked.warnings.add(text);
             }
             for text in meta::finalizer_warnings(value) {
@@ -215,13 +210,13 @@ pub(crate) async fn replace(
     check_identity(asked, &before, &mut new)?;
     merge_parts(&kind, &before, &mut new, part);
     builtin::prepare_update(&kind, &before, &mut new, part);
-    validate(asked, &new, Some(&before), part)?;
+    validate(asked, &new, Some(&before))?;
     if part == Part::Main && counts_generations(&kind) && wants_other(&kind, &before, &new) {
         let generation = before["metadata"]["generation"].as_i64().unwrap_or(0);
         new["metadata"]["generation"] = (generation + 1).into();
     }
     if kind.builtin() == Some(Builtin::Definition) {
-        builtin::definition::settle(&api.catalogs.now(&api.world), &mut new, Timestamp::now());
+        builtin::definition::settle(&api.catalogs.now(&api.world), &mut new);
     }
     let leaves = released(&kind, &new);
     set_rv(&mut new, old.revision.rv);
