@@ -3,7 +3,7 @@
 //! The JSON is not the mapping of proto3: fields keep their names, defaults are written out, required
 //! fields are enforced. So the code for it is generated here, from the same descriptors.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::env;
 use std::error::Error;
 use std::fmt::Write as _;
@@ -46,7 +46,7 @@ fn use_freely(message: &mut DescriptorProto) {
 
 /// The `Serialize`, `Deserialize` and `FromJson` of every message.
 fn json(set: &FileDescriptorSet) -> Result<String, Box<dyn Error>> {
-    let mut maps = HashSet::new();
+    let mut maps = BTreeSet::new();
     for file in &set.file {
         for message in &file.message_type {
             find_maps(&format!(".{}", file.package()), message, &mut maps);
@@ -63,7 +63,7 @@ fn json(set: &FileDescriptorSet) -> Result<String, Box<dyn Error>> {
     Ok(out)
 }
 
-fn find_maps(scope: &str, message: &DescriptorProto, maps: &mut HashSet<String>) {
+fn find_maps(scope: &str, message: &DescriptorProto, maps: &mut BTreeSet<String>) {
     let name = format!("{scope}.{}", message.name());
     if message.options.as_ref().is_some_and(|options| options.map_entry()) {
         maps.insert(name.clone());
@@ -77,7 +77,7 @@ fn one(
     out: &mut String,
     scope: &str,
     message: &DescriptorProto,
-    maps: &HashSet<String>,
+    maps: &BTreeSet<String>,
 ) -> Result<(), Box<dyn Error>> {
     if message.options.as_ref().is_some_and(|options| options.map_entry()) {
         return Ok(());
@@ -99,7 +99,7 @@ fn one(
         out,
         "impl ::serde::Serialize for {scope}::{name} {{
             fn serialize<S: ::serde::Serializer>(&self, s: S) -> ::std::result::Result<S::Ok, S::Error> {{
-                #[allow(unused_mut)] let mut map = s.serialize_map(None)?;
+                let mut map = s.serialize_map(None)?;
                 {write}
                 map.end()
             }}
@@ -111,7 +111,7 @@ fn one(
         }}
         impl crate::json::FromJson for {scope}::{name} {{
             fn read(cx: &mut Reader, mut obj: Object) -> ::std::result::Result<Self, JsonError> {{
-                #[allow(unused_mut)] let mut out = Self::default();
+                let mut out = Self::default();
                 {require}
                 {read}
                 let _ = (cx, &mut obj);
@@ -132,7 +132,7 @@ fn reading(
     out: &mut String,
     field: &FieldDescriptorProto,
     ident: &str,
-    maps: &HashSet<String>,
+    maps: &BTreeSet<String>,
 ) -> Result<(), Box<dyn Error>> {
     let wire = field.name();
     let repeated = field.label() == Label::Repeated;
@@ -180,7 +180,7 @@ fn writing(
     out: &mut String,
     field: &FieldDescriptorProto,
     ident: &str,
-    maps: &HashSet<String>,
+    maps: &BTreeSet<String>,
 ) -> Result<(), Box<dyn Error>> {
     let wire = field.name();
     let repeated = field.label() == Label::Repeated;

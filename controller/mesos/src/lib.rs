@@ -7,6 +7,7 @@
 pub mod json;
 pub mod link;
 pub mod recordio;
+pub mod resources;
 
 mod ids;
 
