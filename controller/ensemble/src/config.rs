@@ -32,7 +32,9 @@ pub struct MemberConfig {
     pub max_client_connections: usize,
     /// The four-letter words that are answered; `*` answers all.
     pub four_letter_words: Vec<String>,
-    /// A snapshot is taken after about so many transactions.
+    /// The digest id that is above all ACLs, `super:<hash>`; `None` for nobody.
+    pub super_digest: Option<String>,
+    /// A snapshot is taken after so many transactions.
     pub snap_count: u32,
     /// A log file grows by steps of so many bytes.
     pub prealloc_bytes: u64,
@@ -60,6 +62,7 @@ impl MemberConfig {
             max_request_bytes: DEFAULT_MAX_REQUEST,
             max_client_connections: 0,
             four_letter_words: ["srvr", "ruok", "mntr"].map(String::from).to_vec(),
+            super_digest: None,
             snap_count: 100_000,
             prealloc_bytes: 4 << 20,
             snapshots_retained: 3,

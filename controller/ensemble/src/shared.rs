@@ -6,7 +6,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, Ordering::Acquire, Ordering::Release};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
@@ -67,8 +67,8 @@ impl Shared {
     ) -> Self {
         Self {
             max_request_bytes: config.max_request_bytes,
+            access: Access { super_digest: config.super_digest.clone() },
             config,
-            access: Access::default(),
             stats: Stats::default(),
             client_addr: OnceLock::new(),
             log_dir,
@@ -110,12 +110,12 @@ impl Shared {
     }
 
     pub(crate) fn applied(&self) -> Zxid {
-        Zxid::from_bits(self.applied.load(Relaxed))
+        Zxid::from_bits(self.applied.load(Acquire))
     }
 
     /// To be called while the tree is locked for writing, so that no reader sees one without the other.
     pub(crate) fn set_applied(&self, zxid: Zxid) {
-        self.applied.store(zxid.bits(), Relaxed);
+        self.applied.store(zxid.bits(), Release);
     }
 
     /// Hands something to the core. False when it has ended.

@@ -135,6 +135,9 @@ fn parse(path: &Path, text: &str) -> Result<(MemberConfig, Vec<Warning>), Config
                 config.snapshots_retained =
                     number(value).ok_or_else(|| wrong("a number of snapshots"))?;
             }
+            "DigestAuthenticationProvider.superDigest" => {
+                config.super_digest = Some(value.clone());
+            }
             "forceSync" => config.force_sync = value != "no",
             "jute.maxbuffer" => {
                 let bytes = integer(value).ok_or_else(|| wrong("a number of bytes"))?;

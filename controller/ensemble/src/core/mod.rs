@@ -5,29 +5,28 @@
 //! its flush; the replies of one connection leave in the order of its requests.
 //! Start at [`Core::run`].
 
+mod deliver;
+mod sessions;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::BytesMut;
-use jute::{
-    ConnectRequest, ConnectResponse, Entry, ErrorCode, Id, Perms, Request, Response, Txn as Change,
-};
+use jute::{ConnectRequest, Entry, ErrorCode, Id, Request, Response};
 use storage::{DataDir, EpochFile, LogCommand, LogEvent, LogThread};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 use types::{Epoch, Instant, SessionId, Zxid};
 use zab::{Input, Output, SavedEpoch, Txn, Zab};
-use znodes::access::{SUPER, permits};
-use znodes::{Prep, Requester, SessionIds, Sessions, Speaker, Turn, password};
+use znodes::access::SUPER;
+use znodes::{Prep, Requester, SessionIds, Sessions, Speaker, Turn};
 
 use crate::MemberFailed;
-use crate::conn::{Conn, Pending};
-use crate::serve;
+use crate::conn::Conn;
 use crate::shared::Shared;
 use crate::snapshots::Snapshots;
-use crate::stats::Stats;
 
 /// What the core is told.
 #[derive(Debug)]
@@ -236,79 +235,6 @@ impl Core {
         self.drive(Input::Propose(Txn { zxid, body }));
     }
 
-    fn on_connect(&mut self, conn: Arc<Conn>, request: &ConnectRequest) {
-        if request.last_zxid_seen > self.shared.applied() {
-            tracing::info!(
-                remote = %conn.remote,
-                seen = %request.last_zxid_seen,
-                "client has seen later transactions than this member has: closed"
-            );
-            conn.close(false);
-            return;
-        }
-        let (least, most) = self.shared.config.session_timeouts();
-        let timeout_ms = request.timeout_ms.clamp(least, most);
-        conn.lock().timeout_ms = timeout_ms;
-        let read_only = request.read_only.map(|_| false);
-        if request.session != SessionId(0) {
-            self.come_back(conn, request, timeout_ms, read_only);
-        } else if self.full.is_some() {
-            // A session is a transaction, and there is no room for one; the client tries again.
-            conn.close(false);
-        } else {
-            let session = self.ids.next_id();
-            let origin = Origin::Connect { conn, read_only };
-            self.propose(session, 0, &[], &Request::CreateSession { timeout_ms }, origin);
-        }
-    }
-
-    /// The password is checked first: a wrong one must not disturb the rightful owner.
-    fn come_back(
-        &mut self,
-        conn: Arc<Conn>,
-        request: &ConnectRequest,
-        timeout_ms: i32,
-        read_only: Option<bool>,
-    ) {
-        let session = request.session;
-        let proven = request.password.as_deref() == Some(password(session).as_slice());
-        let timeout = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0));
-        if !proven
-            || !self.sessions.touch(session, timeout, self.shared.now())
-            || !self.sessions.move_to(session, HERE)
-        {
-            put_connect_response(&conn, &ConnectResponse::invalid(read_only));
-            conn.close(true);
-            return;
-        }
-        if let Some(before) = self.speaking.insert(session, Arc::clone(&conn)) {
-            before.close(false);
-        }
-        self.welcome(&conn, session, read_only);
-    }
-
-    fn welcome(&mut self, conn: &Arc<Conn>, session: SessionId, read_only: Option<bool>) {
-        let timeout_ms = {
-            let mut inner = conn.lock();
-            inner.session = session;
-            inner.timeout_ms
-        };
-        let password = password(session);
-        put_connect_response(conn, &ConnectResponse { timeout_ms, session, password, read_only });
-        Stats::count(&self.shared.stats.sent);
-        self.to_wake.push(Arc::clone(conn));
-    }
-
-    fn on_gone(&mut self, conn: &Arc<Conn>) {
-        let session = conn.lock().session;
-        if self.speaking.get(&session).is_some_and(|speaking| Arc::ptr_eq(speaking, conn)) {
-            // The session lives on until its timeout, counted from the last sign of life.
-            self.touch(session, conn);
-            self.speaking.remove(&session);
-        }
-        self.shared.watchers().remove(conn.slot);
-    }
-
     fn on_log(&mut self, event: LogEvent) -> Flow {
         match event {
             LogEvent::Flushed(zxid) => self.drive(Input::Flushed(zxid)),
@@ -384,176 +310,6 @@ impl Core {
         }
     }
 
-    /// Applies the oldest `count` outstanding transactions and answers whoever waits for them.
-    fn deliver(&mut self, count: usize) {
-        let shared = Arc::clone(&self.shared);
-        let mut tree = shared.tree_mut();
-        for _ in 0..count {
-            let Some(Outstanding { entry, origin }) = self.outstanding.pop_front() else { break };
-            let zxid = entry.header.zxid;
-            let applied = tree.apply(&entry.header, &entry.txn);
-            self.prep.applied(zxid);
-            shared.set_applied(zxid);
-            self.fire(zxid, &applied.changes);
-            shared.tell_followers(zxid, &applied.changes);
-            self.answer(&tree, &entry, origin, applied.response);
-        }
-        self.shared.stats.outstanding.store(self.outstanding.len() as u64, Relaxed);
-        let frozen = self.snapshots.count(count).then(|| tree.freeze());
-        drop(tree);
-        if let Some(frozen) = frozen {
-            self.log.send(LogCommand::Roll);
-            self.snapshots.begin(frozen, &self.shared);
-        }
-    }
-
-    /// Queues the notifications of a transaction, before any reply that shows it.
-    fn fire(&mut self, zxid: Zxid, changes: &[znodes::Change]) {
-        if changes.is_empty() {
-            return;
-        }
-        let mut watchers = self.shared.watchers();
-        watchers.watches.fire(changes, &mut self.fired);
-        for fired in self.fired.drain(..) {
-            for watcher in &fired.watchers {
-                let Some(conn) = watchers.conn(*watcher) else { continue };
-                let auth = Arc::clone(&conn.lock().auth);
-                if permits(&fired.acl, Perms::READ, &auth) {
-                    conn.notify(fired.kind, &fired.path, zxid);
-                    Stats::count(&self.shared.stats.sent);
-                    self.to_wake.push(Arc::clone(conn));
-                }
-            }
-        }
-    }
-
-    fn answer(
-        &mut self,
-        tree: &znodes::State,
-        entry: &Entry,
-        origin: Origin,
-        response: Result<Response, ErrorCode>,
-    ) {
-        let zxid = entry.header.zxid;
-        let session = entry.header.session;
-        let ended = matches!(entry.txn, Change::CloseSession(_));
-        let speaking = ended.then(|| {
-            self.sessions.forget(session);
-            self.speaking.remove(&session)
-        });
-        match origin {
-            Origin::Client(conn) => {
-                self.answer_client(tree, &conn, zxid, &response);
-                if ended || response == Err(ErrorCode::SessionMoved) {
-                    conn.close(ended);
-                }
-            }
-            Origin::Connect { conn, read_only } => {
-                self.speaking.insert(session, Arc::clone(&conn));
-                self.welcome(&conn, session, read_only);
-            }
-            // Nobody waits any more when the caller gave up.
-            Origin::Local(reply) => drop(reply.send(LocalReply::Done { zxid, result: response })),
-            Origin::Expiry => {
-                tracing::info!(%session, "session expired");
-                Stats::count(&self.shared.stats.sessions_expired);
-                if let Some(conn) = speaking.flatten() {
-                    conn.close(false);
-                }
-            }
-        }
-    }
-
-    fn answer_client(
-        &mut self,
-        tree: &znodes::State,
-        conn: &Arc<Conn>,
-        zxid: Zxid,
-        response: &Result<Response, ErrorCode>,
-    ) {
-        let mut inner = conn.lock();
-        // The queue is empty when the connection has ended meanwhile.
-        let Some(Pending::Write { xid, since, .. }) = inner.pop() else { return };
-        inner.put_reply(xid, zxid, response.as_ref().map_err(|error| *error));
-        self.shared.stats.answered_after(self.shared.now() - since);
-        Stats::count(&self.shared.stats.sent);
-        conn.sent.fetch_add(1, Relaxed);
-        serve::what_waited(tree, &self.shared, conn, &mut inner);
-        drop(inner);
-        self.to_wake.push(Arc::clone(conn));
-    }
-
-    /// The disk is full and nothing from `first` on was written: those who wait are told.
-    fn on_withdrawn(&mut self, first: Zxid) {
-        let from = self.outstanding.partition_point(|waits| waits.entry.header.zxid < first);
-        let withdrawn = self.outstanding.split_off(from);
-        self.prep = Prep::new(&self.shared.tree());
-        for Outstanding { entry, origin } in withdrawn {
-            let session = entry.header.session;
-            if matches!(entry.txn, Change::CloseSession(_) | Change::CreateSession { .. }) {
-                // One lives on until its end can be written, the other never began.
-                self.sessions.forget(session);
-                if let Some(ms) = self.shared.tree().session_timeout(session) {
-                    let timeout = Duration::from_millis(u64::try_from(ms).unwrap_or(0));
-                    self.sessions.track(session, timeout, self.shared.now());
-                }
-            }
-            self.refuse(origin);
-        }
-    }
-
-    /// Tells whoever waits that there is no room.
-    fn refuse(&mut self, origin: Origin) {
-        match origin {
-            Origin::Client(conn) => {
-                let shared = Arc::clone(&self.shared);
-                let tree = shared.tree();
-                let zxid = shared.applied();
-                self.answer_client(&tree, &conn, zxid, &Err(ErrorCode::SystemError));
-            }
-            Origin::Connect { conn, .. } => conn.close(false),
-            Origin::Local(reply) => drop(reply.send(LocalReply::DiskFull)),
-            Origin::Expiry => {}
-        }
-    }
-
-    fn next_alarm(&self) -> Option<Instant> {
-        if self.full.is_some() {
-            return self.full;
-        }
-        self.zab.next_zxid()?;
-        self.sessions.next_expiry()
-    }
-
-    fn on_time(&mut self) {
-        let now = self.shared.now();
-        if let Some(look) = self.full {
-            if look <= now {
-                self.log.send(LogCommand::Probe);
-                self.full = Some(now + PROBE_EVERY);
-            }
-            return;
-        }
-        if self.zab.next_zxid().is_none() || self.sessions.next_expiry().is_none_or(|at| at > now) {
-            return;
-        }
-        let speaking: Vec<_> =
-            self.speaking.iter().map(|(session, conn)| (*session, Arc::clone(conn))).collect();
-        for (session, conn) in speaking {
-            self.touch(session, &conn);
-        }
-        for session in self.sessions.expire(now) {
-            self.propose(session, 0, &[], &Request::CloseSession, Origin::Expiry);
-        }
-    }
-
-    /// Brings the session's deadline up to when its connection was last heard.
-    fn touch(&mut self, session: SessionId, conn: &Conn) {
-        let timeout_ms = conn.lock().timeout_ms;
-        let timeout = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0));
-        self.sessions.touch(session, timeout, conn.heard());
-    }
-
     fn wake(&mut self) {
         for conn in self.to_wake.drain(..) {
             conn.wake.notify_one();
@@ -569,8 +325,9 @@ impl Core {
     }
 }
 
-fn put_connect_response(conn: &Conn, response: &ConnectResponse) {
-    crate::conn::put_frame(&mut conn.lock().out, |out| response.encode(out));
+/// A timeout of the wire; a negative one is none at all.
+fn timeout(ms: i32) -> Duration {
+    Duration::from_millis(u64::try_from(ms).unwrap_or(0))
 }
 
 fn wall_ms() -> i64 {

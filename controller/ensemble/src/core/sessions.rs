@@ -1,0 +1,131 @@
+//! Sessions as the member's own connections hold them: begun, come back to, left, expired.
+
+use std::sync::Arc;
+
+use jute::{ConnectRequest, ConnectResponse, Request};
+use storage::LogCommand;
+use types::{Instant, SessionId};
+use znodes::password;
+
+use super::{Core, HERE, Origin, PROBE_EVERY, timeout};
+use crate::conn::{Conn, put_frame};
+use crate::stats::Stats;
+
+impl Core {
+    pub(super) fn on_connect(&mut self, conn: Arc<Conn>, request: &ConnectRequest) {
+        if request.last_zxid_seen > self.shared.applied() {
+            tracing::info!(
+                remote = %conn.remote,
+                seen = %request.last_zxid_seen,
+                "client has seen later transactions than this member has: closed"
+            );
+            conn.close(false);
+            return;
+        }
+        let (least, most) = self.shared.config.session_timeouts();
+        let timeout_ms = request.timeout_ms.clamp(least, most);
+        conn.lock().timeout_ms = timeout_ms;
+        let read_only = request.read_only.map(|_| false);
+        if request.session != SessionId(0) {
+            self.come_back(conn, request, timeout_ms, read_only);
+        } else if self.full.is_some() {
+            // A session is a transaction, and there is no room for one; the client tries again.
+            conn.close(false);
+        } else {
+            let session = self.ids.next_id();
+            let origin = Origin::Connect { conn, read_only };
+            self.propose(session, 0, &[], &Request::CreateSession { timeout_ms }, origin);
+        }
+    }
+
+    /// The password is checked first: a wrong one must not disturb the rightful owner.
+    fn come_back(
+        &mut self,
+        conn: Arc<Conn>,
+        request: &ConnectRequest,
+        timeout_ms: i32,
+        read_only: Option<bool>,
+    ) {
+        let session = request.session;
+        let proven = request.password.as_deref() == Some(password(session).as_slice());
+        if !proven
+            || !self.sessions.touch(session, timeout(timeout_ms), self.shared.now())
+            || !self.sessions.move_to(session, HERE)
+        {
+            put_connect_response(&conn, &ConnectResponse::invalid(read_only));
+            conn.close(true);
+            return;
+        }
+        if let Some(before) = self.speaking.insert(session, Arc::clone(&conn)) {
+            before.close(false);
+        }
+        self.welcome(&conn, session, read_only);
+    }
+
+    pub(super) fn welcome(
+        &mut self,
+        conn: &Arc<Conn>,
+        session: SessionId,
+        read_only: Option<bool>,
+    ) {
+        let timeout_ms = {
+            let mut inner = conn.lock();
+            inner.session = session;
+            inner.timeout_ms
+        };
+        let password = password(session);
+        put_connect_response(conn, &ConnectResponse { timeout_ms, session, password, read_only });
+        Stats::count(&self.shared.stats.sent);
+        self.to_wake.push(Arc::clone(conn));
+    }
+
+    pub(super) fn on_gone(&mut self, conn: &Arc<Conn>) {
+        let session = conn.lock().session;
+        if self.speaking.get(&session).is_some_and(|speaking| Arc::ptr_eq(speaking, conn)) {
+            // The session lives on until its timeout, counted from the last sign of life.
+            self.touch(session, conn);
+            self.speaking.remove(&session);
+        }
+        self.shared.watchers().remove(conn.slot);
+    }
+
+    pub(super) fn next_alarm(&self) -> Option<Instant> {
+        if self.full.is_some() {
+            return self.full;
+        }
+        self.zab.next_zxid()?;
+        self.sessions.next_expiry()
+    }
+
+    pub(super) fn on_time(&mut self) {
+        let now = self.shared.now();
+        if let Some(look) = self.full {
+            if look <= now {
+                self.log.send(LogCommand::Probe);
+                self.full = Some(now + PROBE_EVERY);
+            }
+            return;
+        }
+        if self.zab.next_zxid().is_none() || self.sessions.next_expiry().is_none_or(|at| at > now) {
+            return;
+        }
+        let speaking: Vec<_> =
+            self.speaking.iter().map(|(session, conn)| (*session, Arc::clone(conn))).collect();
+        for (session, conn) in speaking {
+            self.touch(session, &conn);
+        }
+        for session in self.sessions.expire(now) {
+            self.propose(session, 0, &[], &Request::CloseSession, Origin::Expiry);
+        }
+    }
+
+    /// Brings the session's deadline up to when its connection was last heard.
+    fn touch(&mut self, session: SessionId, conn: &Conn) {
+        let timeout_ms = conn.lock().timeout_ms;
+        self.sessions.touch(session, timeout(timeout_ms), conn.heard());
+    }
+}
+
+fn put_connect_response(conn: &Conn, response: &ConnectResponse) {
+    put_frame(&mut conn.lock().out, |out| response.encode(out));
+}
