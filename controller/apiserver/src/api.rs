@@ -185,7 +185,8 @@ impl Api {
                 sub.map_or(&[][..], |sub| sub.verbs)
             }
         };
-        if !allowed.contains(&verb) {
+        let onto_object = verb == "create" && target.name.is_some() && target.subresource.is_none();
+        if onto_object || !allowed.contains(&verb) {
             return Err(ApiError::method_not_allowed(&kind, verb));
         }
         let (parts, body) = request.into_parts();
