@@ -1,149 +1,137 @@
-//! How masters are found: `zk://host:port,…/path`, `host:port`, or a file that says one of them.
+//! Where a master is found: `zk://host:port,…/path`, or one `host:port`.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Where the leading master is known.
-#[derive(Clone, Eq, PartialEq)]
+/// How to find the leading master.
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Address {
-    /// By election in an ensemble.
-    Zk(ZkAddress),
-    /// Always here: `host:port`.
-    Fixed(String),
-}
-
-/// A folder of an ensemble.
-#[derive(Clone, Eq, PartialEq)]
-pub struct ZkAddress {
-    /// `host:port`, several with commas.
-    pub servers: String,
-    /// `user:password` of the scheme digest.
-    pub credentials: Option<String>,
-    /// The absolute path, without a slash at its end.
-    pub path: String,
-}
-
-/// Why a text names no place where masters are found.
-#[derive(Debug, thiserror::Error)]
-pub enum AddressError {
-    /// Neither form.
-    #[error("{0:?} names no masters; write zk://host:port,host:port/path or host:port")]
-    Form(String),
-    /// Masters' znodes need a folder of their own.
-    #[error("{0:?} has no path; write one behind the servers, such as zk://host:port/troupe")]
-    NoPath(String),
-    /// The file with the address.
-    #[error("read the masters' address from {path}")]
-    File {
-        /// The file.
-        path: String,
-        /// What went wrong.
-        source: std::io::Error,
+    /// The leader of an election.
+    Elected(Place),
+    /// One master at a fixed place.
+    Fixed {
+        /// Name or IP address.
+        host: String,
+        /// Its port.
+        port: u16,
     },
 }
 
-impl FromStr for Address {
-    type Err = AddressError;
-
-    /// Reads either form; `file://` names a file that holds one, so that a password stays out of the
-    /// process list.
-    fn from_str(text: &str) -> Result<Self, AddressError> {
-        let text = text.trim();
-        if let Some(path) = text.strip_prefix("file://") {
-            let source = |source| AddressError::File { path: path.to_owned(), source };
-            let held = std::fs::read_to_string(path).map_err(source)?;
-            if held.trim().starts_with("file://") {
-                return Err(AddressError::Form(held.trim().to_owned()));
-            }
-            return held.parse();
-        }
-        if text.starts_with("zk://") {
-            return text.parse().map(Self::Zk);
-        }
-        if !is_host_port(text) {
-            return Err(AddressError::Form(text.to_owned()));
-        }
-        Ok(Self::Fixed(text.to_owned()))
-    }
+/// A path in an ensemble.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Place {
+    /// `host:port`, comma separated.
+    pub servers: String,
+    /// Absolute, not `/`.
+    pub path: String,
+    /// `user:password` for the scheme `digest`.
+    pub credentials: Option<String>,
 }
 
-impl FromStr for ZkAddress {
-    type Err = AddressError;
-
-    fn from_str(text: &str) -> Result<Self, AddressError> {
-        let wrong = || AddressError::Form(redacted(text));
-        let rest = text.strip_prefix("zk://").ok_or_else(wrong)?;
-        // A password may hold an `@`; a path and a host may not.
-        let (credentials, rest) = match rest.rsplit_once('@') {
-            Some((credentials, rest)) if credentials.contains(':') => {
-                (Some(credentials.to_owned()), rest)
-            }
-            Some(_) => return Err(wrong()),
-            None => (None, rest),
-        };
-        let (servers, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let path = path.trim_end_matches('/');
-        if !servers.split(',').all(is_host_port) {
-            return Err(wrong());
-        }
-        if path.is_empty() {
-            return Err(AddressError::NoPath(redacted(text)));
-        }
-        if path.split('/').any(|part| part.is_empty() || part == "." || part == "..") {
-            return Err(wrong());
-        }
-        Ok(Self { servers: servers.to_owned(), credentials, path: format!("/{path}") })
-    }
-}
-
-impl ZkAddress {
-    /// The folder `name` below this one.
-    #[must_use]
-    pub fn join(&self, name: &str) -> Self {
-        Self { path: format!("{}/{name}", self.path), ..self.clone() }
-    }
-}
-
-fn is_host_port(text: &str) -> bool {
-    let Some((host, port)) = text.rsplit_once(':') else { return false };
-    let host_ok = !host.is_empty() && !host.contains(['/', '@', ' ']);
-    host_ok && port.parse::<u16>().is_ok_and(|port| port > 0)
-}
-
-/// The text without a password.
-fn redacted(text: &str) -> String {
-    match text.rsplit_once('@') {
-        Some((_, rest)) => format!("zk://…@{rest}"),
-        None => text.to_owned(),
-    }
-}
-
-impl fmt::Display for ZkAddress {
-    /// Without the password: this goes to logs and conditions.
+impl fmt::Debug for Place {
+    /// Without the password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "zk://{}{}", self.servers, self.path)
     }
 }
 
-impl fmt::Debug for ZkAddress {
+impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+        fmt::Debug::fmt(self, f)
     }
 }
 
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Zk(zk) => fmt::Display::fmt(zk, f),
-            Self::Fixed(address) => f.write_str(address),
+/// Why a text is no address.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum BadAddress {
+    /// No servers.
+    #[error("'{0}' names no servers: write zk://host:port,host:port/path")]
+    NoServers(String),
+    /// No path, or the root, where an election would mix with everything else.
+    #[error("'{0}' has no path: write zk://host:port/path, for example /mesos")]
+    NoPath(String),
+    /// An empty component, or one that no znode can have.
+    #[error("'{path}' is not a path of a znode: {why}")]
+    BadPath {
+        /// The path.
+        path: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A server without a usable port.
+    #[error("'{0}' is not host:port (a port is a number from 1 to 65535)")]
+    BadServer(String),
+    /// Credentials without a password.
+    #[error("the credentials before '@' must be user:password")]
+    BadCredentials,
+}
+
+impl FromStr for Address {
+    type Err = BadAddress;
+
+    fn from_str(text: &str) -> Result<Self, BadAddress> {
+        let text = text.trim();
+        if text.starts_with("zk://") {
+            return Ok(Self::Elected(text.parse()?));
         }
+        let (host, port) = server(text)?;
+        Ok(Self::Fixed { host: host.into(), port })
     }
 }
 
-impl fmt::Debug for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+impl FromStr for Place {
+    type Err = BadAddress;
+
+    fn from_str(text: &str) -> Result<Self, BadAddress> {
+        let text = text.trim();
+        let rest = text.strip_prefix("zk://").unwrap_or(text);
+        let (servers, path) = match rest.find('/') {
+            Some(at) => rest.split_at(at),
+            None => (rest, ""),
+        };
+        // A password may hold an '@'.
+        let (credentials, servers) = match servers.rsplit_once('@') {
+            Some((credentials, servers)) => (Some(credentials), servers),
+            None => (None, servers),
+        };
+        let told = || format!("zk://{servers}{path}");
+        if servers.is_empty() {
+            return Err(BadAddress::NoServers(told()));
+        }
+        for one in servers.split(',') {
+            server(one)?;
+        }
+        if credentials.is_some_and(|credentials| !credentials.contains(':')) {
+            return Err(BadAddress::BadCredentials);
+        }
+        let path = path.trim_end_matches('/');
+        if path.is_empty() {
+            return Err(BadAddress::NoPath(told()));
+        }
+        let bad = |why| BadAddress::BadPath { path: path.into(), why };
+        for component in path.split('/').skip(1) {
+            match component {
+                "" => return Err(bad("a component is empty")),
+                "." | ".." => return Err(bad("'.' and '..' are not allowed")),
+                _ if component.contains(char::is_control) => {
+                    return Err(bad("it has a control character"));
+                }
+                _ => {}
+            }
+        }
+        Ok(Self {
+            servers: servers.into(),
+            path: path.into(),
+            credentials: credentials.map(Into::into),
+        })
     }
+}
+
+fn server(text: &str) -> Result<(&str, u16), BadAddress> {
+    let bad = || BadAddress::BadServer(text.chars().take(200).collect());
+    let (host, port) = text.rsplit_once(':').ok_or_else(bad)?;
+    let port: u16 = port.parse().map_err(|_| bad())?;
+    if host.is_empty() || port == 0 { Err(bad()) } else { Ok((host, port)) }
 }
 
 #[cfg(test)]
@@ -151,26 +139,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_read_as_mesos_reads_them() {
-        let zk: ZkAddress = "zk://u:p@ss@a:1,b:2/x/y/".parse().expect("an address");
-        assert_eq!((zk.servers.as_str(), zk.path.as_str()), ("a:1,b:2", "/x/y"));
-        assert_eq!(zk.credentials.as_deref(), Some("u:p@ss"));
-        assert_eq!(zk.to_string(), "zk://a:1,b:2/x/y", "no password in what is printed");
-        assert_eq!(
-            "h:5050".parse::<Address>().expect("an address"),
-            Address::Fixed("h:5050".into())
-        );
+    fn addresses() {
+        let place: Place = "zk://u:p@w@a:1,b:2/x/y/".parse().expect("valid");
+        assert_eq!(place.servers, "a:1,b:2");
+        assert_eq!(place.path, "/x/y");
+        assert_eq!(place.credentials.as_deref(), Some("u:p@w"));
+        assert_eq!(place.to_string(), "zk://a:1,b:2/x/y");
+        let fixed: Address = "h:5050".parse().expect("valid");
+        assert_eq!(fixed, Address::Fixed { host: "h".into(), port: 5050 });
     }
 
     #[test]
-    fn a_wrong_address_tells_how_to_write_one() {
-        for wrong in
-            ["", "host", "host:0", "host:99999", "zk://a:1", "zk://a/x", "zk:///x", "zk://a:1/x//y"]
-        {
-            let why = wrong.parse::<Address>().expect_err(wrong).to_string();
-            assert!(why.contains("write"), "{wrong:?}: {why}");
-        }
-        let why = "zk://u:secret@a:1".parse::<Address>().expect_err("no path").to_string();
-        assert!(!why.contains("secret"), "{why}");
+    fn refusals_say_what_to_write() {
+        let refused = |text: &str| text.parse::<Address>().expect_err("refused").to_string();
+        assert_eq!(
+            refused("zk://a:1"),
+            "'zk://a:1' has no path: write zk://host:port/path, for example /mesos"
+        );
+        assert_eq!(
+            refused("zk://a/x"),
+            "'a' is not host:port (a port is a number from 1 to 65535)"
+        );
+        assert_eq!(
+            refused("zk:///x"),
+            "'zk:///x' names no servers: write zk://host:port,host:port/path"
+        );
+        assert_eq!(refused("zk://a:1//x"), "'//x' is not a path of a znode: a component is empty");
+        assert_eq!(refused("h:0"), "'h:0' is not host:port (a port is a number from 1 to 65535)");
     }
 }

@@ -1,125 +1,162 @@
-//! A master that wants to lead.
+//! Contending: a znode of one's own in the election, and what it is worth at each moment.
 
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use zookeeper_client::{Client, CreateMode, Error};
 
-use crate::session::{ElectionError, acl, ephemeral, make_folder};
-use crate::{LABEL, MasterInfo, ZkAddress, connect, number};
+use crate::Place;
+use crate::leadership::Leadership;
+use crate::members;
+use crate::session::{self, Pause};
 
-/// A candidate's place in the group, as long as its session lives.
+/// The label of Mesos masters, whose znode holds a `MasterInfo` as JSON.
+pub const MASTER_LABEL: &str = "json.info";
+
+/// What a contender is at the moment.
+#[derive(Clone, Debug)]
+pub enum Standing {
+    /// Not in the election: joining, or the session was lost and it joins again.
+    Outside,
+    /// In it, behind the named leader.
+    Behind {
+        /// The leader's child name.
+        leader: String,
+    },
+    /// First. Ends by itself when the session is lost: whoever led must stop then.
+    Leading(Leadership),
+}
+
+impl Standing {
+    /// Whether it leads.
+    pub const fn is_leading(&self) -> bool {
+        matches!(self, Self::Leading(_))
+    }
+}
+
+/// Takes part in an election until it is dropped or withdrawn.
 #[derive(Debug)]
-pub struct Membership {
-    client: Client,
-    path: String,
+pub struct Contender {
+    standing: watch::Receiver<Standing>,
+    withdraw: watch::Sender<bool>,
+    job: JoinHandle<()>,
 }
 
-impl Membership {
-    /// The candidate's znode.
-    pub fn path(&self) -> &str {
-        &self.path
+impl Contender {
+    /// Joins the election at `place` with a znode `<label>_<sequence>` that holds `data`, and joins again
+    /// whenever its session is lost. Servers out of reach are tried until they answer.
+    pub fn enter(place: Place, label: &str, data: Vec<u8>) -> Self {
+        let (told, standing) = watch::channel(Standing::Outside);
+        let (withdraw, withdrawn) = watch::channel(false);
+        let entry = Entry { place, label: label.into(), data };
+        let job = tokio::spawn(entry.contend(told, withdrawn));
+        Self { standing, withdraw, job }
     }
 
-    /// The session it belongs to, for what else must end with it.
-    pub fn client(&self) -> &Client {
-        &self.client
+    /// What it is now, and each change.
+    pub fn standing(&self) -> watch::Receiver<Standing> {
+        self.standing.clone()
     }
 
-    /// Resolves when the place is lost: the session ended, or somebody deleted the znode.
-    pub async fn lost(&self) {
+    /// Leaves the election: the next in line leads at once, without a session timeout.
+    pub async fn withdraw(mut self) {
+        self.withdraw.send_replace(true);
+        if let Err(error) = (&mut self.job).await {
+            tracing::warn!(%error, "the election ended in an unexpected way");
+        }
+    }
+}
+
+impl Drop for Contender {
+    /// Its session ends with it.
+    fn drop(&mut self) {
+        self.job.abort();
+    }
+}
+
+struct Entry {
+    place: Place,
+    label: String,
+    data: Vec<u8>,
+}
+
+impl Entry {
+    async fn contend(self, told: watch::Sender<Standing>, mut withdrawn: watch::Receiver<bool>) {
+        let mut pause = Pause::new();
         loop {
-            match self.client.check_and_watch_stat(&self.path).await {
-                Ok((Some(_), watcher)) => {
-                    if watcher.changed().await.session_state.is_terminated() {
-                        return;
-                    }
+            let one = self.one_session(&told, &mut pause);
+            let ended = tokio::select! {
+                ended = one => Some(ended),
+                _ = withdrawn.wait_for(|withdrawn| *withdrawn) => None,
+            };
+            let before = told.send_replace(Standing::Outside);
+            match ended {
+                None => return leave(before).await,
+                Some(Ok(())) => {
+                    tracing::warn!(place = %self.place, "the session of the election is lost")
                 }
-                Ok((None, _)) => return,
-                // The client connects again by itself within the session; an ended one is lost.
-                Err(Error::ConnectionLoss) => tokio::task::yield_now().await,
-                Err(why) => {
-                    tracing::debug!("watch of {}: {why}", self.path);
-                    return;
+                Some(Err(error)) => {
+                    tracing::warn!(place = %self.place, %error, "not in the election; trying again");
                 }
             }
+            pause.wait().await;
         }
     }
 
-    /// Gives the place up.
-    pub async fn resign(self) {
-        if let Err(why) = self.client.delete(&self.path, None).await {
-            tracing::debug!("resign {}: {why}", self.path);
+    /// One session from its beginning to its loss.
+    async fn one_session(
+        &self,
+        told: &watch::Sender<Standing>,
+        pause: &mut Pause,
+    ) -> Result<(), Error> {
+        let client = session::connect(&self.place).await?;
+        // Every error from here on drops the client, which ends the session and its znode with it: so no
+        // second znode of ours stays behind, even if the answer to `create` got lost.
+        let own = self.join(&client).await?;
+        pause.reset();
+        tokio::select! {
+            ended = self.follow(&client, &own, told) => ended,
+            _ = session::lost(&client) => Ok(()),
         }
     }
-}
 
-/// Enters the group, waiting for the ensemble as long as it takes.
-///
-/// The caller has its port bound already, so an older candidate at the same address is a dead run of its
-/// own: its znode is removed instead of waiting for its session to end.
-///
-/// # Errors
-/// The ensemble refuses the folder or the znode (an ACL, say).
-pub async fn contend(zk: &ZkAddress, info: &MasterInfo) -> Result<Membership, ElectionError> {
-    loop {
-        let client = connect(zk).await;
-        match enter(&client, zk, info).await {
-            Ok(path) => return Ok(Membership { client, path }),
-            Err(ElectionError::Ensemble { source, .. }) if is_passing(&source) => {
-                tracing::debug!("contending again: {source}");
+    async fn join(&self, client: &Client) -> Result<String, Error> {
+        let acls = session::acls(&self.place);
+        client.mkdir(&self.place.path, &CreateMode::Persistent.with_acls(acls)).await?;
+        let prefix = format!("{}/{}_", self.place.path, self.label);
+        let options = CreateMode::EphemeralSequential.with_acls(acls);
+        let (_, sequence) = client.create(&prefix, &self.data, &options).await?;
+        Ok(format!("{}_{sequence}", self.label))
+    }
+
+    async fn follow(
+        &self,
+        client: &Client,
+        own: &str,
+        told: &watch::Sender<Standing>,
+    ) -> Result<(), Error> {
+        loop {
+            let (children, changed) = client.list_and_watch_children(&self.place.path).await?;
+            if !children.iter().any(|child| child == own) {
+                tracing::warn!(place = %self.place, own, "somebody removed our znode");
+                return Ok(());
             }
-            Err(why) => return Err(why),
-        }
-    }
-}
-
-async fn enter(
-    client: &Client,
-    zk: &ZkAddress,
-    info: &MasterInfo,
-) -> Result<String, ElectionError> {
-    make_folder(client, zk, &zk.path).await?;
-    bury_own_dead(client, zk, info).await?;
-    let prefix = format!("{}/{LABEL}", zk.path);
-    let data = serde_json::to_vec(info).expect("strings and numbers are JSON");
-    let acl = acl(zk);
-    let (_, number) = client
-        .create(&prefix, &data, &ephemeral(CreateMode::EphemeralSequential, &acl))
-        .await
-        .map_err(|source| ElectionError::new("create", &prefix, zk, source))?;
-    Ok(format!("{prefix}{number}"))
-}
-
-async fn bury_own_dead(
-    client: &Client,
-    zk: &ZkAddress,
-    info: &MasterInfo,
-) -> Result<(), ElectionError> {
-    let listed = client.list_children(&zk.path).await;
-    let names = listed.map_err(|source| ElectionError::new("list", &zk.path, zk, source))?;
-    for name in names.iter().filter(|name| number(name).is_some()) {
-        let path = format!("{}/{name}", zk.path);
-        let other = match client.get_data(&path).await {
-            Ok((data, _)) => serde_json::from_slice::<MasterInfo>(&data).ok(),
-            Err(Error::NoNode) => continue,
-            Err(source) => return Err(ElectionError::new("read", &path, zk, source)),
-        };
-        if other.is_some_and(|other| other.authority() == info.authority() && other.id != info.id) {
-            match client.delete(&path, None).await {
-                Ok(()) | Err(Error::NoNode) => {}
-                Err(source) => return Err(ElectionError::new("delete", &path, zk, source)),
+            let leader = members::leader(&children, &self.label).unwrap_or(own);
+            let leads = told.borrow().is_leading();
+            if leader != own {
+                told.send_replace(Standing::Behind { leader: leader.into() });
+            } else if !leads {
+                let own = format!("{}/{own}", self.place.path);
+                let leadership = Leadership::new(client.clone(), own, self.place.clone());
+                told.send_replace(Standing::Leading(leadership));
             }
+            changed.changed().await;
         }
     }
-    Ok(())
 }
 
-/// Errors of a connection or session, which a new session mends.
-pub(crate) fn is_passing(why: &Error) -> bool {
-    matches!(
-        why,
-        Error::ConnectionLoss
-            | Error::SessionExpired
-            | Error::SessionMoved
-            | Error::Timeout
-            | Error::NoHosts
-    )
+/// Removes the znode of a contender that goes; the end of its session would do so too, but later.
+async fn leave(standing: Standing) {
+    if let Standing::Leading(leadership) = standing {
+        leadership.resign().await;
+    }
 }

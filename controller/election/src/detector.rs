@@ -1,94 +1,121 @@
-//! Those who follow the leading master.
+//! Detecting: who leads, and each change.
 
+use mesos::v1::MasterInfo;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use zookeeper_client::{Client, Error};
 
-use crate::contender::is_passing;
-use crate::session::{ElectionError, make_folder};
-use crate::{Address, MasterInfo, ZkAddress, connect, leader};
+use crate::contender::MASTER_LABEL;
+use crate::members;
+use crate::session::{self, Pause};
+use crate::{Address, Place};
 
-/// The leading master, now and whenever it changes; `None` while none leads or the ensemble cannot be
-/// reached. The watching ends when every receiver is gone. Must be called on a tokio runtime.
-pub fn detect(address: &Address) -> watch::Receiver<Option<MasterInfo>> {
-    match address {
-        Address::Fixed(authority) => {
-            let (host, port) = authority.rsplit_once(':').unwrap_or((authority, ""));
-            let info = MasterInfo::fixed(host, port.parse().unwrap_or_default());
-            watch::channel(Some(info)).1
-        }
-        Address::Zk(zk) => {
-            let (told, heard) = watch::channel(None);
-            let zk = zk.clone();
-            tokio::spawn(async move {
-                tokio::select! {
-                    () = told.closed() => {}
-                    () = follow(&zk, &told) => {}
-                }
-            });
-            heard
-        }
-    }
+/// Watches an election of masters until it is dropped.
+#[derive(Debug)]
+pub struct Detector {
+    leader: watch::Receiver<Option<MasterInfo>>,
+    job: JoinHandle<()>,
 }
 
-async fn follow(zk: &ZkAddress, told: &watch::Sender<Option<MasterInfo>>) {
-    loop {
-        let client = connect(zk).await;
-        if let Err(why) = follow_session(&client, zk, told).await {
-            tracing::debug!("detector: {why}");
-        }
-        // Without a session nobody knows who leads.
-        told.send_replace(None);
-    }
-}
-
-/// Follows as long as the session lives.
-async fn follow_session(
-    client: &Client,
-    zk: &ZkAddress,
-    told: &watch::Sender<Option<MasterInfo>>,
-) -> Result<(), ElectionError> {
-    make_folder(client, zk, &zk.path).await?;
-    loop {
-        let listed = client.list_and_watch_children(&zk.path).await;
-        let (names, watcher) =
-            listed.map_err(|source| ElectionError::new("watch", &zk.path, zk, source))?;
-        let found = match leader(names.iter().map(String::as_str)) {
-            None => None,
-            Some(name) => {
-                let path = format!("{}/{name}", zk.path);
-                match client.get_data(&path).await {
-                    Ok((data, _)) => parse(&path, &data),
-                    // It went between the two looks; the watch tells of it at once.
-                    Err(Error::NoNode) => None,
-                    Err(source) if is_passing(&source) => {
-                        return Err(ElectionError::new("read", &path, zk, source));
-                    }
-                    Err(source) => {
-                        tracing::warn!("the leader's znode {path} cannot be read: {source}");
-                        None
-                    }
+impl Detector {
+    /// Starts to watch. `None` is told while nobody leads or while the ensemble is out of reach for longer
+    /// than a session; a fixed address is told once.
+    pub fn start(address: Address) -> Self {
+        let (told, leader) = watch::channel(None);
+        let job = tokio::spawn(async move {
+            match address {
+                Address::Elected(place) => watch_forever(&place, &told).await,
+                Address::Fixed { host, port } => {
+                    told.send_replace(Some(fixed(host, port)));
+                    told.closed().await;
                 }
             }
-        };
-        told.send_if_modified(|known| {
-            let differs = *known != found;
-            if differs {
-                *known = found;
-            }
-            differs
         });
-        if watcher.changed().await.session_state.is_terminated() {
-            return Ok(());
-        }
+        Self { leader, job }
+    }
+
+    /// The leader now, and each change.
+    pub fn leader(&self) -> watch::Receiver<Option<MasterInfo>> {
+        self.leader.clone()
     }
 }
 
-fn parse(path: &str, data: &[u8]) -> Option<MasterInfo> {
-    match serde_json::from_slice(data) {
-        Ok(info) => Some(info),
-        Err(why) => {
-            tracing::warn!("{path} holds no master's address: {why}");
-            None
-        }
+impl Drop for Detector {
+    fn drop(&mut self) {
+        self.job.abort();
     }
+}
+
+fn fixed(host: String, port: u16) -> MasterInfo {
+    MasterInfo { hostname: Some(host), port: port.into(), ..MasterInfo::default() }
+}
+
+async fn watch_forever(place: &Place, told: &watch::Sender<Option<MasterInfo>>) {
+    let mut pause = Pause::new();
+    loop {
+        match session::connect(place).await {
+            Ok(client) => {
+                let watched = tokio::select! {
+                    watched = watch_election(place, &client, told, &mut pause) => watched,
+                    _ = session::lost(&client) => Ok(()),
+                };
+                tell(told, None);
+                if let Err(error) = watched {
+                    tracing::warn!(%place, %error, "cannot watch the election; trying again");
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%place, %error, "no session with the ensemble; trying again")
+            }
+        }
+        pause.wait().await;
+    }
+}
+
+async fn watch_election(
+    place: &Place,
+    client: &Client,
+    told: &watch::Sender<Option<MasterInfo>>,
+    pause: &mut Pause,
+) -> Result<(), Error> {
+    loop {
+        let (children, changed) = match client.list_and_watch_children(&place.path).await {
+            Ok(listed) => listed,
+            Err(Error::NoNode) => {
+                tell(told, None);
+                let (there, appears) = client.check_and_watch_stat(&place.path).await?;
+                if there.is_none() {
+                    appears.changed().await;
+                }
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        pause.reset();
+        if let Some(leader) = members::leader(&children, MASTER_LABEL) {
+            match client.get_data(&format!("{}/{leader}", place.path)).await {
+                Ok((data, _)) => match mesos::json::from_slice::<MasterInfo>(&data) {
+                    Ok(info) => tell(told, Some(info)),
+                    Err(error) => {
+                        tracing::warn!(%place, leader, %error, "the leader's znode is not a MasterInfo");
+                        tell(told, None);
+                    }
+                },
+                // It went between the two reads; the watch has fired.
+                Err(Error::NoNode) => continue,
+                Err(error) => return Err(error),
+            }
+        } else {
+            tell(told, None);
+        }
+        changed.changed().await;
+    }
+}
+
+fn tell(told: &watch::Sender<Option<MasterInfo>>, leader: Option<MasterInfo>) {
+    told.send_if_modified(|before| {
+        let differs = *before != leader;
+        *before = leader;
+        differs
+    });
 }

@@ -1,82 +1,69 @@
-//! A session with the ensemble, and how long one tries for it.
+//! Sessions with the ensemble: made with a pause between failures, and given up in time.
 
 use std::time::Duration;
 
-use zookeeper_client::{Acl, Acls, AuthId, Client, CreateMode, CreateOptions, Error, Permission};
+use tokio::time::sleep;
+use zookeeper_client::{Acl, Acls, Client, Error, Permission, SessionState};
 
-use crate::ZkAddress;
+use crate::Place;
 
-/// Asked of the servers. Shorter than Mesos's 10 s: that is how long a hung leader is kept.
-const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
+/// As Mesos's masters and agents ask for.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LAST_PAUSE: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// Why something about an election could not be done.
-#[derive(Debug, thiserror::Error)]
-pub enum ElectionError {
-    /// The ensemble refused, or could not be reached.
-    #[error("{what} {path} at {servers}: {source}")]
-    Ensemble {
-        /// What was tried.
-        what: &'static str,
-        /// With which znode.
-        path: String,
-        /// At which servers.
-        servers: String,
-        /// What went wrong.
-        source: Error,
-    },
-}
+/// The pause before the next attempt, twice as long each time.
+pub(crate) struct Pause(Duration);
 
-impl ElectionError {
-    pub(crate) fn new(what: &'static str, path: &str, zk: &ZkAddress, source: Error) -> Self {
-        Self::Ensemble { what, path: path.to_owned(), servers: zk.servers.clone(), source }
+impl Pause {
+    pub(crate) const fn new() -> Self {
+        Self(FIRST_PAUSE)
+    }
+
+    pub(crate) const fn reset(&mut self) {
+        self.0 = FIRST_PAUSE;
+    }
+
+    pub(crate) async fn wait(&mut self) {
+        sleep(self.0).await;
+        self.0 = (self.0 * 2).min(LONGEST_PAUSE);
     }
 }
 
-/// A session, tried for until it is there.
-pub async fn connect(zk: &ZkAddress) -> Client {
-    let mut pause = FIRST_PAUSE;
+/// A new session with the servers of a place.
+pub(crate) async fn connect(place: &Place) -> Result<Client, Error> {
+    let mut connector = Client::connector().with_session_timeout(SESSION_TIMEOUT);
+    if let Some(credentials) = &place.credentials {
+        connector = connector.with_auth("digest", credentials.as_bytes());
+    }
+    connector.connect(&place.servers).await
+}
+
+/// Ends when nobody may rely on the session any more: it expired, or the servers were out of reach for as
+/// long as it lasts, so that they may have given it to nobody's benefit.
+pub(crate) async fn lost(client: &Client) -> SessionState {
+    let mut watcher = client.state_watcher();
+    let mut state = client.state();
     loop {
-        let mut connector = Client::connector()
-            .with_session_timeout(SESSION_TIMEOUT)
-            .with_connection_timeout(SESSION_TIMEOUT / 3)
-            .with_fail_eagerly();
-        if let Some(credentials) = &zk.credentials {
-            connector = connector.with_auth("digest", credentials.as_bytes());
+        if state.is_terminated() {
+            return state;
         }
-        match connector.connect(&zk.servers).await {
-            Ok(client) => return client,
-            Err(why) => tracing::debug!("no session at {}: {why}", zk.servers),
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LAST_PAUSE);
+        state = if state == SessionState::Disconnected {
+            match tokio::time::timeout(client.session_timeout(), watcher.changed()).await {
+                Ok(state) => state,
+                Err(_) => return SessionState::Disconnected,
+            }
+        } else {
+            watcher.changed().await
+        };
     }
 }
 
-/// Makes a folder with its parents; one that exists is as good.
-pub(crate) async fn make_folder(
-    client: &Client,
-    zk: &ZkAddress,
-    path: &str,
-) -> Result<(), ElectionError> {
-    let acl = acl(zk);
-    let options = CreateMode::Persistent.with_acls(Acls::new(&acl));
-    client
-        .mkdir(path, &options)
-        .await
-        .map_err(|source| ElectionError::new("make the folder", path, zk, source))
-}
-
-/// With credentials the world may read and they may do all; without, all is open to all.
-pub(crate) fn acl(zk: &ZkAddress) -> Vec<Acl> {
-    if zk.credentials.is_none() {
-        return vec![Acl::new(Permission::ALL, AuthId::anyone())];
-    }
-    vec![Acl::new(Permission::READ, AuthId::anyone()), Acl::new(Permission::ALL, AuthId::authed())]
-}
-
-/// An ephemeral znode of this session.
-pub(crate) fn ephemeral(mode: CreateMode, acl: &[Acl]) -> CreateOptions<'_> {
-    mode.with_acls(Acls::new(acl))
+/// With credentials everybody may read and their owner do all; without, everybody may do all.
+pub(crate) fn acls(place: &Place) -> Acls<'static> {
+    static OWNED: [Acl; 2] = [
+        Acl::new_const(Permission::READ, "world", "anyone"),
+        Acl::new_const(Permission::ALL, "auth", ""),
+    ];
+    if place.credentials.is_some() { Acls::new(&OWNED) } else { Acls::anyone_all() }
 }

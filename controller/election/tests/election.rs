@@ -1,76 +1,64 @@
-//! Elections in a real member: who leads, who follows, and what happens when a leader goes.
+//! Elections over a member of an ensemble in this process.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
-use election::{Address, MasterInfo, Seat, ZkAddress, contend, detect};
+use election::{Address, Contender, Detector, MASTER_LABEL, Place, RegistryError, Standing};
 use ensemble::{Member, MemberConfig};
+use mesos::v1::MasterInfo;
 
-/// A member with a client port, and the address of a group in it.
-async fn member() -> (tempfile::TempDir, Member, ZkAddress) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let mut config = MemberConfig::in_process(folder.path());
-    config.client_addr = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+async fn member(dir: &tempfile::TempDir) -> (Member, SocketAddr) {
+    let mut config = MemberConfig::in_process(dir.path());
+    config.client_addr = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
     let member = Member::start(config).await.expect("a member");
-    let port = member.client_addr().expect("a port").port();
-    let zk = format!("zk://127.0.0.1:{port}/pools/a/election").parse().expect("an address");
-    (folder, member, zk)
+    let addr = member.client_addr().expect("a client port");
+    (member, addr)
 }
 
-fn master(id: &str, port: u16) -> MasterInfo {
-    MasterInfo::new(id.into(), "127.0.0.1", Ipv4Addr::LOCALHOST, port)
+fn master(place: &Place, id: &str) -> Contender {
+    let info = MasterInfo { id: id.into(), port: 5050, ..MasterInfo::default() };
+    Contender::enter(place.clone(), MASTER_LABEL, mesos::json::to_vec(&info))
 }
 
 #[tokio::test]
-async fn the_first_leads_and_the_next_follows_when_it_goes() {
-    let (_folder, member, zk) = member().await;
-    let mut leading = detect(&Address::Zk(zk.clone()));
-    let first = contend(&zk, &master("first", 1)).await.expect("a place");
-    let led_by = async |leading: &mut tokio::sync::watch::Receiver<Option<MasterInfo>>,
-                        id: &str| {
-        let is = |info: &Option<MasterInfo>| info.as_ref().is_some_and(|info| info.id == id);
-        leading.wait_for(is).await.expect("the detector lives");
+async fn the_next_in_line_leads_and_the_last_leader_cannot_write() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (member, addr) = member(&dir).await;
+    let place: Place = format!("zk://{addr}/pools/a/election").parse().expect("a place");
+    let detector = Detector::start(Address::Elected(place.clone()));
+    let mut leader = detector.leader();
+
+    let first = master(&place, "first");
+    let mut standing = first.standing();
+    let standing = standing.wait_for(Standing::is_leading).await.expect("told").clone();
+    let Standing::Leading(first_leads) = standing else { unreachable!("waited for it") };
+    let is = |id: &'static str| {
+        move |info: &Option<MasterInfo>| info.as_ref().is_some_and(|info| info.id == id)
     };
-    led_by(&mut leading, "first").await;
-    let second = contend(&zk, &master("second", 2)).await.expect("a place");
-    assert!(second.path() > first.path());
-    first.resign().await;
-    led_by(&mut leading, "second").await;
-    second.resign().await;
-    leading.wait_for(Option::is_none).await.expect("the detector lives");
-    member.shutdown().await;
-}
+    leader.wait_for(is("first")).await.expect("told");
 
-#[tokio::test]
-async fn a_dead_run_at_the_same_address_is_not_waited_for() {
-    let (_folder, member, zk) = member().await;
-    let dead = contend(&zk, &master("dead", 7)).await.expect("a place");
-    let alive = contend(&zk, &master("alive", 7)).await.expect("a place");
-    dead.lost().await;
-    let mut leading = detect(&Address::Zk(zk));
-    let is = |info: &Option<MasterInfo>| info.as_ref().is_some_and(|info| info.id == "alive");
-    leading.wait_for(is).await.expect("the detector lives");
-    alive.resign().await;
-    member.shutdown().await;
-}
+    let second = master(&place, "second");
+    let mut standing = second.standing();
+    standing.wait_for(|s| matches!(s, Standing::Behind { .. })).await.expect("told");
 
-#[tokio::test]
-async fn a_seat_goes_to_one_and_then_to_the_next() {
-    let (_folder, member, zk) = member().await;
-    let zk = zk.join("leader");
-    let first = Seat::take(&zk, "a").await.expect("the seat");
-    let waiting = tokio::spawn({
-        let zk = zk.clone();
-        async move { Seat::take(&zk, "b").await }
-    });
-    let (held, _) = first.client().get_data(&zk.path).await.expect("the seat's znode");
-    assert_eq!(held, b"a");
-    first.leave().await;
-    let second = waiting.await.expect("no panic").expect("the seat");
-    let (held, _) = second.client().get_data(&zk.path).await.expect("the seat's znode");
-    assert_eq!(held, b"b");
-    // The same candidate after a crash does not wait for its own dead session.
-    let again = Seat::take(&zk, "b").await.expect("the seat");
-    second.lost().await;
-    again.leave().await;
+    first_leads.put("/pools/a/registry/agents/S0", b"one").await.expect("written");
+    first_leads.put("/pools/a/registry/agents/S0", b"two").await.expect("written");
+    first_leads.put("/pools/a/registry/agents/S1", b"x").await.expect("written");
+    first_leads.delete("/pools/a/registry/agents/S1").await.expect("deleted");
+    first_leads.delete("/pools/a/registry/agents/S1").await.expect("deleted before");
+
+    first.withdraw().await;
+    let standing = standing.wait_for(Standing::is_leading).await.expect("told").clone();
+    leader.wait_for(is("second")).await.expect("told");
+    let refused = first_leads.put("/pools/a/registry/agents/S0", b"late").await;
+    assert!(matches!(refused, Err(RegistryError::NotLeading { .. })), "{refused:?}");
+
+    let Standing::Leading(second_leads) = standing else { unreachable!("waited for it") };
+    let agents = second_leads.children("/pools/a/registry/agents").await.expect("read");
+    assert_eq!(agents, [("S0".to_owned(), "two".into())]);
+    assert_eq!(second_leads.get("/pools/a/nothing").await.expect("read"), None);
+
+    second.withdraw().await;
+    leader.wait_for(Option::is_none).await.expect("told");
+    drop((detector, first_leads, second_leads));
     member.shutdown().await;
 }
