@@ -196,6 +196,9 @@ pub struct ZNodeStatus {
     /// Bytes of data.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_length: Option<i32>,
+    /// A digest of the data that was written last: what differs from it was changed by somebody else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub applied: Option<String>,
     /// How often a change of somebody else was put back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub corrections: Option<i32>,
@@ -210,6 +213,7 @@ impl Default for ZNodeStatus {
             mzxid: None,
             version: None,
             data_length: None,
+            applied: None,
             corrections: None,
         }
     }

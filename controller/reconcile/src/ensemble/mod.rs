@@ -1,0 +1,38 @@
+//! `Ensemble`: members as declared, and what they say of themselves.
+
+mod apply;
+mod observe;
+mod plan;
+mod status;
+
+use std::sync::Arc;
+
+use crds::Ensemble;
+use kube::ResourceExt;
+use kube::runtime::controller::Action;
+
+use crate::context::{Context, later};
+use crate::error::Error;
+use crate::kind::fresh;
+
+/// Brings one Ensemble a step nearer to its spec.
+pub(crate) async fn reconcile(cached: Arc<Ensemble>, ctx: Arc<Context>) -> Result<Action, Error> {
+    let Some(ensemble) = fresh(&ctx.client, cached.as_ref()).await? else { return Ok(later()) };
+    let observed = observe::observe(&ensemble, &ctx).await?;
+    let plan = plan::plan(&ensemble, &observed);
+    apply::apply(plan, ensemble, &ctx).await
+}
+
+/// The Ensemble's connect string, if it serves; else why not, as a sentence.
+pub(crate) fn servers(ensemble: &Ensemble) -> Result<String, String> {
+    let status = ensemble.status.as_ref();
+    let available = crate::conditions::is_true(status, crds::reasons::AVAILABLE);
+    match status.and_then(|status| status.connect_string.clone()) {
+        Some(servers) if available => Ok(servers),
+        _ => Err(format!(
+            "Ensemble {} does not serve: {}",
+            ensemble.name_any(),
+            crate::conditions::why_not_ready(status)
+        )),
+    }
+}

@@ -1,0 +1,34 @@
+//! Reads who uses an Ensemble.
+
+use crds::{Ensemble, ResourcePool, ZNode};
+use kube::ResourceExt;
+use kube::api::{Api, ListParams};
+
+use crate::context::Context;
+use crate::error::{Error, Tried};
+use crate::kind::{api, is_deleting, is_paused, named};
+
+/// What matters beside the object itself.
+#[derive(Debug, Default)]
+pub(crate) struct Observed {
+    pub(crate) paused: bool,
+    /// Pools and ZNodes that name it; asked only when it is being deleted.
+    pub(crate) users: Vec<String>,
+}
+
+pub(crate) async fn observe(ensemble: &Ensemble, ctx: &Context) -> Result<Observed, Error> {
+    let paused = is_paused(ensemble);
+    if !is_deleting(ensemble) {
+        return Ok(Observed { paused, users: Vec::new() });
+    }
+    let namespace = ensemble.namespace().unwrap_or_default();
+    let name = ensemble.name_any();
+    let everything = ListParams::default();
+    let pools: Api<ResourcePool> = api(&ctx.client, &namespace);
+    let pools = pools.list(&everything).await.tried(|| format!("list pools of {namespace}"))?;
+    let znodes: Api<ZNode> = api(&ctx.client, &namespace);
+    let znodes = znodes.list(&everything).await.tried(|| format!("list ZNodes of {namespace}"))?;
+    let pools = pools.iter().filter(|pool| pool.spec.ensemble_ref.name == name).map(named);
+    let znodes = znodes.iter().filter(|znode| znode.spec.ensemble_ref.name == name).map(named);
+    Ok(Observed { paused, users: pools.chain(znodes).collect() })
+}

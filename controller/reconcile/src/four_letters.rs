@@ -1,0 +1,87 @@
+//! Asks a member how it is by the four-letter words `srvr` and `mntr`.
+//!
+//! Lives here: the question, and reading the answers. Source: Apache ZooKeeper 3.9, `StatCommand`,
+//! `MonitorCommand`.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// What a member that serves says of itself.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Report {
+    pub(crate) version: Option<String>,
+    /// `leader`, `follower`, `observer` or `standalone`.
+    pub(crate) mode: String,
+    pub(crate) zxid: u64,
+    pub(crate) clients: i64,
+    pub(crate) znodes: i64,
+    pub(crate) watches: Option<i64>,
+}
+
+/// Asks; `None` when it does not serve (yet).
+pub(crate) async fn ask(endpoint: &str) -> Option<Report> {
+    let answer = say(endpoint, "srvr").await.ok()?;
+    let mut report = read_srvr(&answer)?;
+    report.watches = match say(endpoint, "mntr").await {
+        Ok(answer) => read_watches(&answer),
+        Err(_) => None,
+    };
+    Some(report)
+}
+
+fn read_srvr(answer: &str) -> Option<Report> {
+    let value = |name: &str| {
+        answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+    };
+    Some(Report {
+        version: value("Zookeeper version")
+            .and_then(|text| text.split([',', ' ']).next())
+            .map(|text| text.chars().take(64).collect()),
+        mode: value("Mode")?.chars().take(16).collect(),
+        zxid: u64::from_str_radix(value("Zxid")?.trim_start_matches("0x"), 16).ok()?,
+        // The question is a connection too.
+        clients: value("Connections")?.parse::<i64>().ok()?.saturating_sub(1).max(0),
+        znodes: value("Node count")?.parse().ok()?,
+        watches: None,
+    })
+}
+
+fn read_watches(answer: &str) -> Option<i64> {
+    answer.lines().find_map(|line| line.strip_prefix("zk_watch_count")?.trim().parse().ok())
+}
+
+async fn say(endpoint: &str, word: &str) -> io::Result<String> {
+    let talk = async {
+        let mut stream = TcpStream::connect(endpoint).await?;
+        stream.write_all(word.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.take(LONGEST_ANSWER).read_to_string(&mut answer).await?;
+        Ok(answer)
+    };
+    timeout(PATIENCE, talk).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+const PATIENCE: Duration = Duration::from_secs(2);
+const LONGEST_ANSWER: u64 = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answers_are_read() {
+        let srvr = "Zookeeper version: 3.9.3-c26634f34490bb0ea7a09cc51e05ede3b4e320ee, built on 2024-10-17 23:21 UTC\n\
+                    Latency min/avg/max: 0/0.0/0\nReceived: 1\nSent: 0\nConnections: 3\nOutstanding: 0\n\
+                    Zxid: 0x10000000a\nMode: standalone\nNode count: 5\n";
+        let report = read_srvr(srvr).expect("a report");
+        assert_eq!((report.zxid, report.znodes, report.clients), (0x1_0000_000a, 5, 2));
+        assert_eq!(report.mode, "standalone");
+        assert_eq!(read_watches("zk_version\t3\nzk_watch_count\t7\n"), Some(7));
+        assert_eq!(read_srvr("This ZooKeeper instance is not currently serving requests\n"), None);
+        assert_eq!(read_srvr("Mode: \nZxid: 0xzz\n"), None);
+    }
+}

@@ -1,0 +1,74 @@
+//! The command lines and the `zoo.cfg` that the local platform passes on. The binary's verbs take
+//! exactly these.
+//!
+//! - `troupe member --config <zoo.cfg>`
+//! - `troupe master --addr 127.0.0.1:<port> --zk zk://host:port,…/<path> --work-dir <dir> --pool <namespace>/<name>`
+//!   `[--allocation-interval-ms <n>]`
+//! - `troupe agent --addr 127.0.0.1:0 --master <detector> --work-dir <dir> --hostname <name>`
+//!   `--resources <text> [--attributes <text>] --isolation auto|cgroups|processes --pool <namespace>.<name>`
+//!
+//! SIGTERM ends a part in order, an agent with its tasks; SIGUSR1 ends an agent and leaves its tasks.
+
+use std::ffi::OsString;
+use std::fmt::Write;
+use std::path::Path;
+
+use crate::platform::{AgentWish, Agents, Masters, Members};
+
+pub(super) fn member(exe: &Path, config: &Path) -> Vec<OsString> {
+    command(exe, "member", &[("--config", config.as_os_str().to_owned())])
+}
+
+pub(super) fn master(exe: &Path, want: &Masters, port: u16, work_dir: &Path) -> Vec<OsString> {
+    let mut options = vec![
+        ("--addr", format!("127.0.0.1:{port}").into()),
+        ("--zk", want.zk.clone().into()),
+        ("--work-dir", work_dir.as_os_str().to_owned()),
+        ("--pool", format!("{}/{}", want.owner.namespace, want.owner.name).into()),
+    ];
+    if let Some(interval) = want.interval {
+        options.push(("--allocation-interval-ms", interval.as_millis().to_string().into()));
+    }
+    command(exe, "master", &options)
+}
+
+pub(super) fn agent(exe: &Path, want: &Agents, wish: &AgentWish, work_dir: &Path) -> Vec<OsString> {
+    let isolation = match want.isolation {
+        crds::Isolation::Auto => "auto",
+        crds::Isolation::Cgroups => "cgroups",
+        crds::Isolation::Processes => "processes",
+    };
+    let mut options = vec![
+        ("--addr", "127.0.0.1:0".into()),
+        ("--master", want.detector.clone().into()),
+        ("--work-dir", work_dir.as_os_str().to_owned()),
+        ("--hostname", wish.name.clone().into()),
+        ("--resources", wish.resources.clone().into()),
+    ];
+    if !wish.attributes.is_empty() {
+        options.push(("--attributes", wish.attributes.clone().into()));
+    }
+    options.push(("--isolation", isolation.into()));
+    // A name of one path segment: it becomes a directory of the cgroup tree.
+    options.push(("--pool", format!("{}.{}", want.owner.namespace, want.owner.name).into()));
+    command(exe, "agent", &options)
+}
+
+/// The text of `zoo.cfg` for one member that listens on loopback.
+pub(super) fn zoo_cfg(want: &Members, port: u16, data_dir: &Path) -> String {
+    let mut text =
+        format!("dataDir={}\nclientPort={port}\nclientPortAddress=127.0.0.1\n", data_dir.display());
+    for (key, value) in &want.config {
+        writeln!(text, "{key}={value}").expect("a String takes all");
+    }
+    text
+}
+
+fn command(exe: &Path, verb: &str, options: &[(&str, OsString)]) -> Vec<OsString> {
+    let mut argv = vec![exe.as_os_str().to_owned(), verb.into()];
+    for (name, value) in options {
+        argv.push((*name).into());
+        argv.push(value.clone());
+    }
+    argv
+}

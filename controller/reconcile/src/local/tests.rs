@@ -1,0 +1,178 @@
+//! The local platform with a shell script in place of the program.
+
+use std::os::unix::fs::PermissionsExt;
+
+use tokio::net::TcpListener;
+
+use super::process::Identity;
+use super::*;
+
+/// Sleeps until it is told to end, and tells on standard output what it was started with.
+const SCRIPT: &str = "#!/bin/sh\necho \"$@\"\ntrap 'exit 0' TERM\nwhile :; do sleep 0.05; done\n";
+
+struct World {
+    folder: tempfile::TempDir,
+}
+
+impl World {
+    fn new(script: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let exe = folder.path().join("part");
+        fs::write(&exe, script).expect("written");
+        fs::set_permissions(&exe, fs::Permissions::from_mode(0o755)).expect("executable");
+        Self { folder }
+    }
+
+    fn open(&self) -> LocalPlatform {
+        LocalPlatform::open_with(self.folder.path().join("data"), self.folder.path().join("part"))
+            .expect("a platform")
+    }
+}
+
+fn owner(name: &str) -> Owner {
+    Owner { namespace: "default".into(), name: name.into(), uid: "1".into() }
+}
+
+fn members(count: i32) -> Members {
+    Members {
+        owner: owner("e.1"),
+        count,
+        client_port: None,
+        config: vec![("tickTime".into(), "2000".into())],
+        restarted_at: None,
+    }
+}
+
+/// Waits for what the platform tells by its changes, asking again after each.
+async fn until(
+    platform: &LocalPlatform,
+    want: &Members,
+    is_there: impl Fn(&[Part]) -> bool,
+) -> Vec<Part> {
+    let mut changes = platform.changes();
+    loop {
+        let parts = platform.members(want).await.expect("carried out");
+        if is_there(&parts) {
+            return parts;
+        }
+        changes.recv().await.expect("the platform lives");
+    }
+}
+
+fn all_run(parts: &[Part]) -> bool {
+    parts.iter().all(|part| part.state == PartState::Running && part.pid.is_some())
+}
+
+fn pids(parts: &[Part]) -> Vec<i32> {
+    parts.iter().filter_map(|part| part.pid).collect()
+}
+
+#[tokio::test]
+async fn a_second_controller_adopts_what_the_first_started() {
+    let world = World::new(SCRIPT);
+    let first = world.open();
+    let before = until(&first, &members(2), |parts| parts.len() == 2 && all_run(parts)).await;
+    first.leave_all().await;
+    drop(first);
+
+    let second = world.open();
+    let after = second.members(&members(2)).await.expect("carried out");
+    assert_eq!(pids(&after), pids(&before));
+    assert_eq!(after[0].endpoint, before[0].endpoint);
+    second.shutdown_all().await;
+    assert!(pids(&before).iter().all(|pid| Identity::of(*pid).is_none()));
+}
+
+#[tokio::test]
+async fn a_process_without_a_record_is_found_by_its_mark() {
+    let world = World::new(SCRIPT);
+    let first = world.open();
+    let before = until(&first, &members(1), |parts| parts.len() == 1 && all_run(parts)).await;
+    first.leave_all().await;
+    fs::remove_file(first.records.0.join("member.default.e.1.1.json")).expect("removed");
+
+    let second = world.open();
+    until(&second, &members(1), |parts| {
+        parts.len() == 1 && all_run(parts) && pids(parts) != pids(&before)
+    })
+    .await;
+    // The old one was ended before the new one was started: never two of one.
+    assert!(pids(&before).iter().all(|pid| Identity::of(*pid).is_none()));
+    second.shutdown_all().await;
+}
+
+#[tokio::test]
+async fn what_dies_is_started_again_and_told() {
+    let world = World::new(SCRIPT);
+    let platform = world.open();
+    let before = until(&platform, &members(1), |parts| parts.len() == 1 && all_run(parts)).await;
+    let pid = rustix::process::Pid::from_raw(pids(&before)[0]).expect("a pid");
+    rustix::process::kill_process(pid, Signal::KILL).expect("killed");
+    let after =
+        until(&platform, &members(1), |parts| all_run(parts) && pids(parts) != pids(&before)).await;
+    assert_eq!(after[0].restarts, 1);
+    platform.shutdown_all().await;
+}
+
+#[tokio::test]
+async fn a_failure_carries_the_last_words_of_the_log() {
+    let world = World::new("#!/bin/sh\necho 'no space left' >&2\nexit 3\n");
+    let platform = world.open();
+    let parts =
+        until(&platform, &members(1), |parts| matches!(parts[0].state, PartState::Failed { .. }))
+            .await;
+    let PartState::Failed { why } = &parts[0].state else { unreachable!("just seen") };
+    assert!(why.contains("exit code 3: no space left"), "{why}");
+    platform.shutdown_all().await;
+}
+
+#[tokio::test]
+async fn a_changed_configuration_restarts_and_fewer_members_end() {
+    let world = World::new(SCRIPT);
+    let platform = world.open();
+    let before = until(&platform, &members(2), |parts| parts.len() == 2 && all_run(parts)).await;
+    let mut want = members(1);
+    want.restarted_at = Some("now".into());
+    let after = until(&platform, &want, |parts| {
+        parts.len() == 1 && all_run(parts) && !pids(&before).contains(&parts[0].pid.unwrap_or(0))
+    })
+    .await;
+    assert_eq!(after[0].endpoint, before[0].endpoint, "the port stays");
+    platform.shutdown_all().await;
+}
+
+#[tokio::test]
+async fn a_declared_port_in_use_is_told_with_its_holder() {
+    let world = World::new(SCRIPT);
+    let platform = world.open();
+    let thief = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+    let port = thief.local_addr().expect("bound").port();
+    let mut want = members(1);
+    want.client_port = Some(port);
+    let parts =
+        until(&platform, &want, |parts| matches!(parts[0].state, PartState::PortInUse { .. }))
+            .await;
+    let PartState::PortInUse { port: told, holder, declared } = &parts[0].state else {
+        unreachable!("just seen")
+    };
+    assert_eq!((*told, *declared), (port, true));
+    assert!(holder.as_ref().is_some_and(|who| who.contains(&std::process::id().to_string())));
+    drop(thief);
+    until(&platform, &want, all_run).await;
+    platform.shutdown_all().await;
+}
+
+#[tokio::test]
+async fn removal_ends_processes_and_takes_the_data_only_if_told() {
+    let world = World::new(SCRIPT);
+    let platform = world.open();
+    until(&platform, &members(1), |parts| parts.len() == 1 && all_run(parts)).await;
+    let data = platform.folder(&owner("e.1"), Sort::Member);
+    let mut changes = platform.changes();
+    while !platform.remove(&owner("e.1"), Sort::Member, DataFate::Keep).await.expect("told") {
+        changes.recv().await.expect("the platform lives");
+    }
+    assert!(data.join("1/data/myid").exists());
+    assert!(platform.remove(&owner("e.1"), Sort::Member, DataFate::Delete).await.expect("told"));
+    assert!(!data.exists());
+}

@@ -1,0 +1,227 @@
+//! What reconcilers ask of the place where parts run.
+//!
+//! Lives here: the wishes (members, masters, agents), what is told of each part, and [`Platform`].
+//! Must not: processes or pods. Every call says the whole wish, may be repeated, and changes only what
+//! differs; a change that happens by itself (an exit, a pod that became ready) comes by
+//! [`Platform::changes`].
+
+use std::fmt;
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::sync::broadcast;
+
+/// A boxed future, so that the trait can be used behind a pointer.
+pub type Wait<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Where members, masters and agents run.
+pub trait Platform: Send + Sync + 'static {
+    /// Brings an ensemble's members to the wish and tells of each.
+    fn members<'a>(&'a self, want: &'a Members) -> Wait<'a, Result<Vec<Part>, PlatformError>>;
+    /// Brings a pool's masters to the wish and tells of each.
+    fn masters<'a>(&'a self, want: &'a Masters) -> Wait<'a, Result<Vec<Part>, PlatformError>>;
+    /// Brings a pool's agents to the wish and tells of each; tasks of agents that go are stopped.
+    fn agents<'a>(&'a self, want: &'a Agents) -> Wait<'a, Result<Vec<Part>, PlatformError>>;
+    /// Ends all parts of one sort that an owner has. `false`: some are still ending, and a change will
+    /// come. Parts that were never there are gone already.
+    fn remove<'a>(
+        &'a self,
+        owner: &'a Owner,
+        sort: Sort,
+        data: DataFate,
+    ) -> Wait<'a, Result<bool, PlatformError>>;
+    /// Owners whose parts changed by themselves.
+    fn changes(&self) -> broadcast::Receiver<Owner>;
+}
+
+/// A sort of part.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Sort {
+    /// A member of an ensemble.
+    Member,
+    /// A master of a pool.
+    Master,
+    /// An agent of a pool.
+    Agent,
+}
+
+impl Sort {
+    /// The word for it, which is also the verb of the command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Member => "member",
+            Self::Master => "master",
+            Self::Agent => "agent",
+        }
+    }
+}
+
+/// The Ensemble or ResourcePool that parts belong to.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Owner {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its uid: a namesake created later is somebody else.
+    pub uid: String,
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// What happens to the files of parts that go.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum DataFate {
+    /// They stay.
+    Keep,
+    /// They go too.
+    Delete,
+}
+
+/// The members of an ensemble.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Members {
+    /// The Ensemble.
+    pub owner: Owner,
+    /// How many; ids count from 1.
+    pub count: i32,
+    /// Where the first listens for clients; chosen and kept if not given.
+    pub client_port: Option<u16>,
+    /// Keys of `zoo.cfg`, but for folders and addresses, which are the platform's.
+    pub config: Vec<(String, String)>,
+    /// A change of this restarts them.
+    pub restarted_at: Option<String>,
+}
+
+/// The masters of a pool.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Masters {
+    /// The ResourcePool.
+    pub owner: Owner,
+    /// How many; numbers count from 0.
+    pub count: i32,
+    /// Where the first listens; chosen and kept if not given.
+    pub port: Option<u16>,
+    /// The ensemble and the pool's folder in it: `zk://host:port,…/path`.
+    pub zk: String,
+    /// The longest time between two rounds of offers.
+    pub interval: Option<Duration>,
+    /// A change of this restarts them.
+    pub restarted_at: Option<String>,
+}
+
+/// The agents of a pool.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Agents {
+    /// The ResourcePool.
+    pub owner: Owner,
+    /// Each of them.
+    pub agents: Vec<AgentWish>,
+    /// How they find the leading master.
+    pub detector: String,
+    /// How tasks are kept apart.
+    pub isolation: crds::Isolation,
+    /// A change of this restarts them; their tasks stay.
+    pub restarted_at: Option<String>,
+}
+
+/// One agent.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct AgentWish {
+    /// Its number, from 0.
+    pub ordinal: i32,
+    /// The name of its Agent object, which is also the host name that frameworks see.
+    pub name: String,
+    /// What it offers, as Mesos writes it: `cpus:1;mem:512;disk:1024;ports:[31000-31099]`.
+    pub resources: String,
+    /// Its attributes, as Mesos writes them: `rack:r1;zone:a`.
+    pub attributes: String,
+}
+
+/// What is known of one part.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Part {
+    /// A member's id (from 1), a master's or an agent's number (from 0).
+    pub number: i32,
+    /// `host:port` that clients reach it at, if it has one.
+    pub endpoint: Option<String>,
+    /// Its process, where the platform has processes.
+    pub pid: Option<i32>,
+    /// Times that it was started again after it ended by itself.
+    pub restarts: i32,
+    /// How it is.
+    pub state: PartState,
+}
+
+/// How a part is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum PartState {
+    /// It runs; whether it serves is for others to ask.
+    Running,
+    /// It is about to run.
+    Starting,
+    /// It is told to end.
+    Ending,
+    /// It ended by itself and will be started again.
+    Failed {
+        /// Why, and where to read more.
+        why: String,
+    },
+    /// It cannot start, because its port belongs to somebody else.
+    PortInUse {
+        /// The port.
+        port: u16,
+        /// Who has it, if it can be told.
+        holder: Option<String>,
+        /// Whether the spec says this very port.
+        declared: bool,
+    },
+}
+
+/// Why the platform could not carry out a wish.
+#[derive(Debug, thiserror::Error)]
+pub enum PlatformError {
+    /// A file.
+    #[error("{what} {path}: {source}")]
+    File {
+        /// What was tried.
+        what: &'static str,
+        /// With which file.
+        path: String,
+        /// What went wrong.
+        source: std::io::Error,
+    },
+    /// An object of the cluster.
+    #[error("{what} {object}: {source}")]
+    Api {
+        /// What was tried.
+        what: &'static str,
+        /// With which object.
+        object: String,
+        /// What the API answered.
+        source: Box<kube::Error>,
+    },
+    /// No port is free.
+    #[error("no free port between {from} and {to}; end a process that has one, or declare a port")]
+    NoPort {
+        /// The first that was tried.
+        from: u16,
+        /// The last that was tried.
+        to: u16,
+    },
+    /// Ports count on beyond the last.
+    #[error("port {port} + {number} is beyond 65535; declare a lower port")]
+    PortBeyond {
+        /// The declared port.
+        port: u16,
+        /// The part's place.
+        number: i32,
+    },
+    /// The platform is ending.
+    #[error("the controller is ending")]
+    Ending,
+}
