@@ -106,9 +106,11 @@ impl Containers {
         Ok(remains)
     }
 
-    /// Containers with groups that no task is known for.
-    pub(crate) fn list(&self) -> Result<Vec<ContainerId>, GroupError> {
-        self.enforcer.as_ref().map_or_else(|| Ok(Vec::new()), |e| e.containers())
+    /// Removes the pool's directories from the cgroup trees, if no other agent has a container there.
+    pub(crate) fn close(&self) {
+        if let Some(enforcer) = &self.enforcer {
+            enforcer.close();
+        }
     }
 }
 
@@ -129,5 +131,5 @@ fn kill_listed(id: &ContainerId, holder: i32, first: Option<i32>) -> Result<(), 
 
 /// Lets an async caller wait for the descriptor of [`Containers::memory_watch`].
 pub(crate) fn pollable(fd: OwnedFd) -> io::Result<tokio::io::unix::AsyncFd<OwnedFd>> {
-    tokio::io::unix::AsyncFd::with_interest(fd, tokio::io::Interest::READABLE)
+    tokio::io::unix::AsyncFd::register_with_interest(fd, tokio::io::Interest::READABLE)
 }

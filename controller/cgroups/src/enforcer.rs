@@ -32,7 +32,8 @@ pub trait Enforcer: Send + Sync + fmt::Debug {
     fn memory_events(&self, id: &ContainerId) -> Result<Option<MemoryEvents>, GroupError>;
 
     /// A descriptor that becomes readable at each out-of-memory event. The counters of
-    /// [`Enforcer::memory_events`] say what happened; the descriptor also wakes when the group is removed.
+    /// [`Enforcer::memory_events`] say what happened, some milliseconds later on v1, where the event comes
+    /// before the kernel has killed. The descriptor also wakes when the group is removed.
     fn memory_watch(&self, id: &ContainerId) -> Result<Option<OwnedFd>, GroupError>;
 
     /// Stops all processes of the container where they are, or lets them go on.

@@ -99,6 +99,13 @@ impl Client {
         let _ = self.requests.send(request);
     }
 
+    /// Waits for the end of a holder that is known to be ending, if it is ours.
+    pub(crate) fn wait(&mut self) {
+        if let Some(process) = &mut self.process {
+            let _ = process.wait();
+        }
+    }
+
     /// Reaps the holder if it is ours and ended.
     pub(crate) fn reap(&mut self) {
         if let Some(process) = &mut self.process {

@@ -17,6 +17,8 @@ use std::path::PathBuf;
 
 pub use server::HolderError;
 
+use crate::error::chain;
+
 /// The file in the holder's directory that it listens on.
 pub(crate) const SOCKET: &str = "socket";
 /// The line on standard output that says that the socket accepts.
@@ -42,15 +44,4 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ! {
             std::process::exit(1)
         }
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

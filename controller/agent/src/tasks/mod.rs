@@ -49,6 +49,8 @@ pub(crate) enum Input {
     Launch(Arc<Spec>),
     /// The master sent a task that cannot be one; it is told so.
     Invalid { key: TaskKey, why: String },
+    /// The master believes in this task; if it is not here it is told so.
+    Unknown { key: TaskKey },
     /// The master wants a task ended. `grace` replaces the task's own.
     Kill { key: TaskKey, grace: Option<Duration> },
     /// The framework has this update.
@@ -181,6 +183,11 @@ impl Tasks {
             Input::Invalid { key, why } => {
                 self.refuse(now, key, State::Error, Reason::TaskInvalid, why)
             }
+            Input::Unknown { key } if self.tasks.contains_key(&key) => {}
+            Input::Unknown { key } => {
+                let why = "Reconciliation: task unknown to the agent".to_owned();
+                self.refuse(now, key, State::Dropped, Reason::Reconciliation, why);
+            }
             Input::Kill { key, grace } => self.kill(now, &key, Cause::Killed, grace),
             Input::Acknowledge { key, uuid } => self.on_acknowledge(now, &key, uuid),
             Input::ShutdownFramework { framework } => self.on_shutdown_framework(now, &framework),
@@ -212,11 +219,6 @@ impl Tasks {
     /// Every task that a master should know of.
     pub(crate) fn views(&self) -> impl Iterator<Item = View<'_>> {
         self.tasks.values().map(Task::view)
-    }
-
-    /// Whether a task of this key is known.
-    pub(crate) fn knows(&self, key: &TaskKey) -> bool {
-        self.tasks.contains_key(key)
     }
 
     /// The container's task, if it has one.
