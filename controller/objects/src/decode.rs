@@ -60,11 +60,18 @@ pub fn yaml(bytes: &[u8]) -> Result<Decoded, DecodeError> {
     {
         return Ok(decoded);
     }
+    // The reader's work grows with the square of how deep braces nest, before the visitor sees any.
+    if text.bytes().filter(|b| matches!(b, b'{' | b'[')).count() > MAX_YAML_BRACES {
+        return Err(DecodeError::Yaml(format!(
+            "more than {MAX_YAML_BRACES} braces and brackets; send it as JSON"
+        )));
+    }
     let mut found: Option<Decoded> = None;
     for document in serde_yaml::Deserializer::from_str(text) {
         let mut state = State::new(bytes.len());
-        let value =
-            seed(&mut state).deserialize(document).map_err(|e| DecodeError::Yaml(e.to_string()))?;
+        let value = seed(&mut state)
+            .deserialize(document)
+            .map_err(|e| DecodeError::Yaml(end_of(e.to_string())))?;
         let decoded = state.finish(value);
         match &found {
             Some(first) if !first.value.is_null() => {
@@ -76,6 +83,17 @@ pub fn yaml(bytes: &[u8]) -> Result<Decoded, DecodeError> {
         }
     }
     Ok(found.unwrap_or(Decoded { value: Value::Null, duplicates: Vec::new() }))
+}
+
+/// The end of a message that starts with a very long path.
+fn end_of(message: String) -> String {
+    match message.len().checked_sub(MAX_MESSAGE) {
+        None => message,
+        Some(cut) => {
+            let start = (cut..message.len()).find(|&at| message.is_char_boundary(at));
+            format!("…{}", &message[start.unwrap_or(cut)..])
+        }
+    }
 }
 
 /// A float as Kubernetes keeps it: whole ones that an `i64` holds exactly become integers, since that is
@@ -313,6 +331,10 @@ const MAX_GROWTH: usize = 16;
 const MIN_BUDGET: usize = 1 << 20;
 /// No document unfolds beyond this unless it was sent so large.
 const MAX_BUDGET: usize = 64 << 20;
+/// Flow collections that YAML, as opposed to JSON, may have.
+const MAX_YAML_BRACES: usize = 10_000;
+/// Bytes of an error's text.
+const MAX_MESSAGE: usize = 200;
 /// Duplicates reported for one body.
 const MAX_DUPLICATES: usize = 100;
 
@@ -375,6 +397,9 @@ mod tests {
         let deep = "[".repeat(100_000);
         assert!(json(deep.as_bytes()).is_err());
         assert!(yaml(deep.as_bytes()).is_err());
+        let nest = "{a: ".repeat(2000);
+        let error = yaml(nest.as_bytes()).expect_err("too deep").to_string();
+        assert!(error.len() < 300 && error.contains("nests deeper"), "{error}");
     }
 
     #[test]

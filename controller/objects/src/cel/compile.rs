@@ -45,11 +45,15 @@ pub(super) fn compile(
     if text.len() > MAX_TEXT {
         return Err(format!("the rule is longer than {MAX_TEXT} bytes"));
     }
+    // The parser's work grows faster than the text where brackets pile up.
+    if text.bytes().filter(|b| matches!(b, b'(' | b'[' | b'{')).count() > MAX_BRACKETS {
+        return Err(format!("the rule has more than {MAX_BRACKETS} brackets"));
+    }
     let compiled = || {
         let mut expression = Parser::default()
             .enable_optional_syntax(true)
             .parse(text)
-            .map_err(|errors| errors.to_string())?;
+            .map_err(|errors| clip(errors.to_string()))?;
         let mut check = Check {
             uses_old: false,
             nodes: 0,
@@ -72,6 +76,16 @@ pub(super) fn compile(
         })
     };
     on_large_stack(compiled).unwrap_or_else(|| Err("the rule cannot be parsed".into()))
+}
+
+/// The beginning of a message that quotes a very long rule.
+pub(super) fn clip(mut message: String) -> String {
+    if message.len() > MAX_MESSAGE {
+        let end = (0..=MAX_MESSAGE).rev().find(|&at| message.is_char_boundary(at)).unwrap_or(0);
+        message.truncate(end);
+        message.push('…');
+    }
+    message
 }
 
 /// Runs what recurses as deep as a hostile text makes it, on a stack large enough for the longest text
@@ -365,6 +379,9 @@ const FUNCTIONS: &[&str] = &[
     "math.greatest", "math.least",
 ];
 const MAX_TEXT: usize = 10_000;
+const MAX_BRACKETS: usize = 500;
+/// Bytes of an error's text.
+const MAX_MESSAGE: usize = 1000;
 /// Levels of an expression.
 const MAX_DEPTH: usize = 100;
 /// Levels that an ordinary stack holds, with much to spare.

@@ -17,7 +17,7 @@ use kube_cel::cel::Value as CelValue;
 use serde_json::Value;
 
 use crate::field::{FieldError, Path};
-use crate::schema::{Kind, ListType, Schema};
+use crate::schema::{Additional, Kind, ListType, Schema};
 use compile::Program;
 
 /// One rule of a schema node.
@@ -81,6 +81,10 @@ impl Schema {
         if !self.has_rules {
             return Vec::new();
         }
+        if self.rule_bytes() > MAX_RULE_BYTES {
+            let why = format!("all rules together are longer than {MAX_RULE_BYTES} bytes");
+            return vec![FieldError::invalid(path, &Value::Null, why)];
+        }
         compile::on_large_stack(|| {
             let mut errors = Vec::new();
             self.check_rules_at(path, true, None, &mut errors);
@@ -91,6 +95,21 @@ impl Schema {
         })
     }
 
+    /// Length of all rules of this node and below.
+    fn rule_bytes(&self) -> usize {
+        if !self.has_rules {
+            return 0;
+        }
+        let length =
+            |rule: &Rule| rule.text.len() + rule.message_text.as_ref().map_or(0, String::len);
+        let additional = match &self.additional {
+            Some(Additional::Schema(schema)) => Some(&**schema),
+            _ => None,
+        };
+        let below = self.properties.values().chain(self.items.as_deref()).chain(additional);
+        self.rules.iter().map(length).sum::<usize>() + below.map(Self::rule_bytes).sum::<usize>()
+    }
+
     /// `unmatched` is the place of the list whose elements cannot be matched with older ones.
     fn check_rules_at(
         &self,
@@ -99,7 +118,7 @@ impl Schema {
         unmatched: Option<&str>,
         errors: &mut Vec<FieldError>,
     ) {
-        if !self.has_rules {
+        if !self.has_rules || errors.len() >= MAX_COMPILE_ERRORS {
             return;
         }
         let list = path.child("x-kubernetes-validations");
@@ -151,7 +170,7 @@ impl Schema {
             };
             items.check_rules_at(&at, false, unmatched, errors);
         }
-        if let Some(crate::schema::Additional::Schema(schema)) = &self.additional {
+        if let Some(Additional::Schema(schema)) = &self.additional {
             schema.check_rules_at(&path.child("additionalProperties"), false, unmatched, errors);
         }
     }
@@ -320,11 +339,7 @@ fn execute(
         false => std::panic::catch_unwind(AssertUnwindSafe(run)).ok(),
     };
     match result {
-        Some(result) => result.map_err(|e| {
-            let text = e.to_string();
-            let end = (0..=MAX_MESSAGE.min(text.len())).rev().find(|&i| text.is_char_boundary(i));
-            text[..end.unwrap_or(0)].to_owned()
-        }),
+        Some(result) => result.map_err(|e| compile::clip(e.to_string())),
         None => Err("internal error".into()),
     }
 }
@@ -357,6 +372,10 @@ fn type_word(schema: &Schema) -> &'static str {
 
 /// Broken rules told for one object.
 const MAX_ERRORS: usize = 100;
+/// Wrong rules told for one schema.
+const MAX_COMPILE_ERRORS: usize = 10;
+/// Bytes of all rules of a schema: what bounds the time to compile them.
+const MAX_RULE_BYTES: usize = 256 * 1024;
 /// Bytes of a message that an expression makes.
 const MAX_MESSAGE: usize = 5 * 1024;
 
