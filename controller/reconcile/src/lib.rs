@@ -7,6 +7,7 @@
 
 mod agent;
 mod agent_api;
+pub mod cluster;
 mod conditions;
 mod context;
 mod ensemble;
