@@ -226,6 +226,78 @@ pub(crate) struct MemberArgs {
     /// Apache's configuration file.
     #[arg(long, value_name = "zoo.cfg")]
     pub(crate) config: PathBuf,
+    /// Take the member's id from the number at the end of this name, plus one (for a StatefulSet's pods).
+    #[arg(long, value_name = "NAME")]
+    pub(crate) pod_name: Option<String>,
+}
+
+/// Arguments of `troupe master`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct MasterArgs {
+    /// Where to listen.
+    #[arg(long, default_value = "127.0.0.1:5050", value_name = "ADDRESS")]
+    pub(crate) addr: SocketAddr,
+    /// The address that others reach it at, if it is another.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) advertise: Option<String>,
+    /// The ensemble, and the pool's folder in it: the election and the registry are below.
+    #[arg(long, value_name = "zk://HOST:PORT,…/PATH")]
+    pub(crate) zk: String,
+    /// Where it may keep files.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) work_dir: PathBuf,
+    /// The name of the pool, for people.
+    #[arg(long, default_value = "pool", value_name = "NAME")]
+    pub(crate) pool: String,
+    /// The longest time between two rounds of offers; a change is acted on at once.
+    #[arg(long, default_value_t = 1000, value_name = "MS")]
+    pub(crate) allocation_interval_ms: u64,
+}
+
+/// How an agent keeps its tasks apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum IsolationArg {
+    /// By cgroups where they can be written, else as processes only.
+    Auto,
+    /// By cgroups; it does not start without.
+    Cgroups,
+    /// As processes only: limits are not enforced.
+    Processes,
+}
+
+/// Arguments of `troupe agent`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+SIGTERM ends it in order with its tasks; SIGUSR1 (or a crash) ends it and leaves its tasks to the next one \
+with the same --work-dir.")]
+pub(crate) struct AgentArgs {
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:5051", value_name = "ADDRESS")]
+    pub(crate) addr: SocketAddr,
+    /// How the leading master is found.
+    #[arg(long, value_name = "zk://HOST:PORT,…/PATH or HOST:PORT")]
+    pub(crate) master: String,
+    /// Where checkpoints and sandboxes are kept.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) work_dir: PathBuf,
+    /// The name that frameworks see.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) hostname: String,
+    /// What it offers, such as `cpus:2;mem:1024;disk:4096;ports:[31000-31099]`.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) resources: String,
+    /// Words that frameworks can choose by, such as `rack:r1;zone:a`.
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    pub(crate) attributes: String,
+    /// How tasks are kept apart.
+    #[arg(long, value_enum, default_value_t = IsolationArg::Auto)]
+    pub(crate) isolation: IsolationArg,
+    /// Where cgroups are mounted, if not where this machine's mount table says.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cgroup_root: Option<PathBuf>,
+    /// The pool: its name is a folder of the cgroup tree.
+    #[arg(long, default_value = "pool", value_name = "NAME")]
+    pub(crate) pool: String,
 }
 
 /// Arguments of `troupe holder`.

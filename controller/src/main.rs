@@ -4,6 +4,7 @@
 //! crates below. Start at [`args::Verb`]; each verb has a file of its name in `verbs`.
 
 mod args;
+mod health;
 mod kubeconfig;
 mod manifests;
 mod merge;

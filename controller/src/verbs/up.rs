@@ -81,10 +81,10 @@ async fn drive(
         }
     }
     tokio::select! {
-        () = shutdown::told(end) => {}
-        () = board.forever() => {}
+        () = shutdown::told(end) => Ok(ExitCode::SUCCESS),
+        why = plane.member.failed() => Err(why).context("the store of the API ended by itself"),
+        () = board.forever() => Ok(ExitCode::SUCCESS),
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// What runs in this process.
@@ -101,16 +101,18 @@ struct Plane {
 
 impl Plane {
     async fn start(data_dir: &Path, api_port: u16) -> Result<Self> {
-        let system = ensemble::MemberConfig::in_process(data_dir.join("system"));
+        let mut system = ensemble::MemberConfig::in_process(data_dir.join("system"));
+        // An object may have 3 MiB as it comes in; a release of Helm is a Secret of a megabyte, in base64.
+        system.max_request_bytes = 8 << 20;
         let member = ensemble::Member::start(system).await.context("start the system ensemble")?;
         let definitions: Result<Vec<_>, _> = crds::all().iter().map(serde_json::to_value).collect();
-        let config = apiserver::ServerConfig::new(
-            SocketAddr::from((Ipv4Addr::LOCALHOST, api_port)),
-            data_dir.join("tls"),
-            definitions.context("write the CRDs as JSON")?,
-        );
-        let server =
-            apiserver::Server::start(config, member.local()).await.context("start the API")?;
+        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, api_port));
+        let mut config =
+            apiserver::ServerConfig::new(addr, data_dir.join("tls"), member.local());
+        config.builtin_crds = definitions.context("write the CRDs as JSON")?;
+        let server = apiserver::Server::start(config)
+            .await
+            .context("start the API (--api-port names another port; 0 takes a free one)")?;
         let kubeconfig = kubeconfig::path_below(data_dir);
         write_private(&kubeconfig, &server.kubeconfig())?;
         let client = Client::try_from(kubeconfig::from_file(&kubeconfig).await?)?;
