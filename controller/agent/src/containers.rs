@@ -131,5 +131,9 @@ fn kill_listed(id: &ContainerId, holder: i32, first: Option<i32>) -> Result<(), 
 
 /// Lets an async caller wait for the descriptor of [`Containers::memory_watch`].
 pub(crate) fn pollable(fd: OwnedFd) -> io::Result<tokio::io::unix::AsyncFd<OwnedFd>> {
-    tokio::io::unix::AsyncFd::register_with_interest(fd, tokio::io::Interest::READABLE)
+    #[allow(
+        deprecated,
+        reason = "the unsafe new form is for types that may close early; OwnedFd may not"
+    )]
+    tokio::io::unix::AsyncFd::with_interest(fd, tokio::io::Interest::READABLE)
 }
