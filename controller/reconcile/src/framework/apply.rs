@@ -51,7 +51,7 @@ pub(crate) async fn apply(
         Plan::Run(run) => {
             // Before the first task: from then on there is something to clean up.
             let framework = hold(ctx, &framework).await?;
-            let report = ctx.runs.ensure(*run);
+            let report = ctx.runs.ensure(*run).await;
             tell_of_failure(ctx, &framework, &report).await;
             let mut told = status_of(&framework);
             let health = status(&mut told, &framework, observed, &report);

@@ -10,7 +10,7 @@ use crate::platform::{Owner, Wait};
 /// Runs built-in frameworks, each at most once in this process.
 pub(crate) trait Runs: Send + Sync {
     /// Starts a run, or changes the one there is, and tells how it is.
-    fn ensure(&self, run: Run) -> RunReport;
+    fn ensure(&self, run: Run) -> Wait<'_, RunReport>;
     /// Tears a framework down: when this returns `Ok`, the master has forgotten it.
     fn tear_down(&self, run: Run) -> Wait<'_, Result<(), String>>;
     /// Ends a run and leaves its tasks, if it runs.
