@@ -9,11 +9,12 @@
 //! SessionIds::new(peer, wall_ms).next_id() -> SessionId          password(id) -> [u8; 16]
 //! Sessions::new(tick): resume(&state, now), touch, check, move_to, next_expiry, expire(now), forget
 //! Access { super_digest }.authenticate(scheme, token)            access::{ip_id, permits, SUPER}
-//! Prep::new(&state)
+//! Prep::new(&state).under(Rules { extended_types, enforce_quota, reconfig })
 //! Prep::prepare(&state, &mut sessions, Turn { zxid, wall_ms, now }, &Requester { .. }, &Request) -> Entry
 //! Prep::refuse(turn, &requester, code) -> Entry                  for a request that cannot be decoded
 //! State::apply(&header, &txn) -> Applied { response, changes }   then Prep::applied(zxid)
 //! Prep::withdraw(first)                                          for what the log could not take
+//! Reaper::new(config, now): next_due(&state), due(&state, now, wall_ms) -> deletes to propose
 //! Watches::fire(&changes, &mut fired)                            then whoever may read is told
 //! reads::answer(&state, &request, Reading { .. }, &mut |kind, path| .., &mut out)
 //! State::get(path) -> Option<Node>: stat, data, acl, children    State::below(prefix, visit)
@@ -28,6 +29,8 @@ mod owner;
 mod path;
 mod prep;
 pub mod reads;
+mod reaper;
+mod rules;
 mod session_id;
 mod sessions;
 pub mod snapshot;
@@ -41,6 +44,8 @@ pub use apply::{Applied, Change, What};
 pub use owner::Owner;
 pub use path::is_valid as is_valid_path;
 pub use prep::{Prep, Requester, Turn};
+pub use reaper::{Reaper, ReaperConfig};
+pub use rules::Rules;
 pub use session_id::{SessionIds, password};
 pub use sessions::{Sessions, Speaker};
 pub use snapshot::{Frozen, SnapshotError};

@@ -46,6 +46,11 @@ impl Owner {
         }
     }
 
+    /// Whether it is a time to live that can be kept, in ms.
+    pub const fn is_ttl(ms: i64) -> bool {
+        0 < ms && ms <= TTL_MASK
+    }
+
     /// The session, if it is one; 0 otherwise. What a client is told.
     pub const fn session_or_zero(self) -> SessionId {
         match self {

@@ -3,7 +3,7 @@
 //! Lives here: tree, session table, ephemerals by session, ACL lists, the sum over the tree. Must not:
 //! change by anything but a transaction (`apply`) or a snapshot. Start at [`State::get`].
 //! **Invariant:** `digest` is the sum of all znodes' digests; `ephemerals` holds exactly the znodes whose
-//! owner is a session.
+//! owner is a session, and `reapable` those whose owner is neither a session nor nobody.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +22,8 @@ pub struct State {
     pub(crate) acls: Acls,
     pub(crate) sessions: BTreeMap<SessionId, i32>,
     pub(crate) ephemerals: BTreeMap<SessionId, BTreeSet<NodeId>>,
+    /// Containers and znodes with a time to live.
+    pub(crate) reapable: BTreeSet<NodeId>,
     pub(crate) digest: i64,
     pub(crate) zxid: Zxid,
 }
@@ -64,6 +66,7 @@ impl State {
             acls: Acls::new(),
             sessions: BTreeMap::new(),
             ephemerals: BTreeMap::new(),
+            reapable: BTreeSet::new(),
             digest: digest::node("", data, stat),
             zxid: Zxid::ZERO,
         }
@@ -165,8 +168,14 @@ impl State {
         acl: AclId,
     ) -> NodeId {
         let id = self.tree.insert(parent, path::name(path), stat, data, acl);
-        if let Owner::Session(session) = Owner::from_bits(stat.ephemeral_owner) {
-            self.ephemerals.entry(session).or_default().insert(id);
+        match Owner::from_bits(stat.ephemeral_owner) {
+            Owner::Nobody => {}
+            Owner::Session(session) => {
+                self.ephemerals.entry(session).or_default().insert(id);
+            }
+            Owner::Container | Owner::Ttl(_) => {
+                self.reapable.insert(id);
+            }
         }
         self.digest = self.digest.wrapping_add(digest::node(path, data, stat));
         id
@@ -184,12 +193,18 @@ impl State {
     }
 
     fn cut_leaf(&mut self, id: NodeId, path: &str) {
-        if let Owner::Session(session) = Owner::from_bits(self.tree.stat(id).ephemeral_owner)
-            && let Some(owned) = self.ephemerals.get_mut(&session)
-        {
-            owned.remove(&id);
-            if owned.is_empty() {
-                self.ephemerals.remove(&session);
+        match Owner::from_bits(self.tree.stat(id).ephemeral_owner) {
+            Owner::Nobody => {}
+            Owner::Session(session) => {
+                if let Some(owned) = self.ephemerals.get_mut(&session) {
+                    owned.remove(&id);
+                    if owned.is_empty() {
+                        self.ephemerals.remove(&session);
+                    }
+                }
+            }
+            Owner::Container | Owner::Ttl(_) => {
+                self.reapable.remove(&id);
             }
         }
         self.digest = self.digest.wrapping_sub(self.digest_of(id, path));

@@ -8,9 +8,10 @@ use jute::{Acl, CreateRequest, Entry, Id, MultiOp, OpResult, Perms, Request, Res
 use proptest::collection::vec;
 use proptest::prelude::*;
 use types::{Instant, SessionId, Zxid};
-use znodes::{Prep, Requester, Sessions, SnapshotError, Speaker, State, Turn, snapshot};
+use znodes::{Prep, Requester, Rules, Sessions, SnapshotError, Speaker, State, Turn, snapshot};
 
 const LIMIT: usize = 1 << 20;
+const RULES: Rules = Rules { extended_types: true, enforce_quota: true, reconfig: false };
 
 proptest! {
     /// Requests are prepared while others wait; the sum that each foresees is the sum it makes.
@@ -109,7 +110,7 @@ fn the_child_count_wraps() {
     }
     let mut world = World::new();
     world.state = snapshot::read(&mut &snapshot[..], Zxid::ZERO, LIMIT, 1).expect("a snapshot");
-    world.prep = Prep::new(&world.state);
+    world.prep = Prep::new(&world.state).under(RULES);
     for name in ["/2147483647", "/-2147483648", "/-2147483647"] {
         world.run(&[Step::Ask(0, create("/", 2))]);
         assert!(world.state.get(name).is_some(), "{name}");
@@ -140,7 +141,7 @@ impl World {
     fn new() -> Self {
         let state = State::new(3);
         Self {
-            prep: Prep::new(&state),
+            prep: Prep::new(&state).under(RULES),
             state,
             sessions: Sessions::new(Duration::from_secs(1)),
             waiting: std::collections::VecDeque::new(),
@@ -309,7 +310,11 @@ fn op() -> impl Strategy<Value = MultiOp> {
         .boxed();
     prop_oneof![
         4 => create.clone().prop_map(MultiOp::Create),
-        1 => create.prop_map(MultiOp::Create2),
+        1 => create.clone().prop_map(MultiOp::Create2),
+        1 => create.clone()
+            .prop_map(|create| MultiOp::CreateContainer(CreateRequest { flags: 4, ..create })),
+        1 => (create, 0..3_i64)
+            .prop_map(|(create, ttl)| MultiOp::CreateTtl(CreateRequest { flags: 5, ..create }, ttl)),
         2 => (path(), version()).prop_map(|(path, version)| MultiOp::Delete { path, version }),
         2 => (path(), data(), version())
             .prop_map(|(path, data, version)| MultiOp::SetData { path, data, version }),
@@ -321,10 +326,11 @@ fn request() -> impl Strategy<Value = Request> {
     let single = op().prop_map(|op| match op {
         MultiOp::Create(create) => Request::Create(create),
         MultiOp::Create2(create) => Request::Create2(create),
+        MultiOp::CreateContainer(create) => Request::CreateContainer(create),
+        MultiOp::CreateTtl(create, ttl) => Request::CreateTtl(create, ttl),
         MultiOp::Delete { path, version } => Request::Delete { path, version },
         MultiOp::SetData { path, data, version } => Request::SetData { path, data, version },
         MultiOp::Check { path, version } => Request::Check { path, version },
-        other => unreachable!("{other:?} is not made above"),
     });
     prop_oneof![
         12 => single,

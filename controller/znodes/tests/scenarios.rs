@@ -2,7 +2,8 @@
 //!
 //! Each file under `scenarios/` is blocks of commands, a rule of four dashes, and what came of them;
 //! `UPDATE=1` rewrites what came. A command is `<session> <what> …`; `hold` lets transactions wait and
-//! `release` applies them, as when a client does not wait for its replies. Events are told before the
+//! `release` applies them, as when a client does not wait for its replies. `rules` switches rules on,
+//! `reap <seconds>` is a round of the reaper so long after the start, told as session 0. Events are told before the
 //! reply of the same transaction, as `<session> ! <event>`.
 
 use std::fmt::Write as _;
@@ -16,7 +17,10 @@ use jute::{
 };
 use types::{Instant, SessionId, Zxid};
 use znodes::reads::{Reading, answer};
-use znodes::{Access, Prep, Requester, Sessions, Speaker, State, Turn, Watcher, Watches, access};
+use znodes::{
+    Access, Prep, Reaper, ReaperConfig, Requester, Rules, Sessions, Speaker, State, Turn, Watcher,
+    Watches, access,
+};
 
 #[test]
 fn scenarios() {
@@ -64,6 +68,9 @@ struct World {
     zxid: i64,
     waiting: Vec<Entry>,
     held: bool,
+    /// ms since the start.
+    clock: i64,
+    reaper: Reaper,
     told: String,
 }
 
@@ -79,6 +86,8 @@ impl World {
             zxid: 0,
             waiting: Vec::new(),
             held: false,
+            clock: 0,
+            reaper: Reaper::new(ReaperConfig::default(), Instant::ZERO),
             told: String::new(),
         }
     }
@@ -91,6 +100,16 @@ impl World {
                 self.held = false;
                 self.apply_waiting();
             }
+            ["rules", ref names @ ..] => {
+                let on = |name| names.contains(&name);
+                let rules = Rules {
+                    extended_types: on("ttl"),
+                    enforce_quota: on("quota"),
+                    reconfig: on("reconfig"),
+                };
+                self.prep = Prep::new(&self.state).under(rules);
+            }
+            ["reap", seconds] => self.reap(seconds.parse().expect("seconds")),
             [who, ref what @ ..] => {
                 let who: i64 = who.parse().unwrap_or_else(|_| panic!("no session in {command:?}"));
                 self.ask(who, what);
@@ -145,6 +164,14 @@ impl World {
         }
     }
 
+    fn reap(&mut self, seconds: u32) {
+        self.clock = i64::from(seconds) * 1000;
+        let now = Instant::ZERO + Duration::from_secs(u64::from(seconds));
+        for request in self.reaper.due(&self.state, now, 1000 + self.clock) {
+            self.write(0, &request);
+        }
+    }
+
     fn read(&mut self, who: i64, request: &Request) {
         let at = usize::try_from(who).expect("a small number");
         let watcher = Watcher(u32::try_from(who).expect("a small number"));
@@ -161,7 +188,7 @@ impl World {
     fn write(&mut self, who: i64, request: &Request) {
         self.zxid += 1;
         let zxid = Zxid::from_bits(self.zxid);
-        let turn = Turn { zxid, wall_ms: 1000 + self.zxid, now: Instant::ZERO };
+        let turn = Turn { zxid, wall_ms: 1000 + self.clock, now: Instant::ZERO };
         let auth = &self.auth[usize::try_from(who).expect("a small number")];
         let session = SessionId(who);
         let requester = Requester { session, cxid: 0, auth, speaker: Speaker(0) };
@@ -224,11 +251,19 @@ fn write(words: &[&str]) -> Request {
             Request::SetAcl { path: path.into(), acl: list(acl), version: number(version) }
         }
         ["create2", path, ref rest @ ..] => Request::Create2(create(path, rest)),
+        ["reconfig"] => Request::Reconfig(jute::Reconfig {
+            joining: None,
+            leaving: None,
+            members: None,
+            config_id: -1,
+        }),
         ["multi", ref rest @ ..] => {
             Request::Multi(rest.split(|word| *word == ";").map(op).collect())
         }
         _ => match op(words) {
             MultiOp::Create(create) => Request::Create(create),
+            MultiOp::CreateContainer(create) => Request::CreateContainer(create),
+            MultiOp::CreateTtl(create, ttl) => Request::CreateTtl(create, ttl),
             MultiOp::Delete { path, version } => Request::Delete { path, version },
             MultiOp::SetData { path, data, version } => Request::SetData { path, data, version },
             op => panic!("{op:?} is not a request of its own"),
@@ -239,6 +274,14 @@ fn write(words: &[&str]) -> Request {
 fn op(words: &[&str]) -> MultiOp {
     match *words {
         ["create", path, ref rest @ ..] => MultiOp::Create(create(path, rest)),
+        ["container", path, ref rest @ ..] => {
+            let rest = [&["flags=4"], rest].concat();
+            MultiOp::CreateContainer(create(path, &rest))
+        }
+        ["ttl", path, ttl, ref rest @ ..] => {
+            let rest = [&["flags=5"], rest].concat();
+            MultiOp::CreateTtl(create(path, &rest), i64::from(number(ttl)))
+        }
         ["delete", path, version] => {
             MultiOp::Delete { path: path.into(), version: number(version) }
         }
@@ -312,6 +355,7 @@ fn describe(told: &Result<Response, ErrorCode>) -> String {
 fn result(result: &OpResult) -> String {
     match result {
         OpResult::Created { path } => format!("made {path}"),
+        OpResult::Created2 { path, stat } => format!("made {path} {}", short(stat)),
         OpResult::Set(stat) => short(stat),
         OpResult::Deleted => "deleted".to_owned(),
         OpResult::Checked => "checked".to_owned(),

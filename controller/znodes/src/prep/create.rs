@@ -1,7 +1,7 @@
 //! Creates.
 
 use jute::{
-    CreateRequest, CreateTxn, ErrorCode, Perms, StatPersisted, Text, create_flags as flags,
+    CreateRequest, CreateTxn, ErrorCode, Perms, StatPersisted, Text, Txn, create_flags as flags,
 };
 use types::SessionId;
 
@@ -12,16 +12,81 @@ use crate::owner::Owner;
 use crate::path;
 
 impl Prep {
+    /// One of the two creates of ordinary znodes.
     pub(super) fn create(
         &mut self,
         ask: &mut Ask<'_>,
         create: &CreateRequest,
     ) -> Result<CreateTxn, ErrorCode> {
-        let (ephemeral, sequential) = mode(create.flags)?;
-        let session = ask.requester.session;
-        if ephemeral && session == SessionId(0) {
-            return Err(ErrorCode::BadArguments);
+        let mode = self.mode(create.flags)?;
+        let owner = match mode.kind {
+            // A container asked for by the opcodes that do not make one is an ordinary znode, as in Apache.
+            Kind::Lasting | Kind::Container => Owner::Nobody,
+            Kind::Ephemeral if ask.requester.session == SessionId(0) => {
+                return Err(ErrorCode::BadArguments);
+            }
+            Kind::Ephemeral => Owner::Session(ask.requester.session),
+            // These opcodes carry no time to live.
+            Kind::Ttl => return Err(ErrorCode::BadArguments),
+        };
+        self.create_owned(ask, create, mode.sequential, owner)
+    }
+
+    /// Apache makes a container whatever the flags say; here they agree or are refused.
+    pub(super) fn create_container(
+        &mut self,
+        ask: &mut Ask<'_>,
+        create: &CreateRequest,
+    ) -> Result<CreateTxn, ErrorCode> {
+        match self.mode(create.flags)? {
+            Mode { kind: Kind::Container, .. } => {
+                self.create_owned(ask, create, false, Owner::Container)
+            }
+            _ => Err(ErrorCode::BadArguments),
         }
+    }
+
+    /// Apache lets flags of other kinds pass and dies of the transaction; here they are refused.
+    pub(super) fn create_ttl(
+        &mut self,
+        ask: &mut Ask<'_>,
+        create: &CreateRequest,
+        ttl: i64,
+    ) -> Result<Txn, ErrorCode> {
+        match self.mode(create.flags)? {
+            Mode { kind: Kind::Ttl, sequential } if Owner::is_ttl(ttl) => {
+                let txn = self.create_owned(ask, create, sequential, Owner::Ttl(ttl))?;
+                Ok(Txn::CreateTtl(txn, ttl))
+            }
+            _ => Err(ErrorCode::BadArguments),
+        }
+    }
+
+    /// What the flags ask for.
+    fn mode(&self, flags: i32) -> Result<Mode, ErrorCode> {
+        let (kind, sequential) = match flags {
+            flags::PERSISTENT => (Kind::Lasting, false),
+            flags::EPHEMERAL => (Kind::Ephemeral, false),
+            flags::PERSISTENT_SEQUENTIAL => (Kind::Lasting, true),
+            flags::EPHEMERAL_SEQUENTIAL => (Kind::Ephemeral, true),
+            flags::CONTAINER => (Kind::Container, false),
+            flags::TTL | flags::TTL_SEQUENTIAL if !self.rules.extended_types => {
+                return Err(ErrorCode::Unimplemented);
+            }
+            flags::TTL => (Kind::Ttl, false),
+            flags::TTL_SEQUENTIAL => (Kind::Ttl, true),
+            _ => return Err(ErrorCode::BadArguments),
+        };
+        Ok(Mode { kind, sequential })
+    }
+
+    fn create_owned(
+        &mut self,
+        ask: &mut Ask<'_>,
+        create: &CreateRequest,
+        sequential: bool,
+        owner: Owner,
+    ) -> Result<CreateTxn, ErrorCode> {
         ask.check_session()?;
         let parent_path = path::parent(&create.path).ok_or(ErrorCode::BadArguments)?;
         if create.path.contains('\0') {
@@ -47,8 +112,9 @@ impl Prep {
         let parent_cversion = number.wrapping_add(1);
         let parent_path = create.path.slice(parent_path);
         self.put_child(ask, &parent_path, &parent, parent_cversion);
-        let owner = if ephemeral { session.0 } else { 0 };
-        let node = Shadow::new(fresh_stat(ask, owner), acl.as_slice().into(), create.data.clone());
+        let ephemeral = matches!(owner, Owner::Session(_));
+        let stat = fresh_stat(ask, owner.bits());
+        let node = Shadow::new(stat, acl.as_slice().into(), create.data.clone());
         self.overlay.put(ask.state, ask.turn.zxid, &path, None, Some(node));
         Ok(CreateTxn { path, data: create.data.clone(), acl, ephemeral, parent_cversion })
     }
@@ -63,32 +129,17 @@ impl Prep {
     }
 }
 
-/// Why a container is refused: by its flags, or because there is nothing yet that deletes it.
-pub(super) fn refuse_container(create: &CreateRequest) -> ErrorCode {
-    match create.flags {
-        flags::CONTAINER => ErrorCode::Unimplemented,
-        _ => ErrorCode::BadArguments,
-    }
+/// What a create asks for.
+struct Mode {
+    kind: Kind,
+    sequential: bool,
 }
 
-/// Why a time to live is refused: by its flags, or because such znodes are switched off.
-pub(super) fn refuse_ttl(create: &CreateRequest) -> ErrorCode {
-    match create.flags {
-        flags::TTL | flags::TTL_SEQUENTIAL => ErrorCode::Unimplemented,
-        _ => ErrorCode::BadArguments,
-    }
-}
-
-/// Ephemeral? Sequential?
-fn mode(flags: i32) -> Result<(bool, bool), ErrorCode> {
-    match flags {
-        // A container asked for by the opcodes that do not make one is an ordinary znode, as in Apache.
-        flags::PERSISTENT | flags::CONTAINER => Ok((false, false)),
-        flags::EPHEMERAL => Ok((true, false)),
-        flags::PERSISTENT_SEQUENTIAL => Ok((false, true)),
-        flags::EPHEMERAL_SEQUENTIAL => Ok((true, true)),
-        _ => Err(ErrorCode::BadArguments),
-    }
+enum Kind {
+    Lasting,
+    Ephemeral,
+    Container,
+    Ttl,
 }
 
 fn fresh_stat(ask: &Ask<'_>, ephemeral_owner: i64) -> StatPersisted {

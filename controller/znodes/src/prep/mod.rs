@@ -13,14 +13,15 @@ mod write;
 use jute::{Entry, ErrorCode, Id, MultiOp, Perms, Request, Txn, TxnHeader};
 use types::{Instant, SessionId, Zxid};
 
-use crate::State;
 use crate::access::permits;
 use crate::sessions::{Sessions, Speaker};
+use crate::{Rules, State};
 use overlay::{Overlay, Shadow};
 
 /// Makes the leader's transactions; made anew whenever a member begins to lead.
 #[derive(Debug)]
 pub struct Prep {
+    rules: Rules,
     overlay: Overlay,
 }
 
@@ -59,7 +60,13 @@ struct Ask<'a> {
 impl Prep {
     /// Over a state to which everything in the log was applied.
     pub fn new(state: &State) -> Self {
-        Self { overlay: Overlay::over(state) }
+        Self { rules: Rules::default(), overlay: Overlay::over(state) }
+    }
+
+    /// By other rules than the default.
+    #[must_use]
+    pub fn under(self, rules: Rules) -> Self {
+        Self { rules, ..self }
     }
 
     /// The transaction a write becomes; a refusal is one too ([`Txn::Error`]), and is applied like any other.
@@ -112,15 +119,17 @@ impl Prep {
         match request {
             Request::Create(create) => self.create(ask, create).map(Txn::Create),
             Request::Create2(create) => self.create(ask, create).map(Txn::Create2),
-            Request::CreateContainer(create) => Err(create::refuse_container(create)),
-            Request::CreateTtl(create, _) => Err(create::refuse_ttl(create)),
+            Request::CreateContainer(create) => {
+                self.create_container(ask, create).map(Txn::CreateContainer)
+            }
+            Request::CreateTtl(create, ttl) => self.create_ttl(ask, create, *ttl),
             Request::Delete { path, version } => self.delete(ask, path, *version),
             Request::DeleteContainer { path } => self.delete_container(ask, path),
             Request::SetData { path, data, version } => self.set_data(ask, path, data, *version),
             Request::SetAcl { path, acl, version } => self.set_acl(ask, path, acl, *version),
             Request::Check { path, version } => self.check(ask, path, *version),
             Request::Multi(ops) => self.multi(ask, ops),
-            Request::Reconfig(_) => Err(ErrorCode::ReconfigDisabled),
+            Request::Reconfig(_) => Err(self.refuse_reconfig(ask)),
             Request::CreateSession { timeout_ms } => Ok(Self::create_session(ask, *timeout_ms)),
             Request::CloseSession => Ok(self.close_session(ask)),
             _ => Err(ErrorCode::Unimplemented),
@@ -153,12 +162,22 @@ impl Prep {
         match op {
             MultiOp::Create(create) => self.create(ask, create).map(Txn::Create),
             MultiOp::Create2(create) => self.create(ask, create).map(Txn::Create2),
-            MultiOp::CreateContainer(create) => Err(create::refuse_container(create)),
-            MultiOp::CreateTtl(create, _) => Err(create::refuse_ttl(create)),
+            MultiOp::CreateContainer(create) => {
+                self.create_container(ask, create).map(Txn::CreateContainer)
+            }
+            MultiOp::CreateTtl(create, ttl) => self.create_ttl(ask, create, *ttl),
             MultiOp::Delete { path, version } => self.delete(ask, path, *version),
             MultiOp::SetData { path, data, version } => self.set_data(ask, path, data, *version),
             MultiOp::Check { path, version } => self.check(ask, path, *version),
         }
+    }
+
+    /// A member that stands alone has no members to change. The order is Apache's.
+    fn refuse_reconfig(&self, ask: &mut Ask<'_>) -> ErrorCode {
+        if !self.rules.reconfig {
+            return ErrorCode::ReconfigDisabled;
+        }
+        ask.check_session().err().unwrap_or(ErrorCode::Unimplemented)
     }
 
     fn get(&self, ask: &Ask<'_>, path: &str) -> Result<Shadow, ErrorCode> {

@@ -1,13 +1,15 @@
 //! Changes of znodes that are there: delete, setData, setACL, check.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use jute::{Acl, ErrorCode, Perms, SetAclTxn, SetDataTxn, Text, Txn, VersionTxn};
 
 use super::overlay::{Data, Shadow};
 use super::{Ask, Prep, next_version};
 use crate::access::normalise;
-use crate::owner::Owner;
 use crate::path;
+use crate::reaper::has_served;
 
 impl Prep {
     pub(super) fn delete(
@@ -30,6 +32,8 @@ impl Prep {
         Ok(Txn::Delete { path: path.clone() })
     }
 
+    /// Asked for by the member itself, which looked at the tree without what is on its way: a container
+    /// or time to live that was used meanwhile stays, and so does whatever else has the path by now.
     pub(super) fn delete_container(
         &mut self,
         ask: &Ask<'_>,
@@ -40,7 +44,8 @@ impl Prep {
         if node.children > 0 {
             return Err(ErrorCode::NotEmpty);
         }
-        if matches!(node.owner(), Owner::Session(_)) {
+        let waited = Some(Duration::ZERO);
+        if !has_served(&node.stat, ask.turn.wall_ms, waited) {
             return Err(ErrorCode::BadVersion);
         }
         let parent = self.get(ask, &parent_path)?;

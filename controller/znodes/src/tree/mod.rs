@@ -25,6 +25,11 @@ use pages::Slot;
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct NodeId(u32);
 
+impl NodeId {
+    /// The lowest there is.
+    pub(crate) const FIRST: Self = Self(0);
+}
+
 /// No znode.
 const NONE: u32 = u32::MAX;
 

@@ -1,0 +1,14 @@
+//! What a member allows beside what every member does.
+
+/// Switches of Apache's; all members of an ensemble had better agree on them. The default is Apache's.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Rules {
+    /// `extendedTypesEnabled`: znodes may be made with a time to live.
+    pub extended_types: bool,
+    /// `enforceQuota`: what would exceed a znode quota's hard limit is refused, and what exceeds a soft
+    /// one is told to the driver.
+    pub enforce_quota: bool,
+    /// `reconfigEnabled`: whether a change of the members is refused as switched off, or as nothing that
+    /// this member can do alone.
+    pub reconfig: bool,
+}
