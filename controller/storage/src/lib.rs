@@ -13,6 +13,7 @@ mod log_writer;
 mod retention;
 mod snapshot_reader;
 mod snapshot_writer;
+mod watermark;
 
 pub use data_dir::{DataDir, DirError};
 pub use epochs::{EpochError, EpochFile, Epochs};

@@ -1,7 +1,9 @@
 //! Reading the log back: whole records in order, a torn tail cut, rot named and never served.
 //!
-//! A crash leaves a prefix of what was being written, and zeros or the end of the file after it. Whatever
-//! else does not add up changed after it was written: that is rot.
+//! A crash of the process leaves a prefix of what was being written, and zeros or the end of the file after
+//! it. A power cut may also lose pages out of the middle of a batch that was never flushed; the file of
+//! what was flushed (`watermark`) tells: above it, damage in the last file is a torn tail too, and is set
+//! aside. Whatever else does not add up changed after it was written: that is rot.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
@@ -15,6 +17,7 @@ use crate::log_file::{
     END_OF_RECORD, HEADER_BYTES, MIN_ENTRY_BYTES, PREFIX, RECORD_HEAD_BYTES, checksum, header,
     zxid_of,
 };
+use crate::watermark;
 
 /// One record of the log.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -47,6 +50,16 @@ pub enum TxnLogError {
         /// The last transaction read before it, in any file.
         last: Zxid,
     },
+    /// The log ends before the last transaction that is known to have been on the disk.
+    #[error("the log in {} ends at {last:?}, and was on the disk up to {flushed:?}; restore the missing log files from a copy, or delete {} to go on without the transactions in between", dir.display(), dir.join(watermark::FILE).display())]
+    Lost {
+        /// The log's directory.
+        dir: PathBuf,
+        /// The last transaction that is there.
+        last: Zxid,
+        /// The last one that is known to have been.
+        flushed: Zxid,
+    },
     /// Transactions are missing between two that are there.
     #[error("log file {}: {found:?} follows {last:?}, what lies between is missing; restore the missing log files", path.display())]
     Gap {
@@ -68,7 +81,8 @@ pub struct LogReader {
     open: Option<OpenFile>,
     /// The last transaction returned or, at first, the one to begin after.
     last: Zxid,
-    begun: bool,
+    /// Up to here the log is known to have been on stable storage.
+    flushed: Option<Zxid>,
 }
 
 #[derive(Debug)]
@@ -97,7 +111,9 @@ impl LogReader {
         let needed = files.iter().rposition(|(first, _)| *first <= after).unwrap_or(0);
         files.drain(..needed);
         files.reverse();
-        Ok(Self { dir: dir.to_owned(), files, open: None, last: after, begun: false })
+        let flushed = watermark::read(dir)
+            .map_err(|source| TxnLogError::Read { path: dir.join(watermark::FILE), source })?;
+        Ok(Self { dir: dir.to_owned(), files, open: None, last: after, flushed })
     }
 
     /// The next record, or `None` at the end of the log. The torn tail of the last file is cut off the
@@ -105,8 +121,15 @@ impl LogReader {
     pub fn next_entry(&mut self) -> Result<Option<LogEntry>, TxnLogError> {
         loop {
             if self.open.is_none() && !self.open_next()? {
-                return Ok(None);
+                return match self.flushed.filter(|flushed| *flushed > self.last) {
+                    None => Ok(None),
+                    Some(flushed) => {
+                        let (dir, last) = (self.dir.clone(), self.last);
+                        Err(TxnLogError::Lost { dir, last, flushed })
+                    }
+                };
             }
+            let may_be_torn = self.may_be_torn();
             let Some(file) = &mut self.open else { continue };
             let start = file.offset;
             let found = match file.read_record() {
@@ -127,8 +150,18 @@ impl LogReader {
                     }
                     self.check_adjacent(zxid)?;
                     self.last = zxid;
-                    self.begun = true;
                     return Ok(Some(LogEntry { zxid, body }));
+                }
+                Found::Rot if may_be_torn => {
+                    let path = file.path.clone();
+                    self.open = None;
+                    tracing::warn!(
+                        file = %path.display(),
+                        offset = start,
+                        last = %self.last,
+                        "what was never flushed is damaged: set aside"
+                    );
+                    set_aside(&path, start).map_err(|source| TxnLogError::Read { path, source })?;
                 }
                 Found::Rot => {
                     return Err(TxnLogError::Corrupt {
@@ -167,12 +200,26 @@ impl LogReader {
             // A crash while the file was made: nothing was ever in it.
             if is_last && cut_short && rest_is_zero(&mut input).map_err(read)? {
                 fs::remove_file(&path).and_then(|()| sync_dir(&self.dir)).map_err(read)?;
-                return Ok(self.open.is_some());
+                return Ok(false);
+            }
+            if is_last && self.may_be_torn() {
+                tracing::warn!(file = %path.display(), "a file that was never flushed is damaged: set aside");
+                set_aside(&path, 0)
+                    .and_then(|()| fs::remove_file(&path))
+                    .and_then(|()| sync_dir(&self.dir))
+                    .map_err(read)?;
+                return Ok(false);
             }
             return Err(TxnLogError::Corrupt { path, offset: 0, last: self.last });
         }
         self.open = Some(OpenFile { path, input, offset: HEADER_BYTES, size });
         Ok(true)
+    }
+
+    /// Whether damage here can be of a batch that was never flushed: all that is known to have been on the
+    /// disk is read, and no file follows.
+    fn may_be_torn(&self) -> bool {
+        self.files.is_empty() && self.flushed.is_some_and(|flushed| self.last >= flushed)
     }
 
     /// Within an epoch counters have no gaps, since failed writes are logged too. At the start of an epoch
@@ -263,12 +310,31 @@ fn rest_is_zero(input: &mut impl Read) -> io::Result<bool> {
     }
 }
 
+/// Cuts the file, and keeps what is cut in a file of its own, for a person to look at. Kept as long as
+/// the log it is from.
+fn set_aside(path: &Path, at: u64) -> io::Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut from = File::open(path)?;
+    from.seek(SeekFrom::Start(at))?;
+    let mut to = File::create(path.with_file_name(format!("{CUT_PREFIX}{name}")))?;
+    // A full disk must not keep the member from starting.
+    match io::copy(&mut from, &mut to) {
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+            tracing::warn!("no room to keep a copy of it");
+        }
+        copied => drop(copied?),
+    }
+    cut(path, at)
+}
+
 fn cut(path: &Path, at: u64) -> io::Result<()> {
     let file = File::options().write(true).open(path)?;
     file.set_len(at)?;
     file.sync_all()
 }
 
+/// Names of files that hold what was set aside: this, and the name of the log.
+pub(crate) const CUT_PREFIX: &str = "troupe-cut.";
 const BUFFER_BYTES: usize = 64 << 10;
 
 #[cfg(test)]
@@ -343,6 +409,61 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn damage_above_what_was_flushed_is_a_torn_tail_and_below_it_is_rot() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("log.100000001");
+        let (bytes, starts) = log(1, 5);
+        let mut flushed = watermark::Watermark::new(dir.path());
+        flushed.flushed(zxid(2));
+        flushed.settle();
+        for at in starts[0]..bytes.len() {
+            let mut lost = bytes.clone();
+            // A page that was not written reads as zeros.
+            lost[at..bytes.len().min(at + 20)].fill(0);
+            if lost == bytes {
+                continue;
+            }
+            fs::write(&path, &lost).expect("it is writable");
+            let record = starts.iter().rposition(|start| *start <= at).expect("behind the header");
+            match read(dir.path(), Zxid::ZERO) {
+                Ok(found) => {
+                    assert!(record >= 2, "byte {at}");
+                    let whole: Vec<_> = (1..).take(record).collect();
+                    assert_eq!(found, whole, "byte {at}");
+                    assert_eq!(read(dir.path(), Zxid::ZERO).expect("and again"), whole, "{at}");
+                }
+                Err(TxnLogError::Corrupt { .. }) => assert!(record < 2, "byte {at}"),
+                Err(other) => panic!("byte {at}: {other}"),
+            }
+        }
+        let kept = fs::read(dir.path().join("troupe-cut.log.100000001")).expect("set aside");
+        assert!(!kept.is_empty());
+        fs::write(&path, &bytes[..starts[1]]).expect("it is writable");
+        let lost = read(dir.path(), Zxid::ZERO);
+        assert!(
+            matches!(&lost, Err(TxnLogError::Lost { last, .. }) if *last == zxid(1)),
+            "{lost:?}"
+        );
+    }
+
+    #[test]
+    fn a_file_that_was_never_flushed_may_lack_its_first_page() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        fs::write(dir.path().join("log.100000001"), log(1, 2).0).expect("it is writable");
+        let mut second = log(3, 200).0;
+        second[..4096].fill(0);
+        let path = dir.path().join("log.100000003");
+        fs::write(&path, &second).expect("it is writable");
+        let refused = read(dir.path(), Zxid::ZERO);
+        assert!(matches!(refused, Err(TxnLogError::Corrupt { offset: 0, .. })), "{refused:?}");
+        let mut flushed = watermark::Watermark::new(dir.path());
+        flushed.flushed(zxid(2));
+        flushed.settle();
+        assert_eq!(read(dir.path(), Zxid::ZERO).expect("torn is fine"), [1, 2]);
+        assert!(!path.exists());
     }
 
     #[test]

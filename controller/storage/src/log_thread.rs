@@ -1,12 +1,14 @@
 //! The thread that owns the log: everything that waits goes out with one flush.
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use bytes::Bytes;
 use types::{Epoch, Zxid};
 
+use crate::watermark::Watermark;
 use crate::{AppendError, EpochFile, LogWriter};
 
 /// What the log thread is asked for; done in order.
@@ -67,7 +69,7 @@ impl LogThread {
         let thread = thread::Builder::new()
             .name("log".to_owned())
             .stack_size(STACK_BYTES)
-            .spawn(move || Worker { writer, epoch_dir, tell, refusing: false }.run(&inbox))?;
+            .spawn(move || Worker::new(writer, epoch_dir, tell).run(&inbox))?;
         Ok(Self { commands: Some(commands), thread: Some(thread) })
     }
 
@@ -97,11 +99,18 @@ struct Worker<T> {
     tell: T,
     /// The disk was full: appends are dropped, since their owner takes them back.
     refusing: bool,
+    /// `None`: nothing is flushed, so nothing can be said of the disk.
+    watermark: Option<Watermark>,
 }
 
 impl<T: Fn(LogEvent)> Worker<T> {
+    fn new(writer: LogWriter, epoch_dir: PathBuf, tell: T) -> Self {
+        let watermark = writer.forces_sync().then(|| Watermark::new(writer.dir()));
+        Self { writer, epoch_dir, tell, refusing: false, watermark }
+    }
+
     fn run(mut self, inbox: &Receiver<LogCommand>) {
-        while let Ok(command) = inbox.recv() {
+        while let Some(command) = self.next(inbox) {
             let mut next = Some(command);
             while let Some(command) = next {
                 if self.on(command).is_err() {
@@ -113,6 +122,21 @@ impl<T: Fn(LogEvent)> Worker<T> {
                 return;
             }
         }
+    }
+
+    /// Waits for a command; when none comes for a while, the file of what was flushed is brought up to date.
+    fn next(&mut self, inbox: &Receiver<LogCommand>) -> Option<LogCommand> {
+        if let Some(watermark) = &mut self.watermark
+            && watermark.is_behind()
+        {
+            match inbox.recv_timeout(SETTLE_AFTER) {
+                Ok(next) => return Some(next),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    watermark.settle();
+                }
+            }
+        }
+        inbox.recv().ok()
     }
 
     /// `Err`: the disk failed, and the owner was told.
@@ -149,7 +173,12 @@ impl<T: Fn(LogEvent)> Worker<T> {
     fn commit(&mut self) -> Result<(), ()> {
         let first = self.writer.first_staged();
         match (self.writer.commit(), first) {
-            (Ok(Some(last)), _) => (self.tell)(LogEvent::Flushed(last)),
+            (Ok(Some(last)), _) => {
+                (self.tell)(LogEvent::Flushed(last));
+                if let Some(watermark) = &mut self.watermark {
+                    watermark.flushed(last);
+                }
+            }
             (Ok(None), _) => {}
             (Err(error @ AppendError::NoSpace { .. }), Some(first)) => {
                 self.refusing = true;
@@ -174,6 +203,8 @@ impl<T: Fn(LogEvent)> Worker<T> {
 
 /// A batch is flushed at this size even if more waits.
 const BATCH_BYTES: usize = 4 << 20;
+/// A log that rests so long is known to be whole.
+const SETTLE_AFTER: Duration = Duration::from_secs(1);
 const STACK_BYTES: usize = 256 << 10;
 
 #[cfg(test)]

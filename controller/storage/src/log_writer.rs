@@ -70,6 +70,16 @@ impl LogWriter {
         }
     }
 
+    /// The log's directory.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Whether a batch is on stable storage once it is committed.
+    pub(crate) fn forces_sync(&self) -> bool {
+        self.force_sync
+    }
+
     /// Takes a record into the next batch. Records come in zxid order.
     pub fn stage(&mut self, zxid: Zxid, entry: &[u8]) {
         encode(entry, &mut self.staged);

@@ -4,8 +4,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use types::Zxid;
+
 use crate::data_dir::list;
 use crate::log_file::PREFIX as LOG;
+use crate::log_reader::CUT_PREFIX;
 use crate::snapshot_writer::PREFIX as SNAPSHOT;
 
 /// What a purge removed.
@@ -38,7 +41,19 @@ pub fn purge(snapshots: &Path, logs: &Path, keep: usize) -> io::Result<Removed> 
         fs::remove_file(path)?;
         removed.logs += 1;
     }
+    purge_cuts(logs, files.get(needed).map_or(*oldest, |(first, _)| *first))?;
     Ok(removed)
+}
+
+/// What was set aside of logs older than `first`.
+fn purge_cuts(logs: &Path, first: Zxid) -> io::Result<()> {
+    let prefix = format!("{CUT_PREFIX}{LOG}");
+    for (zxid, path) in list(logs, &prefix)? {
+        if zxid < first {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
 }
 
 fn list_leftovers(dir: &Path) -> io::Result<Vec<PathBuf>> {
@@ -74,6 +89,8 @@ mod tests {
             "log.10",
             "snapshot.14",
             "troupe-snapshot.19.tmp",
+            "troupe-cut.log.1",
+            "troupe-cut.log.b",
         ] {
             fs::write(dir.join(name), "").expect("it is writable");
         }
@@ -85,6 +102,17 @@ mod tests {
             .collect();
         left.sort_unstable();
         // Records behind snapshot a begin in log.6.. or log.b: the file with the largest name up to it stays.
-        assert_eq!(left, ["log.10", "log.6", "log.b", "snapshot.14", "snapshot.a", "snapshot.f"]);
+        assert_eq!(
+            left,
+            [
+                "log.10",
+                "log.6",
+                "log.b",
+                "snapshot.14",
+                "snapshot.a",
+                "snapshot.f",
+                "troupe-cut.log.b"
+            ]
+        );
     }
 }

@@ -1,0 +1,134 @@
+//! How far the log is known to have reached the disk: a zxid in a small file beside it.
+//!
+//! It tells what a power cut may damage from what it may not: pages of a batch that was never flushed can
+//! reach the disk in any order, and such damage is no rot. Written behind the flushes, never in their way,
+//! so it says "at least up to here". Not Apache's: a directory without it is read by the log alone.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use types::Zxid;
+
+/// The file's name, in the log's directory.
+pub(crate) const FILE: &str = "troupe.flushed";
+
+/// Writes the file, lazily.
+#[derive(Debug)]
+pub(crate) struct Watermark {
+    path: PathBuf,
+    file: Option<File>,
+    /// The last flush that was told.
+    flushed: Option<Zxid>,
+    /// What the file says, and since when.
+    written: Option<(Zxid, Instant)>,
+    /// Whether what the file says is itself on stable storage.
+    durable: bool,
+}
+
+impl Watermark {
+    pub(crate) fn new(log_dir: &Path) -> Self {
+        let path = log_dir.join(FILE);
+        Self { path, file: None, flushed: None, written: None, durable: true }
+    }
+
+    /// The log is on stable storage up to `zxid`. Costs a small write to the page cache now and then.
+    pub(crate) fn flushed(&mut self, zxid: Zxid) {
+        self.flushed = Some(zxid);
+        if self.written.is_none_or(|(_, since)| since.elapsed() >= WRITE_EVERY) {
+            self.write(false);
+        }
+    }
+
+    /// Whether [`Self::settle`] has something to do.
+    pub(crate) fn is_behind(&self) -> bool {
+        !self.durable || self.written.map(|(zxid, _)| zxid) != self.flushed
+    }
+
+    /// Nothing else is to be done now: brings the file up to date, durably.
+    pub(crate) fn settle(&mut self) {
+        if self.is_behind() {
+            self.write(true);
+        }
+    }
+
+    fn write(&mut self, sync: bool) {
+        let Some(zxid) = self.flushed else { return };
+        // Without it less damage is told apart, and nothing else: an error is no reason to stop.
+        match self.put(zxid, sync) {
+            Ok(()) => self.durable = sync,
+            Err(error) => {
+                tracing::debug!(file = %self.path.display(), %error, "not written");
+                self.durable = true;
+            }
+        }
+        self.written = Some((zxid, Instant::now()));
+    }
+
+    fn put(&mut self, zxid: Zxid, sync: bool) -> io::Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none
+                .insert(File::options().create(true).truncate(false).write(true).open(&self.path)?),
+        };
+        file.write_all_at(&encode(zxid), 0)?;
+        if sync { file.sync_data() } else { Ok(()) }
+    }
+}
+
+/// What the file in a log's directory says; `None` when there is none, or none that can be believed.
+pub(crate) fn read(log_dir: &Path) -> io::Result<Option<Zxid>> {
+    match fs::read(log_dir.join(FILE)) {
+        Ok(bytes) => Ok(decode(&bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// One line a person can read: the zxid in hexadecimal and the Adler-32 of its digits.
+fn encode(zxid: Zxid) -> [u8; LENGTH] {
+    let digits = format!("{:016x}", zxid.bits());
+    let line = format!("{digits} {:08x}\n", simd_adler32::adler32(&digits.as_bytes()));
+    line.as_bytes().try_into().expect("both numbers have a fixed width")
+}
+
+fn decode(bytes: &[u8]) -> Option<Zxid> {
+    let digits = std::str::from_utf8(bytes.get(..16)?).ok()?;
+    let zxid = Zxid::from_bits(u64::from_str_radix(digits, 16).ok()?.cast_signed());
+    (bytes == encode(zxid)).then_some(zxid)
+}
+
+const LENGTH: usize = 26;
+/// Under load the file is this much behind the log.
+const WRITE_EVERY: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_says_what_was_flushed_last_and_nothing_when_it_is_damaged() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        assert_eq!(read(dir.path()).expect("no file is fine"), None);
+        let mut watermark = Watermark::new(dir.path());
+        assert!(!watermark.is_behind());
+        for counter in 1..=3 {
+            watermark.flushed(Zxid::from_bits(counter));
+        }
+        watermark.settle();
+        assert!(!watermark.is_behind());
+        assert_eq!(read(dir.path()).expect("it is there"), Some(Zxid::from_bits(3)));
+        let path = dir.path().join(FILE);
+        let whole = fs::read(&path).expect("it is there");
+        for at in 0..whole.len() {
+            let mut rotten = whole.clone();
+            rotten[at] ^= 1;
+            fs::write(&path, &rotten).expect("it is writable");
+            assert_eq!(read(dir.path()).expect("it is there"), None, "byte {at}");
+            fs::write(&path, &whole[..at]).expect("it is writable");
+            assert_eq!(read(dir.path()).expect("it is there"), None, "cut at {at}");
+        }
+    }
+}
