@@ -71,15 +71,14 @@ impl Params {
             "fieldSelector" => self.field_selector = value,
             "limit" => self.limit = usize::try_from(integer(name, &value)?).unwrap_or(0),
             "continue" => self.continue_token = value,
+            "resourceVersion" if value.is_empty() => {}
             "resourceVersion" => {
-                if !value.is_empty() {
-                    let rv = value.parse().map_err(|_| {
-                        ApiError::bad_request(format!(
-                            "invalid resource version {value:?}: it must be a number this server gave out"
-                        ))
-                    })?;
-                    self.resource_version = Some(rv);
-                }
+                let rv = value.parse().map_err(|_| {
+                    ApiError::bad_request(format!(
+                        "invalid resource version {value:?}: it must be a number this server gave out"
+                    ))
+                })?;
+                self.resource_version = Some(rv);
             }
             "resourceVersionMatch" => {
                 self.resource_version_match = (!value.is_empty()).then_some(value);

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use objects::decode::{self, Decoded};
+use objects::protobuf::{self, ProtobufError};
 
 use crate::api::Asked;
 use crate::media::{self, BodySyntax};
@@ -37,15 +38,22 @@ pub(crate) fn decode_as(asked: &Asked, syntax: BodySyntax, bytes: &[u8]) -> Answ
     match syntax {
         BodySyntax::Json => decode::json(bytes).map_err(bad),
         BodySyntax::Yaml => decode::yaml(bytes).map_err(bad),
-        BodySyntax::Protobuf if asked.kind.builtin().is_some() => protobuf(bytes),
+        BodySyntax::Protobuf if asked.kind.builtin().is_some() => binary(bytes),
         _ => Err(unsupported(asked)),
     }
 }
 
 /// Decodes the binary form that clients use for kinds they have compiled in.
-pub(crate) fn protobuf(bytes: &[u8]) -> Answer<Decoded> {
-    let _ = bytes;
-    Err(ApiError::unsupported_media_type("application/json, application/yaml"))
+pub(crate) fn binary(bytes: &[u8]) -> Answer<Decoded> {
+    match protobuf::decode(bytes) {
+        Ok(value) => Ok(Decoded { value, duplicates: Vec::new() }),
+        Err(e @ ProtobufError::Unsupported { .. }) => {
+            let mut error = ApiError::unsupported_media_type("application/json, application/yaml");
+            error.message = e.to_string();
+            Err(error)
+        }
+        Err(e) => Err(ApiError::bad_request(e.to_string())),
+    }
 }
 
 pub(crate) fn unsupported(asked: &Asked) -> ApiError {

@@ -220,7 +220,7 @@ async fn options(asked: &Asked, body: Incoming) -> Answer<Options> {
         (params.propagation.clone(), params.orphan_dependents)
     } else {
         let given = match syntax {
-            BodySyntax::Protobuf => body::protobuf(&bytes)?.value,
+            BodySyntax::Protobuf => body::binary(&bytes)?.value,
             BodySyntax::Yaml => decoded(objects::decode::yaml(&bytes))?,
             BodySyntax::Json => decoded(objects::decode::json(&bytes))?,
             _ => return Err(body::unsupported(asked)),

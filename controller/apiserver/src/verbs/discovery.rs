@@ -1,9 +1,12 @@
 //! What is served, told to clients: groups, versions, resources, documents.
 
+use objects::builtin;
+use objects::openapi::{self, Described};
 use serde_json::{Map, Value, json};
 
 use crate::catalog::{Catalog, GroupVersion};
 use crate::kind::{Kind, Subresource, group_version};
+use crate::reply;
 
 /// `/`: the paths there are.
 pub(crate) fn root(catalog: &Catalog) -> Value {
@@ -172,6 +175,25 @@ pub(crate) fn openapi_index(catalog: &Catalog) -> Value {
 }
 
 /// The document of one group and version.
-pub(crate) fn openapi_document(_gv: &GroupVersion) -> Vec<u8> {
-    b"{}".to_vec()
+pub(crate) fn openapi_document(gv: &GroupVersion) -> Vec<u8> {
+    let kinds: Vec<Described<'_>> = gv.kinds.iter().filter_map(|kind| described(kind)).collect();
+    reply::json(&openapi::document(&gv.group, &gv.version, &kinds), false)
+}
+
+fn described(kind: &Kind) -> Option<Described<'_>> {
+    let schema = match kind.custom() {
+        Some((_, version)) => &version.declared_schema,
+        None => &builtin::kind(&kind.group, &kind.version, &kind.kind)?.declared_schema,
+    };
+    Some(Described {
+        kind: &kind.kind,
+        plural: &kind.plural,
+        list_kind: &kind.list_kind,
+        namespaced: kind.namespaced,
+        verbs: kind.verbs,
+        schema,
+        builtin: kind.builtin().is_some(),
+        status: kind.has("status"),
+        scale: kind.has("scale"),
+    })
 }

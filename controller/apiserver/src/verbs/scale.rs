@@ -49,7 +49,7 @@ pub(crate) async fn update(api: &Api, asked: Asked, body: Incoming) -> Answer<Re
     let bytes = body::read(body).await?;
     let scale = match syntax {
         // Clients send this built-in kind in the binary form too.
-        media::BodySyntax::Protobuf => body::protobuf(&bytes)?.value,
+        media::BodySyntax::Protobuf => body::binary(&bytes)?.value,
         syntax => body::decode_as(&asked, syntax, &bytes)?.value,
     };
     write(api, asked, |_| Ok(scale.clone())).await

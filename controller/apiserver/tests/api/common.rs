@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 pub(crate) struct Fixture {
     pub(crate) server: Server,
     pub(crate) client: kube::Client,
+    config: kube::Config,
     _dir: tempfile::TempDir,
 }
 
@@ -36,11 +37,18 @@ pub(crate) async fn start_on(store: Arc<dyn Store>) -> Result<Fixture> {
     let kubeconfig = Kubeconfig::from_yaml(&server.kubeconfig())?;
     let options = KubeConfigOptions::default();
     let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await?;
-    let client = kube::Client::try_from(config)?;
-    Ok(Fixture { server, client, _dir: dir })
+    let client = kube::Client::try_from(config.clone())?;
+    Ok(Fixture { server, client, config, _dir: dir })
 }
 
 impl Fixture {
+    /// A client that shows no certificate.
+    pub(crate) fn anonymous(&self) -> Result<kube::Client> {
+        let mut config = self.config.clone();
+        config.auth_info = kube::config::AuthInfo::default();
+        Ok(kube::Client::try_from(config)?)
+    }
+
     pub(crate) async fn send(
         &self,
         method: Method,

@@ -1,5 +1,6 @@
 //! The server over the wire, as clients see it.
 
 mod common;
+mod lifecycle;
 mod objects;
 mod watching;
