@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use storage::{DataDir, DirError, LogThread, LogWriter};
+use storage::{DataDir, DirError, LogEvent, LogThread, LogWriter};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -169,15 +169,35 @@ type Assembled = (Arc<Shared>, JoinHandle<()>, oneshot::Receiver<()>);
 
 /// Puts the parts together and sets the core to work; the receiver tells when it leads.
 fn assemble(config: MemberConfig, found: Found, dirs: DataDir) -> Result<Assembled, StartError> {
-    let Found { state, durable, replayed } = found;
     let (commands, inbox) = mpsc::unbounded_channel();
-    let writer = LogWriter::new(dirs.logs(), config.prealloc_bytes, config.force_sync);
     let tell = commands.clone();
-    let log = LogThread::spawn(writer, dirs.snapshots(), move |event| {
+    let (core, ready) = make_core(config, found, dirs, commands, move |event| {
         // The core is gone only when the member ends.
         let _ = tell.send(Command::Log(event));
-    })
-    .map_err(StartError::Thread)?;
+    })?;
+    let shared = core.shared();
+    Ok((shared, tokio::spawn(core.run(inbox)), ready))
+}
+
+/// A core that is stepped by hand and hears nothing from its log.
+#[cfg(test)]
+pub(crate) fn stopped_core(config: MemberConfig) -> Result<Core, StartError> {
+    let dirs = DataDir::open(&config.data_dir, None)?;
+    let found = load(&dirs, config.max_request_bytes)?;
+    let (commands, _) = mpsc::unbounded_channel();
+    Ok(make_core(config, found, dirs, commands, |_| {})?.0)
+}
+
+fn make_core(
+    config: MemberConfig,
+    found: Found,
+    dirs: DataDir,
+    commands: mpsc::UnboundedSender<Command>,
+    tell: impl Fn(LogEvent) + Send + 'static,
+) -> Result<(Core, oneshot::Receiver<()>), StartError> {
+    let Found { state, durable, replayed } = found;
+    let writer = LogWriter::new(dirs.logs(), config.prealloc_bytes, config.force_sync);
+    let log = LogThread::spawn(writer, dirs.snapshots(), tell).map_err(StartError::Thread)?;
     let me = config.myid;
     let zab = Zab::new(me, Voters::majority([me]), durable);
     let sessions = Sessions::new(config.tick_time);
@@ -185,9 +205,7 @@ fn assemble(config: MemberConfig, found: Found, dirs: DataDir) -> Result<Assembl
     let snapshots = Snapshots::new(config.snap_count, replayed, &dirs);
     let shared = Arc::new(Shared::new(config, dirs.logs().to_owned(), state, commands));
     let (led, ready) = oneshot::channel();
-    let core =
-        Core::new(Arc::clone(&shared), zab, sessions, ids, log, snapshots, dirs, led).run(inbox);
-    Ok((shared, tokio::spawn(core), ready))
+    Ok((Core::new(shared, zab, sessions, ids, log, snapshots, dirs, led), ready))
 }
 
 async fn listen(addr: SocketAddr) -> Result<TcpListener, StartError> {

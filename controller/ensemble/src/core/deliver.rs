@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use jute::{Entry, ErrorCode, Perms, Response, Txn};
 use storage::LogCommand;
-use types::Zxid;
+use types::{SessionId, Zxid};
 use znodes::access::permits;
-use znodes::{Change, Prep, State};
+use znodes::{Change, State};
 
 use super::{Core, LocalReply, Origin, Outstanding, timeout};
 use crate::conn::{Conn, Pending};
@@ -119,18 +119,33 @@ impl Core {
     pub(super) fn on_withdrawn(&mut self, first: Zxid) {
         let from = self.outstanding.partition_point(|waits| waits.entry.header.zxid < first);
         let withdrawn = self.outstanding.split_off(from);
-        self.prep = Prep::new(&self.shared.tree());
+        self.prep.withdraw(first);
         for Outstanding { entry, origin } in withdrawn {
             let session = entry.header.session;
-            if matches!(entry.txn, Txn::CloseSession(_) | Txn::CreateSession { .. }) {
-                // One lives on until its end can be written, the other never began.
-                self.sessions.forget(session);
-                if let Some(ms) = self.shared.tree().session_timeout(session) {
-                    self.sessions.track(session, timeout(ms), self.shared.now());
+            match entry.txn {
+                // It never began.
+                Txn::CreateSession { .. } => self.sessions.forget(session),
+                // It lives on until its end can be written.
+                Txn::CloseSession(_) => {
+                    let timeout = timeout(self.granted(session));
+                    self.sessions.reopen(session, timeout, self.shared.now());
                 }
+                _ => {}
             }
             self.refuse(origin);
         }
+    }
+
+    /// The timeout of a session, in milliseconds: from the table, or on its way there.
+    fn granted(&self, session: SessionId) -> i32 {
+        let coming = || {
+            let of_it = self.outstanding.iter().filter(|one| one.entry.header.session == session);
+            of_it.rev().find_map(|one| match one.entry.txn {
+                Txn::CreateSession { timeout_ms } => Some(timeout_ms),
+                _ => None,
+            })
+        };
+        self.shared.tree().session_timeout(session).or_else(coming).unwrap_or(0)
     }
 
     /// Tells whoever waits that there is no room.
@@ -146,5 +161,85 @@ impl Core {
             Origin::Local(reply) => drop(reply.send(LocalReply::DiskFull)),
             Origin::Expiry => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use jute::{Acl, CreateRequest, Request};
+    use storage::{AppendError, EpochFile, LogEvent};
+    use tokio::sync::oneshot;
+    use types::{Epoch, SessionId};
+    use zab::Input;
+
+    use super::super::{Command, HERE};
+    use super::*;
+    use crate::MemberConfig;
+    use crate::member::stopped_core;
+
+    /// A core that leads epoch 1, whose log tells it nothing by itself.
+    fn leading(dir: &std::path::Path) -> Core {
+        let mut core = stopped_core(MemberConfig::in_process(dir)).expect("the directory is new");
+        core.drive(Input::Tick);
+        for file in [EpochFile::Accepted, EpochFile::Current] {
+            core.on_log(LogEvent::EpochSaved(file, Epoch(1)));
+        }
+        core
+    }
+
+    fn create(core: &mut Core, path: &str) -> oneshot::Receiver<LocalReply> {
+        let (reply, answer) = oneshot::channel();
+        let (path, acl) = (path.into(), vec![Acl::OPEN]);
+        let create = CreateRequest { path, data: None, acl, flags: 0 };
+        core.on(Command::Local { request: Request::Create(create), reply });
+        answer
+    }
+
+    fn zxid(counter: u32) -> Zxid {
+        Zxid::new(Epoch(1), counter)
+    }
+
+    fn full(core: &mut Core, first: Zxid) {
+        let source = io::ErrorKind::StorageFull.into();
+        let error = AppendError::NoSpace { dir: "log".into(), source };
+        core.on_log(LogEvent::Full { first, error });
+    }
+
+    #[tokio::test]
+    async fn what_is_on_its_way_before_the_withdrawn_counts_for_what_comes_after() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut core = leading(dir.path());
+        let mut kept = create(&mut core, "/a");
+        let mut refused = create(&mut core, "/a/b");
+        full(&mut core, zxid(2));
+        assert!(matches!(refused.try_recv(), Ok(LocalReply::DiskFull)));
+        core.on_log(LogEvent::HasRoom);
+        let mut next = create(&mut core, "/a/b");
+        let digest = core.outstanding.back().and_then(|one| one.entry.digest).expect("no refusal");
+        core.on_log(LogEvent::Flushed(zxid(2)));
+        for answer in [&mut kept, &mut next] {
+            assert!(matches!(answer.try_recv(), Ok(LocalReply::Done { result: Ok(_), .. })));
+        }
+        assert!(core.shared.tree().agrees_with(digest));
+    }
+
+    #[tokio::test]
+    async fn a_session_whose_end_was_withdrawn_goes_on_and_one_that_never_began_is_not_there() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut core = leading(dir.path());
+        let propose = |core: &mut Core, session, request: &Request| {
+            let (reply, _) = oneshot::channel();
+            core.propose(SessionId(session), 0, &[], request, Origin::Local(reply));
+        };
+        propose(&mut core, 7, &Request::CreateSession { timeout_ms: 4000 });
+        core.on_log(LogEvent::Flushed(zxid(1)));
+        propose(&mut core, 7, &Request::CloseSession);
+        propose(&mut core, 8, &Request::CreateSession { timeout_ms: 4000 });
+        full(&mut core, zxid(2));
+        assert_eq!(core.sessions.check(SessionId(7), HERE), Ok(()));
+        assert!(core.sessions.next_expiry().is_some());
+        assert_eq!(core.sessions.check(SessionId(8), HERE), Err(ErrorCode::SessionExpired));
     }
 }

@@ -142,6 +142,11 @@ impl Core {
         }
     }
 
+    /// What it shares with the connections.
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
     /// Works until told to stop, or until the disk fails.
     pub(crate) async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Command>) {
         let mut batch = Vec::new();
