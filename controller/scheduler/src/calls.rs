@@ -106,13 +106,12 @@ fn task(launch: &Launch, role: &Role) -> TaskInfo {
         kill_policy: Some(kill_policy(spec.grace)),
         ..TaskInfo::default()
     };
-    if !spec.labels.is_empty() {
-        let label = |(key, value): (&String, &String)| Label {
-            key: key.clone(),
-            value: Some(value.clone()),
-        };
-        task.labels = Some(Labels { labels: spec.labels.iter().map(label).collect() });
-    }
+    let label = |key: &str, value: String| Label { key: key.into(), value: Some(value) };
+    let mut labels: Vec<Label> =
+        spec.labels.iter().map(|(key, value)| label(key, value.clone())).collect();
+    // Mesos has limits for cpus and mem only.
+    labels.extend(spec.pids_limit.map(|pids| label(PIDS_LABEL, pids.to_string())));
+    task.labels = (!labels.is_empty()).then_some(Labels { labels });
     let mut limit = |name: &str, value: f64| {
         task.limits.insert(name.into(), value::Scalar { value });
     };
@@ -121,9 +120,6 @@ fn task(launch: &Launch, role: &Role) -> TaskInfo {
     }
     if let Some(mem) = spec.mem_limit {
         limit("mem", mem.as_f64());
-    }
-    if let Some(pids) = spec.pids_limit {
-        limit("pids", pids as f64);
     }
     task
 }
@@ -183,3 +179,6 @@ fn environment(launch: &Launch) -> impl Iterator<Item = (String, String)> {
 fn as_variable(c: char) -> char {
     if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }
 }
+
+/// How an agent of ours is told the most processes and threads.
+const PIDS_LABEL: &str = "troupe.dev/pids";

@@ -18,7 +18,8 @@ pub struct FrameworkRun {
     pub namespace: String,
     /// Of the declaration; a part of the znodes' path.
     pub name: String,
-    /// Who runs it, for people: the content of the candidate's znode.
+    /// Who runs it: the content of the candidate's znode. The same after a restart, and of no two
+    /// processes alive: a leader found under this name is our own dead run, and is not waited for.
     pub candidate: String,
     /// The ensemble that keeps its state; the path is not used.
     pub ensemble: Place,
@@ -128,7 +129,8 @@ async fn drive(
     told: watch::Sender<Status>,
 ) -> Result<(), StopError> {
     let place = znodes::election(&run.ensemble, &run.namespace, &run.name);
-    let contender = Contender::enter(place, "candidate", run.candidate.clone().into_bytes());
+    let contender =
+        Contender::enter(place.clone(), "candidate", run.candidate.clone().into_bytes());
     let mut standing = contender.standing();
     let mut result = Ok(());
     let mut patience = std::pin::pin!(give_up(stop.clone()));
@@ -149,6 +151,11 @@ async fn drive(
                     break;
                 }
             }
+        }
+        if let Standing::Behind { leader } = &now
+            && let Err(why) = znodes::bury_own_dead(&place, leader, &run.candidate).await
+        {
+            tracing::debug!(framework = run.name, %why, "cannot look at the leader's znode");
         }
         // Whoever leads ends the tasks; a follower just leaves.
         let followed = matches!(now, Standing::Behind { .. });

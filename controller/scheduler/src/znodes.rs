@@ -3,6 +3,7 @@
 use election::{Leadership, Place, RegistryError};
 use frameworks::{TaskId, TaskRecord};
 use serde::{Deserialize, Serialize};
+use zookeeper_client::Client;
 
 /// `…/info`.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -22,6 +23,27 @@ pub(crate) struct Znodes {
 /// The place of the election: the ensemble's servers with `…/leader`.
 pub(crate) fn election(ensemble: &Place, namespace: &str, name: &str) -> Place {
     Place { path: format!("{}/leader", root(namespace, name)), ..ensemble.clone() }
+}
+
+/// Removes the leader's znode if it is that of an earlier run of `candidate`, whose session has not
+/// ended yet: a killed controller is back without waiting for that.
+pub(crate) async fn bury_own_dead(
+    place: &Place,
+    leader: &str,
+    candidate: &str,
+) -> Result<(), zookeeper_client::Error> {
+    let mut connector = Client::connector();
+    if let Some(credentials) = &place.credentials {
+        connector = connector.with_auth("digest", credentials.as_bytes());
+    }
+    let client = connector.connect(&place.servers).await?;
+    let path = format!("{}/{leader}", place.path);
+    let (found, stat) = client.get_data(&path).await?;
+    if found == candidate.as_bytes() {
+        tracing::info!(path, "the seat of an earlier run is taken over");
+        client.delete(&path, Some(stat.version)).await?;
+    }
+    Ok(())
 }
 
 fn root(namespace: &str, name: &str) -> String {
