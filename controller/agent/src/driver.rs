@@ -259,7 +259,7 @@ impl Driver {
 
     fn spawn(&mut self, spec: &Spec) {
         if let Some(spawn) = self.prepared.remove(&spec.container) {
-            self.holder.send(Request::Spawn(spawn));
+            self.holder.send(Request::Spawn(Box::new(spawn)));
         }
     }
 

@@ -116,9 +116,9 @@ async fn read(query: &str, sandboxes: &Path) -> Response<Full<Bytes>> {
         return text(StatusCode::BAD_REQUEST, "expecting 'path=value' in query");
     };
     let number = |name: &str| parameter(name).map(|(_, value)| value.parse::<i64>());
-    let (offset, length) = match (number("offset").transpose(), number("length").transpose()) {
-        (Ok(offset), Ok(length)) => (offset, length),
-        _ => return text(StatusCode::BAD_REQUEST, "offset and length must be whole numbers"),
+    let (Ok(offset), Ok(length)) = (number("offset").transpose(), number("length").transpose())
+    else {
+        return text(StatusCode::BAD_REQUEST, "offset and length must be whole numbers");
     };
     let Some(path) = percent_decode(path).map(PathBuf::from) else {
         return text(StatusCode::BAD_REQUEST, "the path is not UTF-8");

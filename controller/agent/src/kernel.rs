@@ -93,8 +93,8 @@ pub(crate) fn end(
     }
 }
 
-/// Pauses between looks at the counters after an event, in milliseconds: a second in all.
-const COUNTED_WITHIN: [u64; 10] = [1, 1, 2, 4, 8, 16, 32, 64, 256, 640];
+/// Between two looks at the counters after an event: at first, and at most.
+const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(1));
 
 /// Waits until the kernel kills in the container for want of memory: `true`. `false` when the container
 /// is gone, or nobody would tell.
@@ -110,21 +110,30 @@ pub(crate) async fn out_of_memory(containers: Containers, spec: Arc<Spec>) -> bo
         }
     };
     let Ok(watch) = pollable(watch) else { return false };
+    // The event comes when the limit is hit, the count when the kernel has killed, some time later: after
+    // an event the counters are looked at again and again, ever less often.
+    let mut pause = None;
     loop {
-        // The event comes when the limit is hit, the count when the kernel has killed: shortly after.
-        for pause in COUNTED_WITHIN {
-            match containers.memory_events(&id) {
-                None => return false,
-                Some(events) if events.oom_kills > 0 => return true,
-                Some(events) if events.limit_hits == 0 => break,
-                Some(_) => tokio::time::sleep(Duration::from_millis(pause)).await,
-            }
+        match containers.memory_events(&id) {
+            None => return false,
+            Some(events) if events.oom_kills > 0 => return true,
+            Some(_) => {}
         }
-        let Ok(mut ready) = watch.readable().await else { return false };
-        // An eventfd gives 8 bytes, inotify its events: what they say is read from the counters.
-        let mut events = [0; 4096];
-        while rustix::io::read(watch.as_fd(), &mut events).is_ok_and(|n| n > 0) {}
-        ready.clear_ready();
+        let woken = match pause {
+            None => Ok(watch.readable().await),
+            Some(pause) => tokio::time::timeout(pause, watch.readable()).await,
+        };
+        pause = match woken {
+            Err(_) => pause.map(|pause| (pause * 2).min(LOOK_AGAIN.1)),
+            Ok(Err(_)) => return false,
+            Ok(Ok(mut ready)) => {
+                // An eventfd gives 8 bytes, inotify its events: what they say is read from the counters.
+                let mut events = [0; 4096];
+                while rustix::io::read(watch.as_fd(), &mut events).is_ok_and(|n| n > 0) {}
+                ready.clear_ready();
+                Some(LOOK_AGAIN.0)
+            }
+        };
     }
 }
 

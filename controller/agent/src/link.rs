@@ -148,7 +148,8 @@ async fn changes(leader: &mut watch::Receiver<Option<MasterInfo>>, master: &Opti
 fn uri(master: &MasterInfo) -> Option<Uri> {
     let host = master.address.as_ref().and_then(|a| a.ip.clone().or_else(|| a.hostname.clone()));
     let host = host.or_else(|| master.hostname.clone())?;
-    let port = master.address.as_ref().map_or(i64::from(master.port), |a| i64::from(a.port));
+    let port =
+        master.address.as_ref().map_or_else(|| i64::from(master.port), |a| i64::from(a.port));
     let host = if host.contains(':') { format!("[{host}]") } else { host };
     format!("http://{host}:{port}{}", wire::PATH).parse().ok()
 }

@@ -42,7 +42,8 @@ pub async fn run(
         .map_err(|e| RunError::Master { text: config.master.clone(), why: chain(&e) })?;
     let resources = resources(config.resources.as_deref())?;
     let attributes = attributes(config.attributes.as_deref().unwrap_or_default())?;
-    let work_dir = std::path::absolute(&config.work_dir).unwrap_or(config.work_dir.clone());
+    let work_dir =
+        std::path::absolute(&config.work_dir).unwrap_or_else(|_| config.work_dir.clone());
     let store = Arc::new(Store::open(Layout::new(work_dir.clone()))?);
     let (enforcer, enforcement) = enforcement(&config)?;
     let listen = |source| RunError::Listen { addr: config.addr, source };
@@ -160,7 +161,7 @@ fn resources(text: Option<&str>) -> Result<Resources, RunError> {
 fn detect() -> String {
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let info = rustix::system::sysinfo();
-    let memory = u64::from(info.totalram).saturating_mul(u64::from(info.mem_unit)) >> 20;
+    let memory = info.totalram.saturating_mul(u64::from(info.mem_unit)) >> 20;
     let offered = memory.saturating_sub(HOST_MEMORY_MB).max(memory / 2);
     format!("cpus:{cpus};mem:{offered};ports:[31000-32000]")
 }

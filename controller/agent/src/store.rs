@@ -234,7 +234,7 @@ fn write_whole(path: &Path, body: &[u8]) -> Result<(), StoreError> {
         file.write_all(body)?;
         file.sync_data()?;
         fs::rename(&fresh, path)?;
-        let dir = path.parent().unwrap_or(Path::new("."));
+        let dir = path.parent().unwrap_or_else(|| Path::new("."));
         File::open(dir)?.sync_all()
     });
     written.map_err(at(path))

@@ -122,7 +122,7 @@ fn limits(task: &TaskInfo) -> Result<TaskLimits, String> {
     Ok(TaskLimits {
         cpu_request_milli: request("cpus").and_then(|cpus| whole(cpus, 1000.0)),
         cpu_quota_milli: limit("cpus").and_then(|cpus| whole(cpus, 1000.0)),
-        memory_hard_bytes: limit("mem").or(request("mem")).and_then(|mem| whole(mem, MIB)),
+        memory_hard_bytes: limit("mem").or_else(|| request("mem")).and_then(|mem| whole(mem, MIB)),
         memory_request_bytes: request("mem").and_then(|mem| whole(mem, MIB)),
         pids,
         unsupported: Vec::new(),
@@ -143,7 +143,7 @@ fn whole(units: f64, scale: f64) -> Option<u64> {
         clippy::cast_sign_loss,
         reason = "the range is checked, and the fraction rounded away"
     )]
-    (scaled.is_finite() && scaled >= 0.0 && scaled < 9e18).then_some(scaled as u64)
+    (0.0..9e18).contains(&scaled).then_some(scaled as u64)
 }
 
 /// The grace period of a kill policy.

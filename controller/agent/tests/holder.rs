@@ -198,7 +198,7 @@ fn daemons_of_a_task_are_reaped_and_its_signals_are_the_kernels_defaults() {
     agent.receive();
     // The subshell leaves the session; its parent ends first, so the holder becomes its parent.
     let script =
-        "setsid sh -c 'echo orphan; exit 3' & grep -E '^Sig(Blk|Ign)' /proc/$$/status; wait";
+        "setsid sh -c 'echo orphan; exit 3' & grep -E '^Sig(Blk|Ign)' /proc/self/status; wait";
     agent.send(&holder.command("daemon", script));
     agent.receive();
     assert_eq!(agent.receive()["Exited"]["status"], json!({"Code": 0}));

@@ -275,7 +275,7 @@ impl Holder {
             Request::Hello { version } => Some(Reply::Refused {
                 why: format!("this holder speaks version {VERSION}, the agent {version}"),
             }),
-            Request::Spawn(spawn) => self.spawn(spawn),
+            Request::Spawn(spawn) => self.spawn(*spawn),
             Request::Signal { id, signal } => {
                 self.signal(&id, signal);
                 None

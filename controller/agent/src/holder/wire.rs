@@ -21,7 +21,7 @@ pub(crate) enum Request {
     /// The first request of a connection; answered by [`Reply::Hello`]. From then on exits are pushed.
     Hello { version: u32 },
     /// Start a process; answered by [`Reply::Spawned`] or [`Reply::SpawnFailed`].
-    Spawn(Spawn),
+    Spawn(Box<Spawn>),
     /// Send a signal to the first process of a container, if it is still there. Not answered.
     Signal { id: String, signal: i32 },
     /// The exits up to and including this number are recorded elsewhere and may be forgotten.
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn messages_come_out_as_they_went_in_however_the_bytes_arrive() {
-        let sent = [Request::Hello { version: 1 }, Request::Spawn(Spawn::default()), Request::Quit];
+        let sent = [Request::Hello { version: 1 }, Request::Spawn(Box::default()), Request::Quit];
         let bytes: Vec<u8> = sent.iter().flat_map(encode).collect();
         let (mut buffer, mut got) = (Vec::new(), Vec::new());
         for byte in bytes {
