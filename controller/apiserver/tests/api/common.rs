@@ -36,7 +36,9 @@ pub(crate) async fn start_on(store: Arc<dyn Store>) -> Result<Fixture> {
     let server = Server::start(config).await?;
     let kubeconfig = Kubeconfig::from_yaml(&server.kubeconfig())?;
     let options = KubeConfigOptions::default();
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await?;
+    let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await?;
+    // A refusal is what a test asks for.
+    config.default_retry = false;
     let client = kube::Client::try_from(config.clone())?;
     Ok(Fixture { server, client, config, _dir: dir })
 }
