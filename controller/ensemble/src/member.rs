@@ -81,7 +81,8 @@ pub enum StartError {
 pub struct MemberFailed(pub String);
 
 impl Member {
-    /// Loads the data, opens the client port and serves. Returns when writes are taken.
+    /// Loads the data, opens the client port and serves. Returns when writes are taken or, on a full disk,
+    /// when reads are: writes are then refused until there is room.
     pub async fn start(config: MemberConfig) -> Result<Self, StartError> {
         // The port first: one that is taken must leave the files as they are.
         let listener = match config.client_addr {

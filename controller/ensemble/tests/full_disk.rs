@@ -63,12 +63,32 @@ async fn on_a_small_disk() {
     local.create("/after", "".into()).await.expect("there is room again");
     member.shutdown().await;
 
+    let member = Member::start(config.clone()).await.expect("the log is whole");
+    check_all_is_there(&member, written);
+    member.shutdown().await;
+
+    // A restart on a full disk: everything can be read, and writes resume when there is room.
+    fill(&filler);
+    let member = Member::start(config.clone()).await.expect("a full disk is no reason to be away");
+    let local = member.local();
+    check_all_is_there(&member, written);
+    let refused = local.set("/there", "zz".into(), None).await;
+    assert!(matches!(refused, Err(OpError::DiskFull { .. })), "{refused:?}");
+    fs::remove_file(&filler).expect("it is there");
+    while local.set("/there", "z".into(), None).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    member.shutdown().await;
     let member = Member::start(config).await.expect("the log is whole");
+    check_all_is_there(&member, written);
+    member.shutdown().await;
+}
+
+fn check_all_is_there(member: &Member, written: usize) {
     let found = member.local().children("/").expect("the root is there");
     assert_eq!(found.iter().filter(|name| name.starts_with('n')).count(), written);
     assert_eq!(member.local().get("/there").map(|(data, _)| data), Some("z".into()));
     assert!(found.contains(&"after".to_owned()));
-    member.shutdown().await;
 }
 
 fn fill(path: &Path) {

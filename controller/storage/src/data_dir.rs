@@ -88,6 +88,11 @@ pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
+/// Whether an error means that there is no room, by the disk's or by the owner's limit.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 fn version_dir(dir: &Path) -> Result<PathBuf, DirError> {
     let path = dir.join("version-2");
     match fs::create_dir_all(&path) {

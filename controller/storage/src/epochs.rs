@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use types::Epoch;
 
-use crate::data_dir::sync_dir;
+use crate::data_dir::{is_full, sync_dir};
 
 /// What the two files say; `None` when a file is missing (a new member, or one that ran alone under
 /// Apache).
@@ -48,6 +48,16 @@ pub enum EpochError {
     },
 }
 
+impl EpochError {
+    /// Whether the disk has no room, which may pass.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => is_full(source),
+            Self::Malformed { .. } => false,
+        }
+    }
+}
+
 impl Epochs {
     /// Reads both files in a member's `version-2` directory.
     pub fn read(dir: &Path) -> Result<Self, EpochError> {
@@ -70,7 +80,11 @@ impl EpochFile {
             fs::rename(&tmp, &path)?;
             sync_dir(dir)
         };
-        write().map_err(|source| EpochError::Io { path, source })
+        write().map_err(|source| {
+            // Best effort: the next try writes over it.
+            let _ = fs::remove_file(&tmp);
+            EpochError::Io { path, source }
+        })
     }
 
     fn name(self) -> &'static str {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use types::Zxid;
 
-use crate::data_dir::{list, sync_dir};
+use crate::data_dir::{is_full, list, sync_dir};
 use crate::log_file::{
     END_OF_RECORD, HEADER_BYTES, MIN_ENTRY_BYTES, PREFIX, RECORD_HEAD_BYTES, checksum, header,
     zxid_of,
@@ -319,7 +319,7 @@ fn set_aside(path: &Path, at: u64) -> io::Result<()> {
     let mut to = File::create(path.with_file_name(format!("{CUT_PREFIX}{name}")))?;
     // A full disk must not keep the member from starting.
     match io::copy(&mut from, &mut to) {
-        Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+        Err(error) if is_full(&error) => {
             tracing::warn!("no room to keep a copy of it");
         }
         copied => drop(copied?),

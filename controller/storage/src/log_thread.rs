@@ -9,7 +9,7 @@ use bytes::Bytes;
 use types::{Epoch, Zxid};
 
 use crate::watermark::Watermark;
-use crate::{AppendError, EpochFile, LogWriter};
+use crate::{AppendError, EpochError, EpochFile, LogWriter};
 
 /// What the log thread is asked for; done in order.
 #[derive(Debug)]
@@ -21,11 +21,11 @@ pub enum LogCommand {
         /// Header, record and digest.
         body: Bytes,
     },
-    /// Save an epoch file; answered by [`LogEvent::EpochSaved`].
+    /// Save an epoch file; answered by [`LogEvent::EpochSaved`] or [`LogEvent::EpochRefused`].
     SaveEpoch(EpochFile, Epoch),
     /// The next record begins a new file.
     Roll,
-    /// After [`LogEvent::Full`]: look whether there is room again; answered by [`LogEvent::HasRoom`] if so.
+    /// After [`LogEvent::Full`] or [`LogEvent::EpochRefused`]: look whether there is room again; answered by [`LogEvent::HasRoom`] if so.
     Probe,
 }
 
@@ -42,6 +42,15 @@ pub enum LogEvent {
         first: Zxid,
         /// Why, for a person.
         error: AppendError,
+    },
+    /// No room for an epoch file, which is as it was; nothing will be written until [`LogEvent::HasRoom`].
+    EpochRefused {
+        /// Which file.
+        file: EpochFile,
+        /// What it was to say.
+        epoch: Epoch,
+        /// Why, for a person.
+        error: EpochError,
     },
     /// There is room again; appends are taken.
     HasRoom,
@@ -163,6 +172,10 @@ impl<T: Fn(LogEvent)> Worker<T> {
                 self.commit()?;
                 match file.write(&self.epoch_dir, epoch) {
                     Ok(()) => (self.tell)(LogEvent::EpochSaved(file, epoch)),
+                    Err(error) if error.is_full() => {
+                        self.refusing = true;
+                        (self.tell)(LogEvent::EpochRefused { file, epoch, error });
+                    }
                     Err(error) => return self.fail(&error),
                 }
             }

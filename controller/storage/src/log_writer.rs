@@ -9,7 +9,7 @@ use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 use types::Zxid;
 
-use crate::data_dir::{file_name, sync_dir};
+use crate::data_dir::{file_name, is_full, sync_dir};
 use crate::log_file::{HEADER_BYTES, PREFIX, encode, header};
 
 /// Appends to the newest log file of a directory.
@@ -147,11 +147,9 @@ impl LogWriter {
             match self.current.take() {
                 Some(open) => open,
                 None => OpenFile::create(&self.dir, first, self.prealloc).map_err(
-                    |(path, source)| match source.kind() {
-                        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                            no_space(&self.dir, source)
-                        }
-                        _ => AppendError::Failed { path, source },
+                    |(path, source)| match is_full(&source) {
+                        true => no_space(&self.dir, source),
+                        false => AppendError::Failed { path, source },
                     },
                 )?,
             };
@@ -243,10 +241,6 @@ fn allocate(file: &File, from: u64, length: u64) -> io::Result<()> {
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => file.set_len(from + length),
         Err(errno) => Err(errno.into()),
     }
-}
-
-fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 const MIN_PREALLOC: u64 = 64 << 10;

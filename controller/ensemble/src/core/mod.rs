@@ -25,6 +25,7 @@ use znodes::{Prep, Requester, SessionIds, Sessions, Speaker, Turn};
 
 use crate::MemberFailed;
 use crate::conn::Conn;
+use crate::load::words;
 use crate::shared::Shared;
 use crate::snapshots::Snapshots;
 
@@ -73,7 +74,9 @@ pub(crate) struct Core {
     waiting: VecDeque<Command>,
     /// The disk is full: writes are refused, and this is when to look for room again.
     full: Option<Instant>,
-    /// Told once, when the member leads for the first time.
+    /// Epoch files that could not be saved for lack of room.
+    unsaved: Vec<(EpochFile, Epoch)>,
+    /// Told once, when the member leads for the first time, or has started and finds no room to.
     ready: Option<oneshot::Sender<()>>,
     outputs: Vec<Output>,
     encoded: BytesMut,
@@ -133,6 +136,7 @@ impl Core {
             outstanding: VecDeque::new(),
             waiting: VecDeque::new(),
             full: None,
+            unsaved: Vec::new(),
             ready: Some(ready),
             outputs: Vec::new(),
             encoded: BytesMut::new(),
@@ -187,7 +191,7 @@ impl Core {
     }
 
     fn on_write(&mut self, command: Command) {
-        if self.zab.next_zxid().is_none() {
+        if self.zab.next_zxid().is_none() && self.full.is_none() {
             self.waiting.push_back(command);
             return;
         }
@@ -252,14 +256,23 @@ impl Core {
             }
             LogEvent::Full { first, error } => {
                 tracing::error!(%error, "writes are stopped until there is room; reads go on");
-                self.full = Some(self.shared.now() + PROBE_EVERY);
-                self.shared.stats.disk_full.store(1, Relaxed);
+                self.stop_writes();
                 self.drive(Input::AppendRefused { first });
+            }
+            LogEvent::EpochRefused { file, epoch, error } => {
+                let error = words(&error);
+                tracing::error!(error, "no room to begin an epoch; reads are served meanwhile");
+                self.unsaved.push((file, epoch));
+                self.stop_writes();
+                self.begin_sessions();
             }
             LogEvent::HasRoom => {
                 tracing::info!("there is room again: writes are taken");
                 self.full = None;
                 self.shared.stats.disk_full.store(0, Relaxed);
+                for (file, epoch) in self.unsaved.drain(..) {
+                    self.log.send(LogCommand::SaveEpoch(file, epoch));
+                }
             }
             LogEvent::Failed(why) => {
                 tracing::error!(%why, "the member ends: its log cannot be trusted any more");
@@ -305,11 +318,25 @@ impl Core {
             let _tree = self.shared.tree_mut();
             self.shared.set_applied(Zxid::new(epoch, 0));
         }
+        self.begin_sessions();
+        for command in std::mem::take(&mut self.waiting) {
+            self.on_write(command);
+        }
+    }
+
+    /// Sessions may be come back to, and the member has started: it leads, or it cannot for lack of room.
+    fn begin_sessions(&mut self) {
         self.sessions.resume(&self.shared.tree(), self.shared.now());
         if let Some(ready) = self.ready.take() {
             // Nobody waits any more when the start was given up.
             let _ = ready.send(());
         }
+    }
+
+    fn stop_writes(&mut self) {
+        self.full = Some(self.shared.now() + PROBE_EVERY);
+        self.shared.stats.disk_full.store(1, Relaxed);
+        // What came before it was known.
         for command in std::mem::take(&mut self.waiting) {
             self.on_write(command);
         }
