@@ -15,6 +15,7 @@ use crate::State;
 use crate::acls::AclList;
 use crate::owner::Owner;
 use crate::path;
+use crate::quota::Difference;
 use crate::tree::NodeId;
 
 /// What became of a transaction.
@@ -186,6 +187,7 @@ impl State {
         };
         let acl = self.acls.take(&create.acl);
         let id = self.add(parent, &create.path, &stat, create.data.as_deref(), acl);
+        self.count_made(&create.path, create.data.as_deref());
         let stat = self.stat(id);
         let parent_acl = self.acl(parent).clone();
         let what = What::Created { data: create.data.clone(), stat, parent_acl };
@@ -241,8 +243,10 @@ impl State {
             version: set.version,
             ..self.tree.stat(id)
         };
+        let change = Difference::set(self.tree.data(id), set.data.as_deref());
         self.tree.set_data(id, &stat, set.data.as_deref());
         self.redigest(id, &set.path, before);
+        self.count_change(&set.path, change);
         let stat = self.stat(id);
         let what = What::DataSet { data: set.data.clone(), stat };
         changes.push(Change { path: set.path.clone(), what, acl: self.acl(id).clone() });

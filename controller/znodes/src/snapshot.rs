@@ -115,6 +115,8 @@ impl Frozen {
 /// Reads a body up to and including its end mark, and nothing beyond it; in small pieces, so `from` had
 /// better be buffered.
 ///
+/// The stats of quotas are counted anew, as they may be of another moment than the znodes.
+///
 /// `zxid` is the last transaction it is known to have: a file's name tells it, or the packet before a
 /// stream. Later ones may be in it too, and are applied again. `limit` is the longest text or data that is
 /// believed, in bytes; `hash_seed` is as in [`State::new`].
@@ -154,6 +156,7 @@ pub fn read(
     let mut state = state.ok_or_else(|| SnapshotError::Misplaced { path: END.to_owned() })?;
     state.sessions = sessions;
     state.zxid = zxid;
+    state.take_up_quotas();
     Ok(state)
 }
 

@@ -12,6 +12,7 @@ use types::{SessionId, Zxid};
 
 use crate::acls::{AclId, AclList, Acls};
 use crate::owner::Owner;
+use crate::quota::Difference;
 use crate::tree::{NodeId, Tree};
 use crate::{digest, path};
 
@@ -24,6 +25,8 @@ pub struct State {
     pub(crate) ephemerals: BTreeMap<SessionId, BTreeSet<NodeId>>,
     /// Containers and znodes with a time to live.
     pub(crate) reapable: BTreeSet<NodeId>,
+    /// The paths that have a quota.
+    pub(crate) quotas: BTreeSet<Box<str>>,
     pub(crate) digest: i64,
     pub(crate) zxid: Zxid,
 }
@@ -67,6 +70,7 @@ impl State {
             sessions: BTreeMap::new(),
             ephemerals: BTreeMap::new(),
             reapable: BTreeSet::new(),
+            quotas: BTreeSet::new(),
             digest: digest::node("", data, stat),
             zxid: Zxid::ZERO,
         }
@@ -209,7 +213,9 @@ impl State {
         }
         self.digest = self.digest.wrapping_sub(self.digest_of(id, path));
         self.acls.release(self.tree.acl(id));
+        let change = Difference::deleted(self.tree.data(id));
         self.tree.remove(id);
+        self.count_deleted(path, change);
     }
 
     fn deepest_first_child(&self, id: NodeId) -> Option<NodeId> {

@@ -54,6 +54,30 @@ proptest! {
         prop_assert_eq!(contents(&loaded), before);
     }
 
+    /// The stats of a quota are what is below it, however it came there, also after a restart.
+    #[test]
+    fn a_quota_counts_what_is_there(steps in vec(step(), 1..80)) {
+        let mut world = World::new();
+        for name in ["", "/zookeeper_limits", "/zookeeper_stats"] {
+            world.run(&[Step::Ask(0, create(&format!("/zookeeper/quota/a{name}"), 0))]);
+        }
+        world.run(&steps);
+        let (mut count, mut bytes) = (0, 0);
+        world.state.below("/a", |_, data, _| {
+            count += 1;
+            bytes += data.map_or(0, <[u8]>::len);
+        });
+        let bytes_of = |state: &State| {
+            let stats = state.get("/zookeeper/quota/a/zookeeper_stats").expect("made above");
+            stats.data().map(<[u8]>::to_vec)
+        };
+        let expected = format!("count={count},bytes={bytes}").into_bytes();
+        prop_assert_eq!(bytes_of(&world.state), Some(expected.clone()));
+        let snapshot = frozen(&world.state);
+        let loaded = snapshot::read(&mut &snapshot[..], Zxid::ZERO, LIMIT, 7).expect("just written");
+        prop_assert_eq!(bytes_of(&loaded), Some(expected));
+    }
+
     #[test]
     fn a_damaged_snapshot_does_no_harm(
         steps in vec(step(), 1..30), at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>()

@@ -193,6 +193,12 @@ impl World {
         let session = SessionId(who);
         let requester = Requester { session, cxid: 0, auth, speaker: Speaker(0) };
         let entry = self.prep.prepare(&self.state, &mut self.sessions, turn, &requester, request);
+        if let Some(excess) = self.prep.take_excess() {
+            let kind = if excess.hard { "hard" } else { "soft" };
+            let told = format!("{:?} of {}: {kind}", excess.kind, excess.path);
+            let told = format!("? {told} limit {}, would be {}", excess.limit, excess.would_be);
+            self.tell(who, &told);
+        }
         self.waiting.push(entry);
         if !self.held {
             self.apply_waiting();

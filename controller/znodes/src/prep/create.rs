@@ -10,6 +10,7 @@ use super::{Ask, Prep};
 use crate::access::normalise;
 use crate::owner::Owner;
 use crate::path;
+use crate::quota::Difference;
 
 impl Prep {
     /// One of the two creates of ordinary znodes.
@@ -109,6 +110,7 @@ impl Prep {
         if matches!(parent.owner(), Owner::Session(_)) {
             return Err(ErrorCode::NoChildrenForEphemerals);
         }
+        self.check_quota(ask, &path, Difference::made(create.data.as_deref()))?;
         let parent_cversion = number.wrapping_add(1);
         let parent_path = create.path.slice(parent_path);
         self.put_child(ask, &parent_path, &parent, parent_cversion);

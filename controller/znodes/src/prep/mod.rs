@@ -14,8 +14,9 @@ use jute::{Entry, ErrorCode, Id, MultiOp, Perms, Request, Txn, TxnHeader};
 use types::{Instant, SessionId, Zxid};
 
 use crate::access::permits;
+use crate::quota::Difference;
 use crate::sessions::{Sessions, Speaker};
-use crate::{Rules, State};
+use crate::{QuotaExcess, Rules, State};
 use overlay::{Overlay, Shadow};
 
 /// Makes the leader's transactions; made anew whenever a member begins to lead.
@@ -23,6 +24,8 @@ use overlay::{Overlay, Shadow};
 pub struct Prep {
     rules: Rules,
     overlay: Overlay,
+    /// The last quota that was exceeded.
+    excess: Option<QuotaExcess>,
 }
 
 /// A place in the order, and when it is taken.
@@ -60,7 +63,7 @@ struct Ask<'a> {
 impl Prep {
     /// Over a state to which everything in the log was applied.
     pub fn new(state: &State) -> Self {
-        Self { rules: Rules::default(), overlay: Overlay::over(state) }
+        Self { rules: Rules::default(), overlay: Overlay::over(state), excess: None }
     }
 
     /// By other rules than the default.
@@ -96,6 +99,12 @@ impl Prep {
     /// The transaction of a request that was refused before it could be judged: its record is damaged.
     pub fn refuse(turn: Turn, requester: &Requester<'_>, code: ErrorCode) -> Entry {
         Entry { header: header(turn, requester), txn: Txn::Error(code), digest: None }
+    }
+
+    /// A quota that the requests prepared since the last call exceeded, if any did: one of them, to be
+    /// logged. Hard ones were refused.
+    pub fn take_excess(&mut self) -> Option<QuotaExcess> {
+        self.excess.take()
     }
 
     /// Everything up to `zxid` was applied to the state that [`Self::prepare`] will be given next.
@@ -178,6 +187,23 @@ impl Prep {
             return ErrorCode::ReconfigDisabled;
         }
         ask.check_session().err().unwrap_or(ErrorCode::Unimplemented)
+    }
+
+    fn check_quota(
+        &mut self,
+        ask: &Ask<'_>,
+        path: &str,
+        change: Difference,
+    ) -> Result<(), ErrorCode> {
+        if !self.rules.enforce_quota {
+            return Ok(());
+        }
+        let Some(excess) = ask.state.excess(path, change) else {
+            return Ok(());
+        };
+        let hard = excess.hard;
+        self.excess = Some(excess);
+        if hard { Err(ErrorCode::QuotaExceeded) } else { Ok(()) }
     }
 
     fn get(&self, ask: &Ask<'_>, path: &str) -> Result<Shadow, ErrorCode> {

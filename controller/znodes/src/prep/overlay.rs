@@ -67,6 +67,14 @@ impl Shadow {
         Self { stat, children: 0, acl, data: Data::New(data), digest: None }
     }
 
+    /// The data it will have. `path` is its own.
+    pub(super) fn data<'a>(&'a self, state: &'a State, path: &str) -> Option<&'a [u8]> {
+        match &self.data {
+            Data::New(data) => data.as_deref(),
+            Data::Applied => state.get(path).and_then(|node| node.data()),
+        }
+    }
+
     pub(super) fn owner(&self) -> Owner {
         Owner::from_bits(self.stat.ephemeral_owner)
     }
@@ -177,11 +185,5 @@ impl Overlay {
 }
 
 fn digest(state: &State, path: &str, shadow: &Shadow) -> i64 {
-    match &shadow.data {
-        Data::New(data) => digest::node(path, data.as_deref(), &shadow.stat),
-        Data::Applied => {
-            let data = state.get(path).and_then(|node| node.data());
-            digest::node(path, data, &shadow.stat)
-        }
-    }
+    digest::node(path, shadow.data(state, path), &shadow.stat)
 }

@@ -9,6 +9,7 @@ use super::overlay::{Data, Shadow};
 use super::{Ask, Prep, next_version};
 use crate::access::normalise;
 use crate::path;
+use crate::quota::Difference;
 use crate::reaper::has_served;
 
 impl Prep {
@@ -64,6 +65,8 @@ impl Prep {
         ask.check_session()?;
         let node = self.get_valid(ask, path)?;
         ask.check_access(&node, Perms::WRITE)?;
+        let before = node.data(ask.state, path);
+        self.check_quota(ask, path, Difference::set(before, data.as_deref()))?;
         let version = next_version(version, node.stat.version)?;
         let mut after = node.clone();
         after.stat.version = version;
