@@ -86,10 +86,8 @@ async fn tell_of_starts(ctx: &Context, ensemble: &Ensemble, parts: &[Part]) {
         if known_pid == Some(pid) {
             continue;
         }
-        let reason = match known {
-            Some(_) => reasons::events::RESTARTED,
-            None => reasons::events::STARTED,
-        };
+        let again = known_pid.is_some() || part.restarts > 0;
+        let reason = if again { reasons::events::RESTARTED } else { reasons::events::STARTED };
         ctx.tell(ensemble, reason, "Start", &format!("member {} is process {pid}", part.number))
             .await;
     }
