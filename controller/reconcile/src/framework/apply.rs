@@ -33,12 +33,17 @@ pub(crate) async fn apply(
             let told = |message: String| Health::waiting(reasons::DELETING, message);
             conclude(ctx, &framework, status_of(&framework), &told("its tasks are ending".into()))
                 .await?;
+            let id = framework.status.as_ref().and_then(|status| status.framework_id.clone());
             if let Err(why) = ctx.runs.tear_down(*run).await {
+                // It never got to a master, so no master has a task of it.
+                if id.is_none() {
+                    release(ctx, &framework).await?;
+                    return Ok(later());
+                }
                 let message = format!("it cannot be torn down yet: {why}");
                 conclude(ctx, &framework, status_of(&framework), &told(message)).await?;
                 return Ok(soon());
             }
-            let id = framework.status.as_ref().and_then(|status| status.framework_id.clone());
             let master = observed.pool.as_ref().and_then(|pool| pool.leader.clone());
             if let (Some(id), Some(master)) = (id, master)
                 && live_tasks(&master, &id).await.is_ok_and(|tasks| tasks > 0)
