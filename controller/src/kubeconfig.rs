@@ -18,6 +18,16 @@ pub(crate) fn default_data_dir() -> PathBuf {
     state.unwrap_or_else(|| PathBuf::from(".")).join("troupe")
 }
 
+/// The name of this machine, or of this pod.
+pub(crate) fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Who the controller with this data folder is: the same after a crash, and nobody else.
+pub(crate) fn identity(data_dir: &Path) -> String {
+    format!("{}:{}", host(), data_dir.display())
+}
+
 /// The file `troupe up` writes below its data folder.
 pub(crate) fn path_below(data_dir: &Path) -> PathBuf {
     data_dir.join("kubeconfig")

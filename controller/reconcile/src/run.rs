@@ -29,8 +29,10 @@ use crate::znode::Watching;
 use crate::{agent, ensemble, framework, pool, znode};
 
 /// How to run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Options {
+    /// Who this controller is: no two that live at a time may say the same, and its next run must.
+    pub identity: String,
     /// Only objects of this namespace; all of them otherwise.
     pub namespace: Option<String>,
     /// Act only while holding a Lease, so that of several controllers one acts.
@@ -56,7 +58,7 @@ pub async fn run(
     options: Options,
     shutdown: watch::Receiver<bool>,
 ) -> Result<(), RunError> {
-    let runs: Arc<dyn Runs> = Arc::new(SchedulerRuns::default());
+    let runs: Arc<dyn Runs> = Arc::new(SchedulerRuns::new(options.identity.clone()));
     let Some(lease) = options.lease.clone() else {
         reconcile_all(client, platform, runs, &options, told(shutdown)).await;
         return Ok(());

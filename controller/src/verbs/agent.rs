@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use agent::{AgentConfig, HolderCommand, Isolation, Shutdown};
 use anyhow::{Context, Result};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
 
 use super::block_on;
 use crate::args::{AgentArgs, HolderArgs, IsolationArg};
@@ -13,8 +12,7 @@ use crate::args::{AgentArgs, HolderArgs, IsolationArg};
 /// Runs until told to end: SIGTERM or SIGINT with its tasks, SIGUSR1 without them.
 pub(crate) fn main(args: AgentArgs) -> Result<ExitCode> {
     block_on(async {
-        let (told, heard) = watch::channel(None);
-        tokio::spawn(listen(told).context("install signal handlers")?);
+        let end = told_to_end().context("install signal handlers")?;
         let exe = std::env::current_exe().context("find this program's own file")?;
         let config = AgentConfig {
             addr: args.addr,
@@ -32,7 +30,7 @@ pub(crate) fn main(args: AgentArgs) -> Result<ExitCode> {
             pool: args.pool,
             holder: HolderCommand { exe, args: vec!["holder".into()] },
         };
-        agent::run(config, heard).await.context("run the agent")?;
+        agent::run(config, end).await.context("run the agent")?;
         Ok(ExitCode::SUCCESS)
     })
 }
@@ -42,21 +40,16 @@ pub(crate) fn holder(args: HolderArgs) -> Result<ExitCode> {
     agent::holder::main(args.args)
 }
 
-/// Turns signals into the way to end.
-fn listen(
-    told: watch::Sender<Option<Shutdown>>,
-) -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
+/// Waits for a signal and says how to end.
+fn told_to_end() -> std::io::Result<impl Future<Output = Shutdown>> {
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
     let mut keep = signal(SignalKind::user_defined1())?;
     Ok(async move {
-        loop {
-            let how = tokio::select! {
-                _ = term.recv() => Shutdown::StopTasks,
-                _ = int.recv() => Shutdown::StopTasks,
-                _ = keep.recv() => Shutdown::KeepTasks,
-            };
-            told.send_replace(Some(how));
+        tokio::select! {
+            _ = term.recv() => Shutdown::StopTasks,
+            _ = int.recv() => Shutdown::StopTasks,
+            _ = keep.recv() => Shutdown::KeepTasks,
         }
     })
 }

@@ -21,10 +21,15 @@ pub(crate) fn main(args: ControllerArgs) -> Result<ExitCode> {
 async fn run(args: ControllerArgs) -> Result<ExitCode> {
     let end = shutdown::on_signal().context("install signal handlers")?;
     let client = kubeconfig::client(args.api.kubeconfig.as_deref()).await?;
+    let data_dir = args.data_dir.unwrap_or_else(kubeconfig::default_data_dir);
+    // Of several pods each has a name of its own; on one machine the data folder tells them apart.
+    let identity = match args.platform {
+        PlatformArg::Local => kubeconfig::identity(&data_dir),
+        PlatformArg::Cluster => kubeconfig::host(),
+    };
     let mut local = None;
     let platform: Arc<dyn Platform> = match args.platform {
         PlatformArg::Local => {
-            let data_dir = args.data_dir.unwrap_or_else(kubeconfig::default_data_dir);
             let opened = LocalPlatform::open(data_dir).context("open the local platform")?;
             local.insert(Arc::new(opened)).clone()
         }
@@ -37,8 +42,9 @@ async fn run(args: ControllerArgs) -> Result<ExitCode> {
         lease: args.lease_namespace.map(|namespace| LeaseOptions {
             namespace,
             name: "troupe-controller".to_owned(),
-            identity: identity(),
+            identity: identity.clone(),
         }),
+        identity,
     };
     let health = async {
         match args.health_addr {
@@ -60,10 +66,4 @@ async fn run(args: ControllerArgs) -> Result<ExitCode> {
         }
     }
     outcome.map(|()| ExitCode::SUCCESS)
-}
-
-/// Who this is, among several controllers.
-fn identity() -> String {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    format!("{host}_{}", std::process::id())
 }

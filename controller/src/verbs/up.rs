@@ -124,7 +124,11 @@ impl Plane {
         let controller = tokio::spawn(reconcile::run(
             client.clone(),
             platform.clone(),
-            reconcile::Options::default(),
+            reconcile::Options {
+                identity: kubeconfig::identity(data_dir),
+                namespace: None,
+                lease: None,
+            },
             told,
         ));
         let url = format!("https://{}", server.addr());

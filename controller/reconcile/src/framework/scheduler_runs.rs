@@ -14,6 +14,8 @@ use crate::platform::{Owner, Wait};
 
 /// Runs by Framework.
 pub(crate) struct SchedulerRuns {
+    /// Who this controller is: its next run, which takes over its seats, must say the same.
+    identity: String,
     open: Mutex<BTreeMap<Owner, Open>>,
     changes: broadcast::Sender<Owner>,
 }
@@ -33,13 +35,11 @@ impl Drop for Messenger {
     }
 }
 
-impl Default for SchedulerRuns {
-    fn default() -> Self {
-        Self { open: Mutex::default(), changes: broadcast::channel(1_024).0 }
-    }
-}
-
 impl SchedulerRuns {
+    pub(crate) fn new(identity: String) -> Self {
+        Self { identity, open: Mutex::default(), changes: broadcast::channel(1_024).0 }
+    }
+
     async fn ensured(&self, run: Run) -> Result<RunReport, String> {
         let mut open = self.open.lock().await;
         let fits = |known: &Run| Run { service: known.service.clone(), ..run.clone() } == *known;
@@ -61,7 +61,7 @@ impl SchedulerRuns {
     }
 
     fn begin(&self, run: Run) -> Result<Open, String> {
-        let ensemble: Place = format!("zk://{}/", run.servers)
+        let ensemble: Place = format!("zk://{}/troupe", run.servers)
             .parse()
             .map_err(|why: election::BadAddress| why.to_string())?;
         let master: Address =
@@ -69,7 +69,7 @@ impl SchedulerRuns {
         let handle = Runner::start(FrameworkRun {
             namespace: run.owner.namespace.clone(),
             name: run.owner.name.clone(),
-            candidate: format!("troupe-controller process {}", std::process::id()),
+            candidate: self.identity.clone(),
             ensemble,
             master,
             spec: run.service.clone(),
