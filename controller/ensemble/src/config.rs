@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use types::PeerId;
+use znodes::{ReaperConfig, Rules};
 
 /// Everything a member needs to start. [`MemberConfig::in_process`] gives the defaults of our own
 /// ensembles.
@@ -34,6 +35,10 @@ pub struct MemberConfig {
     pub four_letter_words: Vec<String>,
     /// The digest id that is above all ACLs, `super:<hash>`; `None` for nobody.
     pub super_digest: Option<String>,
+    /// Znodes with a time to live, quotas, changes of the members: what is allowed.
+    pub rules: Rules,
+    /// How often containers and times to live are looked at, and how fast they may go.
+    pub reaper: ReaperConfig,
     /// A snapshot is taken after so many transactions.
     pub snap_count: u32,
     /// A log file grows by steps of so many bytes.
@@ -63,6 +68,8 @@ impl MemberConfig {
             max_client_connections: 0,
             four_letter_words: ["srvr", "ruok", "mntr"].map(String::from).to_vec(),
             super_digest: None,
+            rules: Rules::default(),
+            reaper: ReaperConfig::default(),
             snap_count: 100_000,
             prealloc_bytes: 4 << 20,
             snapshots_retained: 3,

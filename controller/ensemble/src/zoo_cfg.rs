@@ -138,6 +138,9 @@ fn parse(path: &Path, text: &str) -> Result<(MemberConfig, Vec<Warning>), Config
             "DigestAuthenticationProvider.superDigest" => {
                 config.super_digest = Some(value.clone());
             }
+            "extendedTypesEnabled" => config.rules.extended_types = boolean(value),
+            "enforceQuota" => config.rules.enforce_quota = boolean(value),
+            "reconfigEnabled" => config.rules.reconfig = boolean(value),
             "forceSync" => config.force_sync = value != "no",
             "jute.maxbuffer" => {
                 let bytes = integer(value).ok_or_else(|| wrong("a number of bytes"))?;
@@ -188,6 +191,11 @@ fn client_part(text: &str, default: IpAddr) -> Option<(IpAddr, Option<u16>)> {
 
 fn number<T: FromStr>(text: &str) -> Option<T> {
     text.trim().parse().ok()
+}
+
+/// As Java reads it: what is not `true` is false.
+fn boolean(text: &str) -> bool {
+    text.trim().eq_ignore_ascii_case("true")
 }
 
 /// Java's properties for sizes also take 0x… .
@@ -297,7 +305,6 @@ const NOT_YET: &[&str] = &[
     "clientPortListenBacklog",
     "maxCnxns",
     "dynamicConfigFile",
-    "reconfigEnabled",
     "peerType",
     "quorumListenOnAllIPs",
     "syncEnabled",
@@ -314,11 +321,9 @@ const NOT_YET: &[&str] = &[
     "maxBatchSize",
     "leaderServes",
     "skipACL",
-    "enforceQuota",
     "digest.enabled",
     "snapshot.compression.method",
     "snapshot.trust.empty",
-    "extendedTypesEnabled",
     "admin.enableServer",
     "admin.serverPort",
     "admin.serverAddress",

@@ -86,6 +86,7 @@ impl Core {
             }
             // Nobody waits any more when the caller gave up.
             Origin::Local(reply) => drop(reply.send(LocalReply::Done { zxid, result: response })),
+            Origin::Reaper => {}
             Origin::Expiry => {
                 tracing::info!(%session, "session expired");
                 Stats::count(&self.shared.stats.sessions_expired);
@@ -159,7 +160,7 @@ impl Core {
             }
             Origin::Connect { conn, .. } => conn.close(false),
             Origin::Local(reply) => drop(reply.send(LocalReply::DiskFull)),
-            Origin::Expiry => {}
+            Origin::Expiry | Origin::Reaper => {}
         }
     }
 }

@@ -7,6 +7,7 @@
 
 mod deliver;
 mod sessions;
+mod upkeep;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use tokio::time::sleep_until;
 use types::{Epoch, Instant, SessionId, Zxid};
 use zab::{Input, Output, SavedEpoch, Txn, Zab};
 use znodes::access::SUPER;
-use znodes::{Prep, Requester, SessionIds, Sessions, Speaker, Turn};
+use znodes::{Prep, Reaper, Requester, SessionIds, Sessions, Speaker, Turn};
 
 use crate::MemberFailed;
 use crate::conn::Conn;
@@ -63,6 +64,9 @@ pub(crate) struct Core {
     zab: Zab,
     prep: Prep,
     sessions: Sessions,
+    reaper: Reaper,
+    /// When a quota that was exceeded may be logged again.
+    quota_silent_until: Instant,
     ids: SessionIds,
     log: LogThread,
     snapshots: Snapshots,
@@ -103,6 +107,8 @@ enum Origin {
     Local(oneshot::Sender<LocalReply>),
     /// Nobody: the session's time was up.
     Expiry,
+    /// Nobody: the znode's time was up.
+    Reaper,
 }
 
 /// Whether the core goes on.
@@ -123,12 +129,15 @@ impl Core {
         dirs: DataDir,
         ready: oneshot::Sender<()>,
     ) -> Self {
-        let prep = Prep::new(&shared.tree());
+        let prep = Prep::new(&shared.tree()).under(shared.config.rules);
+        let reaper = Reaper::new(shared.config.reaper, shared.now());
         Self {
             shared,
             zab,
             prep,
             sessions,
+            reaper,
+            quota_silent_until: Instant::ZERO,
             ids,
             log,
             snapshots,
@@ -237,6 +246,7 @@ impl Core {
             let tree = self.shared.tree();
             self.prep.prepare(&tree, &mut self.sessions, turn, &requester, request)
         };
+        self.log_excess();
         entry.encode(&mut self.encoded);
         let body = self.encoded.split().freeze();
         self.outstanding.push_back(Outstanding { entry, origin });
@@ -326,6 +336,7 @@ impl Core {
 
     /// Sessions may be come back to, and the member has started: it leads, or it cannot for lack of room.
     fn begin_sessions(&mut self) {
+        self.reaper = Reaper::new(self.shared.config.reaper, self.shared.now());
         self.sessions.resume(&self.shared.tree(), self.shared.now());
         if let Some(ready) = self.ready.take() {
             // Nobody waits any more when the start was given up.

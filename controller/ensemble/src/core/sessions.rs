@@ -94,7 +94,8 @@ impl Core {
             return self.full;
         }
         self.zab.next_zxid()?;
-        self.sessions.next_expiry()
+        let reap = self.reaper.next_due(&self.shared.tree());
+        self.sessions.next_expiry().into_iter().chain(reap).min()
     }
 
     pub(super) fn on_time(&mut self) {
@@ -106,7 +107,11 @@ impl Core {
             }
             return;
         }
-        if self.zab.next_zxid().is_none() || self.sessions.next_expiry().is_none_or(|at| at > now) {
+        if self.zab.next_zxid().is_none() {
+            return;
+        }
+        self.reap(now);
+        if self.sessions.next_expiry().is_none_or(|at| at > now) {
             return;
         }
         let speaking: Vec<_> =
