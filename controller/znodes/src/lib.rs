@@ -18,12 +18,14 @@
 //! Watches::fire(&changes, &mut fired)                            then whoever may read is told
 //! reads::answer(&state, &request, Reading { .. }, &mut |kind, path| .., &mut out)
 //! State::get(path) -> Option<Node>: stat, data, acl, children    State::below(prefix, visit)
+//! State::show_config(text, version, wall_ms) -> Change          without a transaction
 //! State::freeze() -> Frozen: zxid, digest, write(&mut io::Write) snapshot::read(&mut io::Read, ..)
 //! ```
 
 pub mod access;
 mod acls;
 mod apply;
+mod config;
 mod digest;
 mod owner;
 mod path;

@@ -86,10 +86,9 @@ pub fn answer(
             out.put_length(count);
         }
         Request::GetEphemerals { prefix } => {
-            let wanted = |path: &String| {
-                let prefix = prefix.trim();
-                prefix.is_empty() || prefix == "/" || path.starts_with(prefix)
-            };
+            // Only whether all are meant is seen past blanks; Java takes controls for blanks.
+            let all = matches!(prefix.trim_matches(|c| c <= ' '), "" | "/");
+            let wanted = |path: &String| all || path.starts_with(prefix.as_str());
             let paths: Vec<String> = state.ephemerals(reading.session).filter(wanted).collect();
             out.put_vector(&paths, |out, path| out.put_text(path));
         }

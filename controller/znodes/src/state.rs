@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jute::{Acl, Id, Perms, Stat, StatPersisted, TxnDigest};
+use jute::{Stat, StatPersisted, TxnDigest};
 use types::{SessionId, Zxid};
 
 use crate::acls::{AclId, AclList, Acls};
@@ -51,9 +51,7 @@ impl State {
         let stat = StatPersisted::default();
         let zookeeper = state.add(Tree::ROOT, "/zookeeper", &stat, Some(b""), AclId::OPEN);
         state.add(zookeeper, "/zookeeper/quota", &stat, Some(b""), AclId::OPEN);
-        let config = StatPersisted { version: -1, aversion: -1, ..stat };
-        let read_only = state.acls.take(&[Acl { perms: Perms::READ, id: Id::ANYONE }]);
-        state.add(zookeeper, CONFIG_PATH, &config, Some(b""), read_only);
+        state.add_config();
         state
     }
 
@@ -297,6 +295,8 @@ pub(crate) fn public_stat(stat: &StatPersisted, data_length: usize, children: u3
 
 #[cfg(test)]
 mod tests {
+    use jute::Perms;
+
     use super::*;
 
     #[test]

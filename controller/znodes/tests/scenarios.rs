@@ -12,8 +12,8 @@ use std::{env, fs};
 
 use bytes::{Bytes, BytesMut};
 use jute::{
-    Acl, AddWatchMode, CreateRequest, Entry, ErrorCode, Id, MultiOp, OpResult, Perms, Reader,
-    Request, Response, SetWatches, Stat, Text, WatcherType,
+    Acl, AddWatchMode, CreateRequest, Entry, ErrorCode, Id, MultiOp, MultiRead, OpResult, Perms,
+    Reader, Request, Response, SetWatches, Stat, Text, WatcherType,
 };
 use types::{Instant, SessionId, Zxid};
 use znodes::reads::{Reading, answer};
@@ -233,6 +233,7 @@ impl World {
 
 fn read(words: &[&str]) -> Option<Request> {
     let (words, watch) = match words {
+        ["multiread", ..] => (words, false),
         [words @ .., "watch"] => (words, true),
         words => (words, false),
     };
@@ -244,6 +245,19 @@ fn read(words: &[&str]) -> Option<Request> {
         ["getacl", path] => Request::GetAcl { path: path.into() },
         ["count", path] => Request::GetAllChildrenNumber { path: path.into() },
         ["ephemerals"] => Request::GetEphemerals { prefix: "/".into() },
+        ["ephemerals", prefix] => {
+            Request::GetEphemerals { prefix: prefix.trim_matches('"').replace('_', " ").into() }
+        }
+        ["multiread", ref rest @ ..] => {
+            let read = |words: &[&str]| match read(words) {
+                Some(Request::GetData { path, watch }) => MultiRead::GetData { path, watch },
+                Some(Request::GetChildren { path, watch }) => {
+                    MultiRead::GetChildren { path, watch }
+                }
+                other => panic!("{other:?} cannot be one of several reads"),
+            };
+            Request::MultiRead(rest.split(|word| *word == ";").map(read).collect())
+        }
         ["whoami"] => Request::WhoAmI,
         _ => return None,
     })
@@ -363,11 +377,15 @@ fn result(result: &OpResult) -> String {
         OpResult::Created { path } => format!("made {path}"),
         OpResult::Created2 { path, stat } => format!("made {path} {}", short(stat)),
         OpResult::Set(stat) => short(stat),
+        OpResult::Data { data, stat } => {
+            let data = data.as_ref().map(|data| String::from_utf8_lossy(data).into_owned());
+            format!("{} {}", data.as_deref().unwrap_or("null"), short(stat))
+        }
+        OpResult::Children(names) => sorted(names),
         OpResult::Deleted => "deleted".to_owned(),
         OpResult::Checked => "checked".to_owned(),
         OpResult::Error(Some(code)) => format!("{code:?}"),
         OpResult::Error(None) => "undone".to_owned(),
-        other => format!("{other:?}"),
     }
 }
 
