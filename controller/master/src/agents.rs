@@ -231,6 +231,10 @@ impl Master {
             }
             return;
         }
+        if told.unacknowledged.is_none() && is_terminal(told.latest.state()) {
+            // Over and done with.
+            return;
+        }
         let Some(framework) = self.frameworks.get_mut(framework_id) else { return };
         let returning = framework.unreachable.iter().position(|task| task.id() == task_id);
         let returning = returning.and_then(|at| framework.unreachable.remove(at));
