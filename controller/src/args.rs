@@ -11,13 +11,17 @@ use clap::{Parser, Subcommand, ValueEnum};
 /// Troupe runs ZooKeeper-compatible ensembles, Mesos-compatible resource pools and frameworks on them, as
 /// Kubernetes objects say: with a Kubernetes (`troupe controller`), or without one (`troupe up`).
 #[derive(Debug, Parser)]
-#[command(name = "troupe", version, after_help = "\
+#[command(
+    name = "troupe",
+    version,
+    after_help = "\
 First steps on this machine, without any Kubernetes:
   troupe up manifests/quickstart          starts everything and applies the manifests
   export KUBECONFIG=…                     as the line above prints it
   kubectl get ensembles,znodes,resourcepools,agents,frameworks
   troupe status                           the same, with what is wrong and what to do
-  troupe zk ls /                          looks into an ensemble")]
+  troupe zk ls /                          looks into an ensemble"
+)]
 pub(crate) struct Args {
     /// What to log on standard error: off, error, warn, info, debug, or by part (`warn,reconcile=debug`).
     #[arg(long, env = "TROUPE_LOG", default_value = "warn", global = true, value_name = "FILTER")]
@@ -240,18 +244,16 @@ pub(crate) struct MasterArgs {
     /// The address that others reach it at, if it is another.
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) advertise: Option<String>,
-    /// The ensemble, and the pool's folder in it: the election and the registry are below.
+    /// The ensemble, and the pool's folder in it: the election and the registry are below. Without it, the
+    /// master leads alone, and what operators decide is gone with it.
     #[arg(long, value_name = "zk://HOST:PORT,…/PATH")]
-    pub(crate) zk: String,
-    /// Where it may keep files.
+    pub(crate) zk: Option<String>,
+    /// The folder it works in; it keeps nothing but what a crash leaves there.
     #[arg(long, value_name = "DIR")]
-    pub(crate) work_dir: PathBuf,
+    pub(crate) work_dir: Option<PathBuf>,
     /// The name of the pool, for people.
     #[arg(long, default_value = "pool", value_name = "NAME")]
     pub(crate) pool: String,
-    /// The longest time between two rounds of offers; a change is acted on at once.
-    #[arg(long, default_value_t = 1000, value_name = "MS")]
-    pub(crate) allocation_interval_ms: u64,
 }
 
 /// How an agent keeps its tasks apart.
@@ -317,7 +319,8 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         return Err(wrong());
     }
     while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).filter(|n| *n > 0).ok_or_else(wrong)?;
+        let digits =
+            rest.find(|c: char| !c.is_ascii_digit()).filter(|n| *n > 0).ok_or_else(wrong)?;
         let (number, tail) = rest.split_at(digits);
         let letters = tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len());
         let (unit, tail) = tail.split_at(letters);

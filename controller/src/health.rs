@@ -26,7 +26,8 @@ pub(crate) async fn serve(addr: SocketAddr) -> Result<Infallible> {
         .with_context(|| format!("listen on {addr} for health; choose another --health-addr"))?;
     let places = std::sync::Arc::new(Semaphore::new(CONNECTIONS));
     loop {
-        let place = places.clone().acquire_owned().await.context("the semaphore is never closed")?;
+        let place =
+            places.clone().acquire_owned().await.context("the semaphore is never closed")?;
         let (stream, _) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(why) => {

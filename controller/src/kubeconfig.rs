@@ -12,9 +12,9 @@ pub(crate) fn default_data_dir() -> PathBuf {
     if rustix::process::geteuid().is_root() {
         return PathBuf::from("/var/lib/troupe");
     }
-    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).or_else(|| {
-        std::env::var_os("HOME").map(|home| Path::new(&home).join(".local/state"))
-    });
+    let state = std::env::var_os("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".local/state")));
     state.unwrap_or_else(|| PathBuf::from(".")).join("troupe")
 }
 
@@ -45,8 +45,8 @@ pub(crate) async fn client(explicit: Option<&Path>) -> Result<Client> {
 
 /// A client from one kubeconfig file.
 pub(crate) async fn from_file(path: &Path) -> Result<Config> {
-    let kubeconfig =
-        Kubeconfig::read_from(path).with_context(|| format!("read kubeconfig {}", path.display()))?;
+    let kubeconfig = Kubeconfig::read_from(path)
+        .with_context(|| format!("read kubeconfig {}", path.display()))?;
     Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await
         .with_context(|| format!("use kubeconfig {}", path.display()))

@@ -73,7 +73,8 @@ fn files(path: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn read_file(file: &Path, documents: &mut Vec<Document>) -> Result<()> {
-    let text = fs::read_to_string(file).with_context(|| format!("read manifest {}", file.display()))?;
+    let text =
+        fs::read_to_string(file).with_context(|| format!("read manifest {}", file.display()))?;
     for (index, document) in serde_yaml::Deserializer::from_str(&text).enumerate() {
         let at = || format!("{}, document {}", file.display(), index + 1);
         let body = Value::deserialize(document).with_context(at)?;
@@ -81,7 +82,8 @@ fn read_file(file: &Path, documents: &mut Vec<Document>) -> Result<()> {
             Value::Null => {}
             Value::Object(_) if body["kind"] == "List" => {
                 let items = body["items"].as_array().cloned().unwrap_or_default();
-                documents.extend(items.into_iter().map(|body| Document { file: file.to_owned(), body }));
+                documents
+                    .extend(items.into_iter().map(|body| Document { file: file.to_owned(), body }));
             }
             Value::Object(_) => documents.push(Document { file: file.to_owned(), body }),
             _ => bail!("{}: expected an object with apiVersion, kind and metadata", at()),
@@ -173,7 +175,8 @@ mod tests {
 
     #[test]
     fn a_file_may_hold_several_documents_lists_and_nothing() -> Result<()> {
-        let documents = check("---\n---\nkind: A\n---\nkind: List\nitems: [{kind: B}, {kind: C}]\n")?;
+        let documents =
+            check("---\n---\nkind: A\n---\nkind: List\nitems: [{kind: B}, {kind: C}]\n")?;
         let kinds: Vec<_> = documents.iter().map(|d| d.body["kind"].clone()).collect();
         assert_eq!(kinds, ["A", "B", "C"]);
         Ok(())

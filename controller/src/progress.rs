@@ -93,7 +93,8 @@ mod tests {
 
     #[test]
     fn a_status_of_an_older_generation_says_nothing() {
-        let ready = json!([{"type": "Ready", "status": "True", "reason": "Up", "message": "all up"}]);
+        let ready =
+            json!([{"type": "Ready", "status": "True", "reason": "Up", "message": "all up"}]);
         assert!(check(json!({"observedGeneration": 2, "conditions": ready})).is_ready());
         assert!(!check(json!({"observedGeneration": 1, "conditions": ready})).is_ready());
         assert!(!check(json!({"observedGeneration": -1})).is_ready());

@@ -7,7 +7,6 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::time::Duration;
 
 use tokio::sync::broadcast;
 
@@ -30,6 +29,8 @@ pub trait Platform: Send + Sync + 'static {
         sort: Sort,
         data: DataFate,
     ) -> Wait<'a, Result<bool, PlatformError>>;
+    /// Whether parts are pods, so that wishes about pods, volumes and placement have an effect.
+    fn has_pods(&self) -> bool;
     /// Owners whose parts changed by themselves.
     fn changes(&self) -> broadcast::Receiver<Owner>;
 }
@@ -108,8 +109,6 @@ pub struct Masters {
     pub port: Option<u16>,
     /// The ensemble and the pool's folder in it: `zk://host:port,…/path`.
     pub zk: String,
-    /// The longest time between two rounds of offers.
-    pub interval: Option<Duration>,
     /// A change of this restarts them.
     pub restarted_at: Option<String>,
 }

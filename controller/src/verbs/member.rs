@@ -18,7 +18,7 @@ pub(crate) fn main(args: MemberArgs) -> Result<ExitCode> {
             config.myid = id_of_pod(name)?;
         }
         for warning in warnings {
-            tracing::warn!("{}: {warning}", args.config.display());
+            tracing::warn!("{}: {}", args.config.display(), warning.0);
         }
         let member = ensemble::Member::start(config).await.context("start the member")?;
         tokio::select! {
@@ -34,8 +34,9 @@ pub(crate) fn main(args: MemberArgs) -> Result<ExitCode> {
 fn id_of_pod(name: &str) -> Result<PeerId> {
     let ordinal = name.rsplit_once('-').and_then(|(_, ordinal)| ordinal.parse::<u8>().ok());
     let id = ordinal.and_then(|ordinal| ordinal.checked_add(1));
-    id.map(|id| PeerId(id.into()))
-        .ok_or_else(|| anyhow!("--pod-name {name:?} does not end in -0 to -254, as a StatefulSet's pods do"))
+    id.map(|id| PeerId(id.into())).ok_or_else(|| {
+        anyhow!("--pod-name {name:?} does not end in -0 to -254, as a StatefulSet's pods do")
+    })
 }
 
 #[cfg(test)]

@@ -28,7 +28,9 @@ pub(crate) fn main(args: StatusArgs) -> Result<ExitCode> {
             rows.extend(objects(&client, &crd, args.namespace.as_deref(), name).await?);
         }
         if rows.is_empty() {
-            say!("nothing is declared; try `troupe up manifests/quickstart` or `kubectl apply -f …`");
+            say!(
+                "nothing is declared; try `troupe up manifests/quickstart` or `kubectl apply -f …`"
+            );
             return Ok(ExitCode::SUCCESS);
         }
         print(&rows);
@@ -36,7 +38,11 @@ pub(crate) fn main(args: StatusArgs) -> Result<ExitCode> {
         if ready == rows.len() {
             return Ok(ExitCode::SUCCESS);
         }
-        say!("\n{} of {} are not Ready; `kubectl describe` shows the events", rows.len() - ready, rows.len());
+        say!(
+            "\n{} of {} are not Ready; `kubectl describe` shows the events",
+            rows.len() - ready,
+            rows.len()
+        );
         Ok(ExitCode::from(3))
     })
 }
@@ -104,6 +110,10 @@ fn print(rows: &[Row]) {
     say!("  {:namespace$}  {:object$}  {:state$}  WHY", "NAMESPACE", "OBJECT", "STATE");
     for row in rows {
         let (sign, word, sentence) = row.readiness.words();
-        say!("{sign} {:namespace$}  {:object$}  {word:state$}  {sentence}", row.namespace, row.object);
+        say!(
+            "{sign} {:namespace$}  {:object$}  {word:state$}  {sentence}",
+            row.namespace,
+            row.object
+        );
     }
 }

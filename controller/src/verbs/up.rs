@@ -64,7 +64,8 @@ async fn drive(
 ) -> Result<ExitCode> {
     let mut applied = Vec::new();
     if !documents.is_empty() {
-        let discovery = Discovery::new(plane.client.clone()).run().await.context("discover kinds")?;
+        let discovery =
+            Discovery::new(plane.client.clone()).run().await.context("discover kinds")?;
         for document in documents {
             let object = manifests::apply(&plane.client, &discovery, document).await?;
             say!("{}/{} {}", object.resource.kind.to_lowercase(), object.name, object.outcome);
@@ -107,8 +108,7 @@ impl Plane {
         let member = ensemble::Member::start(system).await.context("start the system ensemble")?;
         let definitions: Result<Vec<_>, _> = crds::all().iter().map(serde_json::to_value).collect();
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, api_port));
-        let mut config =
-            apiserver::ServerConfig::new(addr, data_dir.join("tls"), member.local());
+        let mut config = apiserver::ServerConfig::new(addr, data_dir.join("tls"), member.local());
         config.builtin_crds = definitions.context("write the CRDs as JSON")?;
         let server = apiserver::Server::start(config)
             .await
@@ -118,7 +118,8 @@ impl Plane {
         let client = Client::try_from(kubeconfig::from_file(&kubeconfig).await?)?;
 
         let platform = Arc::new(
-            reconcile::LocalPlatform::open(data_dir.to_owned()).context("open the local platform")?,
+            reconcile::LocalPlatform::open(data_dir.to_owned())
+                .context("open the local platform")?,
         );
         let (end_controller, told) = watch::channel(false);
         let controller = tokio::spawn(reconcile::run(
@@ -162,7 +163,9 @@ impl Board {
         let mut changes = SelectAll::new();
         for (row, object) in applied.iter().enumerate() {
             let api: Api<DynamicObject> = match &object.namespace {
-                Some(namespace) => Api::namespaced_with(client.clone(), namespace, &object.resource),
+                Some(namespace) => {
+                    Api::namespaced_with(client.clone(), namespace, &object.resource)
+                }
                 None => Api::all_with(client.clone(), &object.resource),
             };
             let seen = watcher::watch_object(api, &object.name);

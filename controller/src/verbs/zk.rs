@@ -51,11 +51,14 @@ async fn run(client: &Client, op: ZkOp) -> Result<()> {
         ZkOp::Get { path } => {
             let (data, _) = client.get_data(&path).await.map_err(|e| explain(e, &path))?;
             let mut out = std::io::stdout().lock();
-            out.write_all(&data).and_then(|()| out.write_all(b"\n")).context("write to standard output")?;
+            out.write_all(&data)
+                .and_then(|()| out.write_all(b"\n"))
+                .context("write to standard output")?;
         }
         ZkOp::Set { path, data, version } => {
             let data = bytes(data)?;
-            let stat = client.set_data(&path, &data, version).await.map_err(|e| explain(e, &path))?;
+            let stat =
+                client.set_data(&path, &data, version).await.map_err(|e| explain(e, &path))?;
             say!("version {}", stat.version);
         }
         ZkOp::Create { path, data, sequential, parents } => {
@@ -175,7 +178,9 @@ fn parent(path: &str) -> Option<&str> {
 /// The server's or the client's error with the path and, where there is one, the way on.
 fn explain(why: Error, path: &str) -> anyhow::Error {
     let hint = match why {
-        Error::NoNode => "; `troupe zk ls` of its parent shows what is there, `create --parents` makes it",
+        Error::NoNode => {
+            "; `troupe zk ls` of its parent shows what is there, `create --parents` makes it"
+        }
         Error::NodeExists => "; `troupe zk set` changes it",
         Error::NotEmpty => "; `troupe zk rm --recursive` deletes what is below too",
         Error::BadVersion => "; `troupe zk stat` shows its version",
@@ -202,7 +207,8 @@ async fn servers(args: &ZkArgs) -> Result<String> {
         }
         None => {
             let api: Api<DynamicObject> = Api::all_with(client, &kind);
-            let mut all = api.list(&ListParams::default()).await.context("list the Ensembles")?.items;
+            let mut all =
+                api.list(&ListParams::default()).await.context("list the Ensembles")?.items;
             match (all.pop(), all.is_empty()) {
                 (Some(only), true) => only,
                 (None, _) => bail!("there is no Ensemble; name servers with --server host:port"),
@@ -215,7 +221,7 @@ async fn servers(args: &ZkArgs) -> Result<String> {
     };
     let connect = ensemble.data.pointer("/status/connectString").and_then(|v| v.as_str());
     let name = ensemble.metadata.name.unwrap_or_default();
-    connect
-        .map(str::to_owned)
-        .ok_or_else(|| anyhow!("Ensemble {name} has no address yet; `troupe status ens/{name}` tells why"))
+    connect.map(str::to_owned).ok_or_else(|| {
+        anyhow!("Ensemble {name} has no address yet; `troupe status ens/{name}` tells why")
+    })
 }

@@ -212,6 +212,10 @@ impl Platform for ClusterPlatform {
         })
     }
 
+    fn has_pods(&self) -> bool {
+        true
+    }
+
     fn changes(&self) -> broadcast::Receiver<Owner> {
         self.changes.subscribe()
     }

@@ -23,6 +23,16 @@ pub(crate) async fn reconcile(cached: Arc<Ensemble>, ctx: Arc<Context>) -> Resul
     apply::apply(plan, ensemble, &ctx).await
 }
 
+/// The Ensemble's connect string, whether it serves or not; else why there is none, as a sentence. Who can
+/// wait for it needs no more: masters and agents connect when it is there.
+pub(crate) fn address(ensemble: &Ensemble) -> Result<String, String> {
+    let status = ensemble.status.as_ref();
+    status.and_then(|status| status.connect_string.clone()).ok_or_else(|| {
+        let why = crate::conditions::why_not_ready(status);
+        format!("Ensemble {} has no address yet: {why}", ensemble.name_any())
+    })
+}
+
 /// The Ensemble's connect string, if it serves; else why not, as a sentence.
 pub(crate) fn servers(ensemble: &Ensemble) -> Result<String, String> {
     let status = ensemble.status.as_ref();

@@ -12,14 +12,16 @@ use crate::kind::{api, is_deleting, is_paused, named};
 #[derive(Debug, Default)]
 pub(crate) struct Observed {
     pub(crate) paused: bool,
+    /// Whether members are pods here: wishes about pods and volumes have an effect then.
+    pub(crate) pods: bool,
     /// Pools and ZNodes that name it; asked only when it is being deleted.
     pub(crate) users: Vec<String>,
 }
 
 pub(crate) async fn observe(ensemble: &Ensemble, ctx: &Context) -> Result<Observed, Error> {
-    let paused = is_paused(ensemble);
+    let (paused, pods) = (is_paused(ensemble), ctx.platform.has_pods());
     if !is_deleting(ensemble) {
-        return Ok(Observed { paused, users: Vec::new() });
+        return Ok(Observed { paused, pods, users: Vec::new() });
     }
     let namespace = ensemble.namespace().unwrap_or_default();
     let name = ensemble.name_any();
@@ -30,5 +32,5 @@ pub(crate) async fn observe(ensemble: &Ensemble, ctx: &Context) -> Result<Observ
     let znodes = znodes.list(&everything).await.tried(|| format!("list ZNodes of {namespace}"))?;
     let pools = pools.iter().filter(|pool| pool.spec.ensemble_ref.name == name).map(named);
     let znodes = znodes.iter().filter(|znode| znode.spec.ensemble_ref.name == name).map(named);
-    Ok(Observed { paused, users: pools.chain(znodes).collect() })
+    Ok(Observed { paused, pods, users: pools.chain(znodes).collect() })
 }

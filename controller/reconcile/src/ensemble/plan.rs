@@ -37,7 +37,7 @@ pub(crate) fn plan(ensemble: &Ensemble, observed: &Observed) -> Plan {
             _ => DataFate::Keep,
         });
     }
-    if let Some(field) = unsupported(spec) {
+    if let Some(field) = unsupported(spec, observed.pods) {
         return Plan::Rest(Health::unsupported(&field));
     }
     match config(spec) {
@@ -57,7 +57,7 @@ pub(crate) fn plan(ensemble: &Ensemble, observed: &Observed) -> Plan {
 }
 
 /// The first field that has no effect yet.
-fn unsupported(spec: &EnsembleSpec) -> Option<Unsupported> {
+fn unsupported(spec: &EnsembleSpec, pods: bool) -> Option<Unsupported> {
     if spec.members > 1 {
         return Some(Unsupported {
             path: format!("spec.members: {}", spec.members),
@@ -72,11 +72,14 @@ fn unsupported(spec: &EnsembleSpec) -> Option<Unsupported> {
         (spec.observers.is_some_and(|observers| observers > 0), "spec.observers"),
         (!spec.overrides.is_empty(), "spec.overrides"),
         (ports.is_some_and(|ports| ports.secure_client.is_some()), "spec.ports.secureClient"),
-        (ports.is_some_and(|ports| ports.quorum.is_some()), "spec.ports.quorum"),
-        (ports.is_some_and(|ports| ports.election.is_some()), "spec.ports.election"),
+        (!pods && ports.is_some_and(|ports| ports.quorum.is_some()), "spec.ports.quorum"),
+        (!pods && ports.is_some_and(|ports| ports.election.is_some()), "spec.ports.election"),
         (ports.is_some_and(|ports| ports.admin.is_some()), "spec.ports.admin"),
-        (storage.is_some_and(|storage| storage.size.is_some()), "spec.storage.size"),
-        (storage.is_some_and(|storage| storage.class_name.is_some()), "spec.storage.className"),
+        (!pods && storage.is_some_and(|storage| storage.size.is_some()), "spec.storage.size"),
+        (
+            !pods && storage.is_some_and(|storage| storage.class_name.is_some()),
+            "spec.storage.className",
+        ),
         (storage.is_some_and(|storage| storage.log_size.is_some()), "spec.storage.logSize"),
         (spec.tls.is_some(), "spec.tls"),
         (spec.authentication.is_some(), "spec.authentication"),
@@ -86,8 +89,8 @@ fn unsupported(spec: &EnsembleSpec) -> Option<Unsupported> {
         (spec.snapshots.compression.is_some(), "spec.snapshots.compression"),
         (spec.backups.is_some(), "spec.backups"),
         (spec.join.is_some(), "spec.join"),
-        (spec.resources.is_some(), "spec.resources"),
-        (spec.placement.is_some(), "spec.placement"),
+        (!pods && spec.resources.is_some(), "spec.resources"),
+        (!pods && spec.placement.is_some(), "spec.placement"),
         (spec.metrics.is_some(), "spec.metrics"),
     ])
 }

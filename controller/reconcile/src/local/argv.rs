@@ -3,7 +3,6 @@
 //!
 //! - `troupe member --config <zoo.cfg>`
 //! - `troupe master --addr 127.0.0.1:<port> --zk zk://host:port,…/<path> --work-dir <dir> --pool <namespace>/<name>`
-//!   `[--allocation-interval-ms <n>]`
 //! - `troupe agent --addr 127.0.0.1:0 --master <detector> --work-dir <dir> --hostname <name>`
 //!   `--resources <text> [--attributes <text>] --isolation auto|cgroups|processes --pool <namespace>.<name>`
 //!
@@ -20,15 +19,12 @@ pub(super) fn member(exe: &Path, config: &Path) -> Vec<OsString> {
 }
 
 pub(super) fn master(exe: &Path, want: &Masters, port: u16, work_dir: &Path) -> Vec<OsString> {
-    let mut options = vec![
+    let options = vec![
         ("--addr", format!("127.0.0.1:{port}").into()),
         ("--zk", want.zk.clone().into()),
         ("--work-dir", work_dir.as_os_str().to_owned()),
         ("--pool", format!("{}/{}", want.owner.namespace, want.owner.name).into()),
     ];
-    if let Some(interval) = want.interval {
-        options.push(("--allocation-interval-ms", interval.as_millis().to_string().into()));
-    }
     command(exe, "master", &options)
 }
 

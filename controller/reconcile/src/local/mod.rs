@@ -324,6 +324,10 @@ impl Platform for LocalPlatform {
         Box::pin(async move { self.want_none(owner, sort, data) })
     }
 
+    fn has_pods(&self) -> bool {
+        false
+    }
+
     fn changes(&self) -> broadcast::Receiver<Owner> {
         self.changes.subscribe()
     }

@@ -6,13 +6,15 @@ use kube::api::{Api, ListParams};
 
 use crate::conditions::Health;
 use crate::context::Context;
-use crate::ensemble::servers;
+use crate::ensemble::address;
 use crate::error::{Error, Tried};
 use crate::kind::{api, is_deleting, is_paused, named};
 
 /// What matters beside the object itself.
 pub(crate) struct Observed {
     pub(crate) paused: bool,
+    /// Whether parts are pods here: wishes about pods have an effect then.
+    pub(crate) pods: bool,
     /// The ensemble's connect string, or why there is none.
     pub(crate) servers: Result<String, Health>,
     /// Its Agent objects, by name.
@@ -32,7 +34,13 @@ pub(crate) async fn observe(pool: &ResourcePool, ctx: &Context) -> Result<Observ
     };
     let agents = agents.items.into_iter().filter(owned).collect();
     let users = if is_deleting(pool) { users(ctx, &namespace, &name).await? } else { Vec::new() };
-    Ok(Observed { paused: is_paused(pool), servers: reach(pool, ctx).await?, agents, users })
+    Ok(Observed {
+        paused: is_paused(pool),
+        pods: ctx.platform.has_pods(),
+        servers: reach(pool, ctx).await?,
+        agents,
+        users,
+    })
 }
 
 async fn reach(pool: &ResourcePool, ctx: &Context) -> Result<Result<String, Health>, Error> {
@@ -47,7 +55,7 @@ async fn reach(pool: &ResourcePool, ctx: &Context) -> Result<Result<String, Heal
             format!("Ensemble {name} does not exist in this namespace; create it"),
         )),
         Some(ensemble) => {
-            servers(&ensemble).map_err(|why| Health::waiting(reasons::WAITING_FOR_REFERENCE, why))
+            address(&ensemble).map_err(|why| Health::waiting(reasons::WAITING_FOR_REFERENCE, why))
         }
     })
 }

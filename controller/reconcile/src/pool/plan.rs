@@ -37,23 +37,13 @@ pub(crate) fn plan(pool: &ResourcePool, observed: &Observed) -> Plan {
             users => Plan::Hold(users.to_vec()),
         };
     }
-    if let Some(field) = unsupported(pool) {
+    if let Some(field) = unsupported(pool, observed.pods) {
         return Plan::Rest(Health::unsupported(&field));
     }
     let invalid = |message| Plan::Rest(Health::stalled(reasons::INVALID_SPEC, message));
     if let Err(message) = super::roles::quotas(&pool.spec.roles) {
         return invalid(message);
     }
-    let interval = match pool.spec.allocator.interval.as_ref().map(|i| (i, i.value())) {
-        None => None,
-        Some((_, Some(interval))) if !interval.is_zero() => Some(interval),
-        Some((written, _)) => {
-            return invalid(format!(
-                "spec.allocator.interval: {:?} is no duration; write it like 1s",
-                written.0
-            ));
-        }
-    };
     let agents = match wishes(pool, &observed.agents) {
         Ok(agents) => agents,
         Err(message) => return invalid(message),
@@ -71,7 +61,6 @@ pub(crate) fn plan(pool: &ResourcePool, observed: &Observed) -> Plan {
         count: pool.spec.masters.count,
         port: pool.spec.masters.port.and_then(|port| u16::try_from(port).ok()),
         zk,
-        interval,
         restarted_at: restarted_at.clone(),
     };
     let isolation = pool.spec.agents.isolation;
@@ -84,14 +73,15 @@ pub(crate) fn agent_name(pool: &str, ordinal: i32) -> String {
     format!("{pool}-{ordinal}")
 }
 
-fn unsupported(pool: &ResourcePool) -> Option<Unsupported> {
+fn unsupported(pool: &ResourcePool, pods: bool) -> Option<Unsupported> {
     let spec = &pool.spec;
     let allocator = &spec.allocator;
     Unsupported::first(&[
-        (spec.masters.resources.is_some(), "spec.masters.resources"),
-        (spec.masters.placement.is_some(), "spec.masters.placement"),
-        (spec.agents.placement.is_some(), "spec.agents.placement"),
+        (!pods && spec.masters.resources.is_some(), "spec.masters.resources"),
+        (!pods && spec.masters.placement.is_some(), "spec.masters.placement"),
+        (!pods && spec.agents.placement.is_some(), "spec.agents.placement"),
         (allocator.policy != AllocatorPolicy::DominantShare, "spec.allocator.policy"),
+        (allocator.interval.is_some(), "spec.allocator.interval"),
         (allocator.offer_timeout.is_some(), "spec.allocator.offerTimeout"),
         (allocator.smallest_offer.is_some(), "spec.allocator.smallestOffer"),
         (spec.roles.iter().any(|role| role.priority.is_some()), "spec.roles[].priority"),
@@ -196,6 +186,7 @@ mod tests {
 
     fn observed() -> Observed {
         Observed {
+            pods: false,
             paused: false,
             servers: Ok("127.0.0.1:2181".into()),
             agents: Vec::new(),
