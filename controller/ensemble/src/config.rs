@@ -31,6 +31,12 @@ pub struct MemberConfig {
     pub max_request_bytes: usize,
     /// Connections allowed from one address; 0 is no limit.
     pub max_client_connections: usize,
+    /// Connections allowed in all; 0 is no limit.
+    pub max_connections: usize,
+    /// While more writes than this are on their way, connections that wait for an answer are not read.
+    pub outstanding_limit: u64,
+    /// Everybody may do everything.
+    pub skip_acl: bool,
     /// The four-letter words that are answered; `*` answers all.
     pub four_letter_words: Vec<String>,
     /// The digest id that is above all ACLs, `super:<hash>`; `None` for nobody.
@@ -66,6 +72,9 @@ impl MemberConfig {
             max_session_timeout: None,
             max_request_bytes: DEFAULT_MAX_REQUEST,
             max_client_connections: 0,
+            max_connections: 0,
+            outstanding_limit: 1000,
+            skip_acl: false,
             four_letter_words: ["srvr", "ruok", "mntr"].map(String::from).to_vec(),
             super_digest: None,
             rules: Rules::default(),

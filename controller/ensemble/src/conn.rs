@@ -9,11 +9,15 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use jute::{ErrorCode, EventType, Id, ReplyHeader, Request, Response, WatcherEvent, xid};
+use jute::{ErrorCode, EventType, Id, OpCode, ReplyHeader, Request, Response, WatcherEvent, xid};
 use tokio::sync::Notify;
 use types::{Instant, SessionId, Zxid};
+
+use crate::core::wall_ms;
+use crate::metrics::micros;
 
 /// One client connection.
 #[derive(Debug)]
@@ -21,6 +25,8 @@ pub(crate) struct Conn {
     /// Its place among the watchers, its own as long as it is open.
     pub(crate) slot: u32,
     pub(crate) remote: SocketAddr,
+    /// It came through TLS.
+    pub(crate) secure: bool,
     /// Wakes the connection's job: there is something to send, or it must end.
     pub(crate) wake: Notify,
     /// When the client was last heard, in nanoseconds of the member's clock.
@@ -48,13 +54,104 @@ pub(crate) struct Inner {
     pub(crate) auth: Arc<[Id]>,
     /// Close once all of `out` is sent.
     pub(crate) closing: bool,
+    pub(crate) talk: Talk,
+}
+
+/// What was said lastly, and how quickly it was answered; times in ms.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Talk {
+    /// Since 1970: when the connection was made.
+    pub(crate) since_ms: i64,
+    /// By the member's clock: when the last answer was made.
+    pub(crate) last_response_ms: u64,
+    pub(crate) last_zxid: i64,
+    pub(crate) last_cxid: i32,
+    last_op: Option<OpCode>,
+    answers: u32,
+    total_us: u64,
+    pub(crate) last_latency_ms: u32,
+    min_latency_ms: u32,
+    pub(crate) max_latency_ms: u32,
+}
+
+impl Talk {
+    /// Nothing was said yet on a connection made at `since_ms`.
+    pub(crate) fn begun(since_ms: i64) -> Self {
+        Self { since_ms, last_cxid: -1, last_zxid: -1, ..Self::default() }
+    }
+
+    /// A request is answered after `time`, at `now`.
+    pub(crate) fn answered(
+        &mut self,
+        op: OpCode,
+        cxid: i32,
+        zxid: Zxid,
+        time: Duration,
+        now: Instant,
+    ) {
+        let ms = u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+        self.last_op = Some(op);
+        self.last_cxid = cxid;
+        self.last_zxid = zxid.bits();
+        self.last_response_ms = now.as_millis();
+        self.last_latency_ms = ms;
+        self.min_latency_ms = if self.answers == 0 { ms } else { self.min_latency_ms.min(ms) };
+        self.max_latency_ms = self.max_latency_ms.max(ms);
+        self.answers = self.answers.saturating_add(1);
+        self.total_us = self.total_us.saturating_add(micros(time));
+    }
+
+    pub(crate) fn min_latency(&self) -> u32 {
+        self.min_latency_ms
+    }
+
+    pub(crate) fn average_latency(&self) -> u64 {
+        self.total_us / 1000 / u64::from(self.answers.max(1))
+    }
+
+    /// The last request in Apache's short words.
+    pub(crate) fn last_word(&self) -> &'static str {
+        match self.last_op {
+            None => "NA",
+            Some(op) => word(op),
+        }
+    }
+}
+
+fn word(op: OpCode) -> &'static str {
+    match op {
+        OpCode::Ping => "PING",
+        OpCode::CreateSession => "SESS",
+        OpCode::Create | OpCode::Create2 | OpCode::CreateContainer | OpCode::CreateTtl => "CREA",
+        OpCode::Delete | OpCode::DeleteContainer => "DELE",
+        OpCode::SetData => "SETD",
+        OpCode::Reconfig => "RECO",
+        OpCode::SetAcl => "SETA",
+        OpCode::CloseSession => "CLOS",
+        OpCode::Sync => "SYNC",
+        OpCode::Check => "CHEC",
+        OpCode::Exists => "EXIS",
+        OpCode::GetData => "GETD",
+        OpCode::SetWatches | OpCode::SetWatches2 => "SETW",
+        OpCode::AddWatch => "ADDW",
+        OpCode::GetAcl => "GETA",
+        OpCode::GetChildren | OpCode::GetChildren2 => "GETC",
+        OpCode::GetAllChildrenNumber => "GETACN",
+        OpCode::CheckWatches => "CHKW",
+        OpCode::RemoveWatches => "REMW",
+        OpCode::WhoAmI => "HOMI",
+        OpCode::GetEphemerals => "GETE",
+        OpCode::Multi => "MULT",
+        OpCode::MultiRead => "MLTR",
+        _ => "NA",
+    }
 }
 
 /// A request that is not answered yet.
 #[derive(Debug)]
 pub(crate) enum Pending {
     /// With the core.
-    Write { xid: i32, bytes: usize, since: Instant },
+    Write { xid: i32, op: OpCode, bytes: usize, since: Instant },
     /// To be answered behind the write before it.
     Read { xid: i32, request: Request, bytes: usize, since: Instant },
     /// The answer is known and waits for its turn.
@@ -91,10 +188,17 @@ impl Pending {
 }
 
 impl Conn {
-    pub(crate) fn new(slot: u32, remote: SocketAddr, auth: Arc<[Id]>, now: Instant) -> Self {
+    pub(crate) fn new(
+        slot: u32,
+        remote: SocketAddr,
+        secure: bool,
+        auth: Arc<[Id]>,
+        now: Instant,
+    ) -> Self {
         Self {
             slot,
             remote,
+            secure,
             wake: Notify::new(),
             heard: AtomicU64::new(now.as_nanos()),
             closed: AtomicBool::new(false),
@@ -108,6 +212,7 @@ impl Conn {
                 timeout_ms: 0,
                 auth,
                 closing: false,
+                talk: Talk { since_ms: wall_ms(), last_cxid: -1, last_zxid: -1, ..Talk::default() },
             }),
         }
     }
@@ -183,6 +288,9 @@ impl Inner {
     pub(crate) fn pop(&mut self) -> Option<Pending> {
         let oldest = self.pending.pop_front()?;
         self.pending_bytes -= oldest.bytes();
+        if self.pending.is_empty() && self.pending.capacity() > KEEP_PENDING {
+            self.pending = VecDeque::new();
+        }
         Some(oldest)
     }
 
@@ -232,6 +340,8 @@ fn put_reply(out: &mut BytesMut, xid: i32, zxid: Zxid, result: Result<&Response,
 /// What a client may leave unread before notifications end its connection.
 const MAX_QUEUED_BYTES: usize = 32 << 20;
 const MAX_UNSENT_BYTES: usize = 1 << 20;
+/// A queue that is empty again keeps room for so many requests.
+const KEEP_PENDING: usize = 8;
 const MAX_WAITING: usize = 4096;
 /// One request more than this may be in memory.
 const MAX_WAITING_BYTES: usize = 4 << 20;
@@ -242,7 +352,7 @@ mod tests {
 
     fn conn() -> Conn {
         let remote = "127.0.0.1:1".parse().expect("an address");
-        Conn::new(0, remote, Arc::from([]), Instant::ZERO)
+        Conn::new(0, remote, false, Arc::from([]), Instant::ZERO)
     }
 
     #[test]
@@ -252,7 +362,12 @@ mod tests {
         inner.reply_in_turn(1, Zxid::ZERO, None);
         let answered = inner.out.len();
         assert!(answered > 0 && inner.oldest().is_none());
-        inner.push(Pending::Write { xid: 2, bytes: 100, since: Instant::ZERO });
+        inner.push(Pending::Write {
+            xid: 2,
+            op: OpCode::SetData,
+            bytes: 100,
+            since: Instant::ZERO,
+        });
         inner.reply_in_turn(3, Zxid::ZERO, Some(ErrorCode::BadArguments));
         assert_eq!(inner.out.len(), answered, "not before the write");
         assert!(matches!(inner.pop(), Some(Pending::Write { xid: 2, .. })));

@@ -19,10 +19,10 @@ use types::Zxid;
 
 use crate::conn::{Backlog, Conn, Pending};
 use crate::core::Command;
-use crate::four_letter;
+use crate::four_letter::{self, Word};
+use crate::metrics::Stats;
 use crate::serve;
 use crate::shared::Shared;
-use crate::stats::Stats;
 
 /// The job of one connection.
 pub(crate) struct Connection {
@@ -87,7 +87,10 @@ impl Connection {
             self.deadline = Instant::now() + LAST_WORDS_TIME;
         }
         self.give_back_memory();
-        let read = !closing && self.stage != Stage::Connecting && !backlog.is_too_much();
+        // Each of its answers wakes it, so it is read again once there are fewer.
+        let busy = backlog.waiting > 0
+            && self.shared.stats.outstanding.load(Relaxed) > self.shared.config.outstanding_limit;
+        let read = !closing && self.stage != Stage::Connecting && !backlog.is_too_much() && !busy;
         let interest = match (read, self.sending.is_empty()) {
             (true, true) => Some(Interest::READABLE),
             (true, false) => Some(Interest::READABLE | Interest::WRITABLE),
@@ -119,7 +122,10 @@ impl Connection {
         self.input.reserve(READ_BYTES);
         match self.stream.try_read_buf(&mut self.input) {
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(_) => Ok(()),
+            Ok(count) => {
+                self.shared.stats.bytes_received.fetch_add(count as u64, Relaxed);
+                Ok(())
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
             Err(error) => Err(error),
         }
@@ -179,11 +185,15 @@ impl Connection {
 
     fn parse_opening(&mut self) -> Result<bool, HangUp> {
         let Some(word) = self.input.first_chunk::<4>().copied() else { return Ok(false) };
-        if let Some(answer) = four_letter::answer(word, &self.shared) {
-            Stats::count(&self.shared.stats.received);
-            self.conn.lock().out.extend_from_slice(answer.as_bytes());
-            self.conn.close(true);
-            return Ok(false);
+        match four_letter::answer(&self.input, &self.shared) {
+            Word::None => {}
+            Word::Wait => return Ok(false),
+            Word::Answer(answer) => {
+                Stats::count(&self.shared.stats.received);
+                self.conn.lock().out.extend_from_slice(answer.as_bytes());
+                self.conn.close(true);
+                return Ok(false);
+            }
         }
         let length = usize::try_from(i32::from_be_bytes(word)).map_err(|_| HangUp)?;
         if length > self.shared.max_request_bytes {
@@ -293,7 +303,7 @@ impl Connection {
         let since = self.shared.now();
         let auth = {
             let mut inner = self.conn.lock();
-            inner.push(Pending::Write { xid, bytes, since });
+            inner.push(Pending::Write { xid, op: request.op(), bytes, since });
             Arc::clone(&inner.auth)
         };
         let conn = Arc::clone(&self.conn);
@@ -306,7 +316,11 @@ impl Connection {
 
     fn pong(&self) {
         let zxid = self.shared.applied();
-        self.conn.lock().put_reply(jute::xid::PING, zxid, Ok(&Response::Empty));
+        let now = self.shared.now();
+        let mut inner = self.conn.lock();
+        inner.put_reply(jute::xid::PING, zxid, Ok(&Response::Empty));
+        inner.talk.answered(OpCode::Ping, jute::xid::PING, zxid, Duration::ZERO, now);
+        drop(inner);
         Stats::count(&self.shared.stats.sent);
     }
 

@@ -13,10 +13,11 @@ mod four_letter;
 mod load;
 mod local;
 mod member;
+mod metrics;
+mod report;
 mod serve;
 mod shared;
 mod snapshots;
-mod stats;
 mod zoo_cfg;
 
 pub use config::{MemberConfig, Warning};

@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use jute::Entry;
 use storage::{DataDir, Epochs, LogReader, SnapshotError, TxnLogError, load_newest};
@@ -54,11 +55,18 @@ pub(crate) struct Found {
     pub(crate) durable: Durable,
     /// Transactions replayed over the snapshot.
     pub(crate) replayed: u32,
+    /// The log and the tree disagreed at the end.
+    pub(crate) disagreed: bool,
+    /// How long the snapshot took.
+    pub(crate) snapshot_time: Duration,
+    /// How long the log took.
+    pub(crate) replay_time: Duration,
 }
 
 /// Loads the newest good snapshot, replays the log over it, reads the epochs. An empty directory becomes
 /// an empty member, with its first snapshot. `limit`: the longest text or data believed, in bytes.
 pub(crate) fn load(dirs: &DataDir, limit: usize) -> Result<Found, LoadError> {
+    let begun = Instant::now();
     let seed = RandomState::new().hash_one(0);
     let loaded = load_newest(dirs.snapshots(), |zxid, reader| {
         znodes::snapshot::read(reader, zxid, limit, seed).map_err(|error| words(&error))
@@ -68,6 +76,7 @@ pub(crate) fn load(dirs: &DataDir, limit: usize) -> Result<Found, LoadError> {
         Some(loaded) => (loaded.body, loaded.zxid),
         None => (State::new(seed), Zxid::ZERO),
     };
+    let snapshot_time = begun.elapsed();
     let mut reader = LogReader::open(dirs.logs(), after)?;
     let mut replayed = 0u32;
     let mut disagreed = None;
@@ -100,7 +109,9 @@ pub(crate) fn load(dirs: &DataDir, limit: usize) -> Result<Found, LoadError> {
         snapshots::write(dirs.snapshots(), &state.freeze())?;
     }
     let durable = durable(dirs.snapshots(), reader.last())?;
-    Ok(Found { state, durable, replayed })
+    let replay_time = begun.elapsed() - snapshot_time;
+    let disagreed = disagreed.is_some();
+    Ok(Found { state, durable, replayed, disagreed, snapshot_time, replay_time })
 }
 
 /// A member that ran alone under Apache has no epoch files: the log's own epoch stands in.

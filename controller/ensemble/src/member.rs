@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use storage::{DataDir, DirError, LogEvent, LogThread, LogWriter};
@@ -11,16 +12,16 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use zab::{Voters, Zab};
-use znodes::access::ip_id;
+use znodes::access::{SUPER, ip_id};
 use znodes::{SessionIds, Sessions};
 
 use crate::conn::Conn;
 use crate::connection::Connection;
 use crate::core::{Command, Core};
 use crate::load::{Found, LoadError, load, words};
+use crate::metrics::{Stats, micros};
 use crate::shared::Shared;
 use crate::snapshots::Snapshots;
-use crate::stats::Stats;
 use crate::{Local, MemberConfig};
 
 /// A running member. Dropping it stops it without waiting; [`Member::shutdown`] waits for the end.
@@ -196,7 +197,7 @@ fn make_core(
     commands: mpsc::UnboundedSender<Command>,
     tell: impl Fn(LogEvent) + Send + 'static,
 ) -> Result<(Core, oneshot::Receiver<()>), StartError> {
-    let Found { state, durable, replayed } = found;
+    let Found { state, durable, replayed, disagreed, snapshot_time, replay_time } = found;
     let writer = LogWriter::new(dirs.logs(), config.prealloc_bytes, config.force_sync);
     let log = LogThread::spawn(writer, dirs.snapshots(), tell).map_err(StartError::Thread)?;
     let me = config.myid;
@@ -205,6 +206,12 @@ fn make_core(
     let ids = SessionIds::new(me, wall_ms());
     let snapshots = Snapshots::new(config.snap_count, replayed, &dirs);
     let shared = Arc::new(Shared::new(config, dirs.logs().to_owned(), state, commands));
+    let stats = &shared.stats;
+    stats.snapshot_load_time.record(micros(snapshot_time));
+    stats.replay_time.record(micros(replay_time));
+    stats.load_time.record(micros(snapshot_time + replay_time));
+    stats.replayed.record(replayed.into());
+    stats.digest_mismatches.store(u64::from(disagreed), Relaxed);
     let (led, ready) = oneshot::channel();
     Ok((Core::new(shared, zab, sessions, ids, log, snapshots, dirs, led), ready))
 }
@@ -230,14 +237,21 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         let limit = shared.config.max_client_connections;
         let conn = {
             let mut watchers = shared.watchers();
-            if limit > 0 && watchers.count_from(remote.ip()) >= limit {
+            let all = shared.config.max_connections;
+            let from_one = limit > 0 && watchers.count_from(remote.ip()) >= limit;
+            if from_one || all > 0 && watchers.count() >= all {
                 drop(watchers);
                 Stats::count(&shared.stats.connections_rejected);
-                tracing::warn!(%remote, limit, "refused: too many connections from this address");
+                let (what, limit) =
+                    if from_one { ("from this address", limit) } else { ("in all", all) };
+                tracing::warn!(%remote, limit, "refused: too many connections {what}");
                 continue;
             }
-            let auth = Arc::from([ip_id(remote.ip())]);
-            watchers.add(|slot| Conn::new(slot, remote, auth, shared.now()))
+            let auth = match shared.config.skip_acl {
+                true => Arc::from([ip_id(remote.ip()), SUPER]),
+                false => Arc::from([ip_id(remote.ip())]),
+            };
+            watchers.add(|slot| Conn::new(slot, remote, false, auth, shared.now()))
         };
         // Replies are written whole; waiting for more to send only delays them.
         let _ = stream.set_nodelay(true);

@@ -12,8 +12,8 @@ use znodes::reads::{self, Reading};
 use znodes::{State, WatchKind, Watcher};
 
 use crate::conn::{Conn, Inner, Pending, put_frame};
+use crate::metrics::micros;
 use crate::shared::Shared;
-use crate::stats::Stats;
 
 /// Answers now, or queues the request behind the session's own writes.
 pub(crate) fn read_in_turn(
@@ -67,6 +67,7 @@ fn answer(
             inner.put_event(kind, &path, ReplyHeader::NO_ZXID);
         }
     }
+    let start = inner.out.len();
     put_frame(&mut inner.out, |out| {
         let start = out.len();
         ReplyHeader { xid, zxid: shared.applied(), error: None }.encode(out);
@@ -75,8 +76,10 @@ fn answer(
             ReplyHeader { xid, zxid: shared.applied(), error: Some(error) }.encode(out);
         }
     });
-    Stats::count(&shared.stats.sent);
-    shared.stats.answered_after(shared.now() - since);
+    let now = shared.now();
+    shared.stats.responded(inner.out.len() - start);
+    shared.stats.reads.record(micros(now - since));
+    inner.talk.answered(request.op(), xid, shared.applied(), now - since, now);
     conn.sent.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
 }
 

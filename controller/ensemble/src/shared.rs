@@ -3,6 +3,7 @@
 //! Lives here: the tree and who is told of its changes. Lock order: tree, then a connection, then the
 //! watchers or the followers. **Invariant:** none of them is held over IO or an `await`.
 
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -17,7 +18,7 @@ use znodes::{Access, State, Watcher, Watches};
 use crate::conn::Conn;
 use crate::core::Command;
 use crate::local::{Change, What};
-use crate::stats::Stats;
+use crate::metrics::Stats;
 use crate::{MemberConfig, MemberFailed};
 
 /// One member's shared parts.
@@ -29,6 +30,12 @@ pub(crate) struct Shared {
     pub(crate) stats: Stats,
     /// Where clients connect, once that is known.
     pub(crate) client_addr: OnceLock<SocketAddr>,
+    /// The same for those that must use TLS.
+    pub(crate) secure_addr: OnceLock<SocketAddr>,
+    /// What `gtmk` and `stmk` tell and set; nothing is traced by it.
+    pub(crate) trace_mask: AtomicI64,
+    /// The tree's digest every so many transactions, for `hash`.
+    digests: Mutex<VecDeque<(Zxid, i64)>>,
     /// Where the log is, for messages.
     pub(crate) log_dir: PathBuf,
     /// Why the member ended by itself.
@@ -49,6 +56,8 @@ pub(crate) struct Watchers {
     /// By [`Conn::slot`].
     conns: Vec<Option<Arc<Conn>>>,
     free: Vec<u32>,
+    /// How many connections each address has.
+    from: HashMap<IpAddr, u32>,
 }
 
 #[derive(Debug)]
@@ -71,6 +80,9 @@ impl Shared {
             config,
             stats: Stats::default(),
             client_addr: OnceLock::new(),
+            secure_addr: OnceLock::new(),
+            trace_mask: AtomicI64::new(DEFAULT_TRACE_MASK),
+            digests: Mutex::default(),
             log_dir,
             failed: watch::Sender::new(None),
             applied: AtomicI64::new(state.zxid().bits()),
@@ -79,6 +91,7 @@ impl Shared {
                 watches: Watches::new(RandomState::new().hash_one(0)),
                 conns: Vec::new(),
                 free: Vec::new(),
+                from: HashMap::new(),
             }),
             followers: Mutex::default(),
             core,
@@ -116,6 +129,26 @@ impl Shared {
     /// To be called while the tree is locked for writing, so that no reader sees one without the other.
     pub(crate) fn set_applied(&self, zxid: Zxid) {
         self.applied.store(zxid.bits(), Release);
+    }
+
+    /// Keeps the tree's digest when the zxid is one of those that are kept.
+    pub(crate) fn keep_digest(&self, zxid: Zxid, digest: i64) {
+        if zxid.counter().is_multiple_of(DIGEST_EVERY) {
+            let mut digests = self.lock_digests();
+            if digests.len() == DIGESTS {
+                digests.pop_front();
+            }
+            digests.push_back((zxid, digest));
+        }
+    }
+
+    /// The digests that were kept, oldest first.
+    pub(crate) fn digests(&self) -> Vec<(Zxid, i64)> {
+        self.lock_digests().iter().copied().collect()
+    }
+
+    fn lock_digests(&self) -> MutexGuard<'_, VecDeque<(Zxid, i64)>> {
+        self.digests.lock().expect("nobody panics while holding the digests")
     }
 
     /// Hands something to the core. False when it has ended.
@@ -163,14 +196,22 @@ impl Watchers {
         });
         let conn = Arc::new(make(slot));
         self.conns[slot as usize] = Some(Arc::clone(&conn));
+        *self.from.entry(conn.remote.ip()).or_default() += 1;
         conn
     }
 
     /// Lets a connection go, with its watches.
     pub(crate) fn remove(&mut self, slot: u32) {
         self.watches.drop_watcher(Watcher(slot));
-        self.conns[slot as usize] = None;
-        self.free.push(slot);
+        if let Some(conn) = self.conns[slot as usize].take() {
+            let address = conn.remote.ip();
+            let count = self.from.get(&address).map_or(0, |count| count - 1);
+            match count {
+                0 => drop(self.from.remove(&address)),
+                count => drop(self.from.insert(address, count)),
+            }
+            self.free.push(slot);
+        }
     }
 
     pub(crate) fn conn(&self, watcher: Watcher) -> Option<&Arc<Conn>> {
@@ -181,11 +222,21 @@ impl Watchers {
         self.conns.iter().flatten()
     }
 
+    /// How many connections there are.
+    pub(crate) fn count(&self) -> usize {
+        self.conns.len() - self.free.len()
+    }
+
     /// Connections from one address.
     pub(crate) fn count_from(&self, address: IpAddr) -> usize {
-        self.conns().filter(|conn| conn.remote.ip() == address).count()
+        self.from.get(&address).copied().unwrap_or(0) as usize
     }
 }
+
+/// Apache's.
+const DEFAULT_TRACE_MASK: i64 = 306;
+const DIGEST_EVERY: u32 = 128;
+const DIGESTS: usize = 1024;
 
 fn what_changed(what: &znodes::What) -> What {
     let own = |data: &Option<Bytes>| data.as_ref().map_or_else(Bytes::new, Clone::clone);

@@ -8,6 +8,7 @@ use storage::{SnapshotDigest, SnapshotWriteError, SnapshotWriter};
 use znodes::Frozen;
 
 use crate::core::Command;
+use crate::metrics::micros;
 use crate::shared::Shared;
 
 /// Counts transactions and writes a snapshot after so many.
@@ -46,16 +47,22 @@ impl Snapshots {
         let keep = shared.config.snapshots_retained;
         let shared = Arc::clone(shared);
         let work = move || {
+            let begun = std::time::Instant::now();
             match write(&dir, &frozen) {
                 Ok(bytes) => {
                     tracing::info!(zxid = %frozen.zxid(), bytes, "snapshot written");
                     shared.stats.snapshots.fetch_add(1, Relaxed);
+                    shared.stats.snapshot_bytes.store(bytes, Relaxed);
+                    shared.stats.snapshot_time.record(micros(begun.elapsed()));
                     if let Err(error) = storage::purge(&dir, &log_dir, keep) {
                         tracing::warn!(%error, "old snapshots and logs could not be removed");
                     }
                 }
                 // The log still has everything; the next one is tried after as many transactions.
-                Err(error) => tracing::warn!(%error, cause = ?error, "snapshot not written"),
+                Err(error) => {
+                    shared.stats.snapshot_errors.fetch_add(1, Relaxed);
+                    tracing::warn!(%error, cause = ?error, "snapshot not written");
+                }
             }
             shared.tell(Command::SnapshotDone);
         };

@@ -32,8 +32,8 @@ pub enum LogCommand {
 /// What the log thread tells.
 #[derive(Debug)]
 pub enum LogEvent {
-    /// Everything up to here is on stable storage.
-    Flushed(Zxid),
+    /// Everything up to here is on stable storage, by a write and a flush that took so long.
+    Flushed(Zxid, Duration),
     /// An epoch file is on stable storage.
     EpochSaved(EpochFile, Epoch),
     /// No room: nothing from `first` on was written, and nothing will be until [`LogEvent::HasRoom`].
@@ -187,7 +187,7 @@ impl<T: Fn(LogEvent)> Worker<T> {
         let first = self.writer.first_staged();
         match (self.writer.commit(), first) {
             (Ok(Some(last)), _) => {
-                (self.tell)(LogEvent::Flushed(last));
+                (self.tell)(LogEvent::Flushed(last, self.writer.flush_time()));
                 if let Some(watermark) = &mut self.watermark {
                     watermark.flushed(last);
                 }
@@ -247,7 +247,7 @@ mod tests {
         let flushed: Vec<_> = events[1..]
             .iter()
             .map(|event| match event {
-                LogEvent::Flushed(zxid) => zxid.counter(),
+                LogEvent::Flushed(zxid, _) => zxid.counter(),
                 other => panic!("{other:?}"),
             })
             .collect();

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
@@ -23,6 +24,8 @@ pub struct LogWriter {
     staged: Vec<u8>,
     /// The zxids of the first and the last of them.
     span: Option<(Zxid, Zxid)>,
+    /// How long the last flush took.
+    flush_time: Duration,
 }
 
 #[derive(Debug)]
@@ -67,6 +70,7 @@ impl LogWriter {
             current: None,
             staged: Vec::new(),
             span: None,
+            flush_time: Duration::ZERO,
         }
     }
 
@@ -97,10 +101,17 @@ impl LogWriter {
         self.staged.len()
     }
 
+    /// How long the last batch took to write and flush.
+    pub(crate) fn flush_time(&self) -> Duration {
+        self.flush_time
+    }
+
     /// Makes the batch durable; answers with its last zxid, or `None` when it was empty.
     pub fn commit(&mut self) -> Result<Option<Zxid>, AppendError> {
         let Some((first, last)) = self.span.take() else { return Ok(None) };
+        let begun = Instant::now();
         let written = self.write(first);
+        self.flush_time = begun.elapsed();
         self.staged.clear();
         // One large batch must not keep its memory for ever.
         self.staged.shrink_to(KEEP_STAGED);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use jute::{Entry, ErrorCode, Perms, Response, Txn};
+use jute::{Entry, ErrorCode, EventType, Perms, Response, Txn};
 use storage::LogCommand;
 use types::{SessionId, Zxid};
 use znodes::access::permits;
@@ -11,8 +11,8 @@ use znodes::{Change, State};
 
 use super::{Core, LocalReply, Origin, Outstanding, timeout};
 use crate::conn::{Conn, Pending};
+use crate::metrics::{Stats, micros};
 use crate::serve;
-use crate::stats::Stats;
 
 impl Core {
     /// Applies the oldest `count` outstanding transactions and answers whoever waits for them.
@@ -27,6 +27,7 @@ impl Core {
             self.fire(zxid, &applied.changes);
             // Not before its events are queued: a reply that carries this zxid comes behind them.
             shared.set_applied(zxid);
+            shared.keep_digest(zxid, tree.digest().tree);
             shared.tell_followers(zxid, &applied.changes);
             self.answer(&tree, &entry, origin, applied.response);
         }
@@ -47,6 +48,13 @@ impl Core {
         let mut watchers = self.shared.watchers();
         watchers.watches.fire(changes, &mut self.fired);
         for fired in self.fired.drain(..) {
+            let told = match fired.kind {
+                EventType::Created => &self.shared.stats.created_watches,
+                EventType::Deleted => &self.shared.stats.deleted_watches,
+                EventType::DataChanged => &self.shared.stats.changed_watches,
+                _ => &self.shared.stats.children_watches,
+            };
+            told.record(fired.watchers.len() as u64);
             for watcher in &fired.watchers {
                 let Some(conn) = watchers.conn(*watcher) else { continue };
                 let auth = Arc::clone(&conn.lock().auth);
@@ -106,10 +114,13 @@ impl Core {
     ) {
         let mut inner = conn.lock();
         // The queue is empty when the connection has ended meanwhile.
-        let Some(Pending::Write { xid, since, .. }) = inner.pop() else { return };
+        let Some(Pending::Write { xid, op, since, .. }) = inner.pop() else { return };
+        let start = inner.out.len();
         inner.put_reply(xid, zxid, response.as_ref().map_err(|error| *error));
-        self.shared.stats.answered_after(self.shared.now() - since);
-        Stats::count(&self.shared.stats.sent);
+        let now = self.shared.now();
+        self.shared.stats.responded(inner.out.len() - start);
+        self.shared.stats.updates.record(micros(now - since));
+        inner.talk.answered(op, xid, zxid, now - since, now);
         conn.sent.fetch_add(1, Relaxed);
         serve::what_waited(tree, &self.shared, conn, &mut inner);
         drop(inner);
@@ -168,6 +179,7 @@ impl Core {
 #[cfg(test)]
 mod tests {
     use std::io;
+    use std::time::Duration;
 
     use jute::{Acl, CreateRequest, Request};
     use storage::{AppendError, EpochFile, LogEvent};
@@ -219,7 +231,7 @@ mod tests {
         core.on_log(LogEvent::HasRoom);
         let mut next = create(&mut core, "/a/b");
         let digest = core.outstanding.back().and_then(|one| one.entry.digest).expect("no refusal");
-        core.on_log(LogEvent::Flushed(zxid(2)));
+        core.on_log(LogEvent::Flushed(zxid(2), Duration::ZERO));
         for answer in [&mut kept, &mut next] {
             assert!(matches!(answer.try_recv(), Ok(LocalReply::Done { result: Ok(_), .. })));
         }
@@ -235,7 +247,7 @@ mod tests {
             core.propose(SessionId(session), 0, &[], request, Origin::Local(reply));
         };
         propose(&mut core, 7, &Request::CreateSession { timeout_ms: 4000 });
-        core.on_log(LogEvent::Flushed(zxid(1)));
+        core.on_log(LogEvent::Flushed(zxid(1), Duration::ZERO));
         propose(&mut core, 7, &Request::CloseSession);
         propose(&mut core, 8, &Request::CreateSession { timeout_ms: 4000 });
         full(&mut core, zxid(2));

@@ -27,6 +27,7 @@ use znodes::{Prep, Reaper, Requester, SessionIds, Sessions, Speaker, Turn};
 use crate::MemberFailed;
 use crate::conn::Conn;
 use crate::load::words;
+use crate::metrics::micros;
 use crate::shared::Shared;
 use crate::snapshots::Snapshots;
 
@@ -256,7 +257,10 @@ impl Core {
 
     fn on_log(&mut self, event: LogEvent) -> Flow {
         match event {
-            LogEvent::Flushed(zxid) => self.drive(Input::Flushed(zxid)),
+            LogEvent::Flushed(zxid, time) => {
+                self.shared.stats.flush_time.record(micros(time));
+                self.drive(Input::Flushed(zxid));
+            }
             LogEvent::EpochSaved(file, epoch) => {
                 let saved = match file {
                     EpochFile::Accepted => SavedEpoch::Accepted(epoch),
@@ -373,7 +377,7 @@ fn timeout(ms: i32) -> Duration {
     Duration::from_millis(u64::try_from(ms).unwrap_or(0))
 }
 
-fn wall_ms() -> i64 {
+pub(crate) fn wall_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -9,10 +9,11 @@ use znodes::password;
 
 use super::{Core, HERE, Origin, PROBE_EVERY, timeout};
 use crate::conn::{Conn, put_frame};
-use crate::stats::Stats;
+use crate::metrics::Stats;
 
 impl Core {
     pub(super) fn on_connect(&mut self, conn: Arc<Conn>, request: &ConnectRequest) {
+        Stats::count(&self.shared.stats.connection_requests);
         if request.last_zxid_seen > self.shared.applied() {
             tracing::info!(
                 remote = %conn.remote,

@@ -1,0 +1,170 @@
+//! The four-letter words of the client port.
+//!
+//! Lives here: which words there are and the text of each answer. Must not: gather (`report`, `metrics`).
+//! Start at [`answer`].
+
+mod clients;
+mod dump;
+
+use std::fmt::Write as _;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::MemberConfig;
+use crate::metrics::{self, Summary, VERSION, Value};
+use crate::report;
+use crate::shared::Shared;
+
+/// What the first bytes of a connection are.
+pub(crate) enum Word {
+    /// No word: they begin a frame.
+    None,
+    /// A word whose argument has not come yet.
+    Wait,
+    /// A word, answered.
+    Answer(String),
+}
+
+/// The answer to a word, when `input` begins with one; its first four bytes are there.
+pub(crate) fn answer(input: &[u8], shared: &Shared) -> Word {
+    let Some(first) = input.first_chunk::<4>() else { return Word::Wait };
+    let word = match first {
+        TELNET_CLOSE => "\u{fffd}\u{fffd}\u{fffd}\u{fffd}",
+        first => match std::str::from_utf8(first).ok().filter(|word| WORDS.contains(word)) {
+            Some(word) => word,
+            None => return Word::None,
+        },
+    };
+    if !is_allowed(&shared.config, word) {
+        let refusal = format!("{word} is not executed because it is not in the whitelist.\n");
+        return Word::Answer(refusal);
+    }
+    Word::Answer(match word {
+        "ruok" => "imok".to_owned(),
+        "isro" => "rw".to_owned(),
+        "srvr" => server(shared, None),
+        "stat" => server(shared, Some(clients::short(shared))),
+        "mntr" => monitor(shared),
+        "conf" => lines("", &report::configuration(shared)),
+        "envi" => lines("Environment:\n", &report::environment()),
+        "wchs" => watches(shared),
+        "wchp" => dump::watches_by_path(shared),
+        "wchc" => dump::watches_by_session(shared),
+        "cons" => clients::long(shared),
+        "crst" => {
+            report::reset_clients(shared);
+            "Connection stats reset.\n".to_owned()
+        }
+        "srst" => {
+            shared.stats.reset();
+            "Server stats reset.\n".to_owned()
+        }
+        "dirs" => {
+            let (snapshots, logs) = (report::snapshots(shared).1, report::logs(shared).1);
+            format!("datadir_size: {snapshots}\nlogdir_size: {logs}\n")
+        }
+        "dump" => dump::sessions(shared),
+        "hash" => dump::digests(shared),
+        "gtmk" => shared.trace_mask.load(Relaxed).to_string(),
+        "stmk" => match input[4..].first_chunk::<8>() {
+            None => return Word::Wait,
+            Some(mask) => {
+                let mask = i64::from_be_bytes(*mask);
+                shared.trace_mask.store(mask, Relaxed);
+                mask.to_string()
+            }
+        },
+        _ => return Word::None,
+    })
+}
+
+const TELNET_CLOSE: &[u8; 4] = b"\xff\xf4\xff\xfd";
+const WORDS: &[&str] = &[
+    "conf", "cons", "crst", "dirs", "dump", "envi", "gtmk", "ruok", "stmk", "srvr", "srst", "stat",
+    "wchc", "wchp", "wchs", "mntr", "isro", "hash",
+];
+
+fn is_allowed(config: &MemberConfig, word: &str) -> bool {
+    config.four_letter_words.iter().any(|allowed| allowed == "*" || allowed == word)
+}
+
+fn server(shared: &Shared, clients: Option<String>) -> String {
+    let mut out = format!("Zookeeper version: {VERSION}\n");
+    if let Some(clients) = clients {
+        out.push_str("Clients:\n");
+        out.push_str(&clients);
+        out.push('\n');
+    }
+    let stats = &shared.stats;
+    let latency = metrics::latency(stats);
+    let nodes = shared.tree().node_count();
+    put(
+        &mut out,
+        format_args!(
+            "Latency min/avg/max: {}/{:?}/{}\nReceived: {}\nSent: {}\nConnections: {}\n\
+             Outstanding: {}\nZxid: {}\nMode: standalone\nNode count: {nodes}\n",
+            latency.min,
+            latency.average,
+            latency.max,
+            stats.received.load(Relaxed),
+            stats.sent.load(Relaxed),
+            shared.watchers().count(),
+            stats.outstanding.load(Relaxed),
+            shared.applied(),
+        ),
+    );
+    out
+}
+
+fn monitor(shared: &Shared) -> String {
+    let mut out = String::with_capacity(16 << 10);
+    let mut line = |key: &str, value: &dyn std::fmt::Display| {
+        put(&mut out, format_args!("zk_{key}\t{value}\n"));
+    };
+    line("version", &VERSION);
+    line("server_state", &"standalone");
+    metrics::each(shared, &mut |name, value| match value {
+        Value::Gauge(value) => line(name, &value),
+        Value::Fraction(value) => line(name, &format_args!("{value:?}")),
+        Value::Counter(value) => line(name, &value),
+        Value::Basic(summary) | Value::Advanced(summary) => {
+            let none = Summary::basic();
+            let seen = summary.unwrap_or(&none).seen();
+            line(&format!("avg_{name}"), &format_args!("{:?}", seen.average));
+            line(&format!("min_{name}"), &seen.min);
+            line(&format!("max_{name}"), &seen.max);
+            line(&format!("cnt_{name}"), &seen.count);
+            line(&format!("sum_{name}"), &seen.sum);
+            if matches!(value, Value::Advanced(_)) {
+                for (prefix, share) in PERCENTILES {
+                    let value = summary.and_then(|summary| summary.percentile(*share));
+                    line(&format!("{prefix}_{name}"), &value.unwrap_or(0));
+                }
+            }
+        }
+    });
+    out
+}
+
+fn watches(shared: &Shared) -> String {
+    let counts = shared.watchers().watches.counts();
+    format!(
+        "{} connections watching {} paths\nTotal watches:{}\n",
+        counts.watchers, counts.paths, counts.data
+    )
+}
+
+fn lines(title: &str, pairs: &[(&str, String)]) -> String {
+    let mut out = title.to_owned();
+    for (key, value) in pairs {
+        put(&mut out, format_args!("{key}={value}\n"));
+    }
+    out
+}
+
+fn put(out: &mut String, text: std::fmt::Arguments<'_>) {
+    out.write_fmt(text).expect("strings grow");
+}
+
+/// How `mntr` names the percentiles of a summary.
+pub(crate) const PERCENTILES: &[(&str, f64)] =
+    &[("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("p999", 0.999)];

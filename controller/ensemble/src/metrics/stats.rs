@@ -1,0 +1,168 @@
+//! Counters of a running member, cheap enough for every request.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use super::Summary;
+
+/// What a member counts. Names without a comment are Apache's.
+#[derive(Debug)]
+pub(crate) struct Stats {
+    /// Packets of clients.
+    pub(crate) received: AtomicU64,
+    /// Packets to clients.
+    pub(crate) sent: AtomicU64,
+    pub(crate) bytes_received: AtomicU64,
+    pub(crate) response_bytes: AtomicU64,
+    pub(crate) connection_requests: AtomicU64,
+    pub(crate) connections_rejected: AtomicU64,
+    pub(crate) connections_dropped: AtomicU64,
+    pub(crate) connections_revalidated: AtomicU64,
+    pub(crate) sessionless_expired: AtomicU64,
+    pub(crate) oversize_requests: AtomicU64,
+    pub(crate) sessions_expired: AtomicU64,
+    pub(crate) auth_failed: AtomicU64,
+    pub(crate) tls_failed: AtomicU64,
+    pub(crate) tls_handshakes: AtomicU64,
+    pub(crate) throttled: AtomicU64,
+    pub(crate) snapshots: AtomicU64,
+    pub(crate) snapshot_errors: AtomicU64,
+    pub(crate) snapshots_limited: AtomicU64,
+    pub(crate) restore_errors: AtomicU64,
+    pub(crate) restores_limited: AtomicU64,
+    pub(crate) digest_mismatches: AtomicU64,
+    pub(crate) proposals: AtomicU64,
+    pub(crate) watch_bytes: AtomicU64,
+    /// Writes on their way.
+    pub(crate) outstanding: AtomicU64,
+    /// 1 while writes are refused because the disk is full.
+    pub(crate) disk_full: AtomicU64,
+    /// Bytes of the newest snapshot; 0 while none was taken or loaded.
+    pub(crate) snapshot_bytes: AtomicU64,
+    pub(crate) reads: Summary,
+    pub(crate) updates: Summary,
+    pub(crate) flush_time: Summary,
+    pub(crate) snapshot_time: Summary,
+    pub(crate) restore_time: Summary,
+    pub(crate) load_time: Summary,
+    pub(crate) snapshot_load_time: Summary,
+    pub(crate) replay_time: Summary,
+    pub(crate) replayed: Summary,
+    pub(crate) created_watches: Summary,
+    pub(crate) deleted_watches: Summary,
+    pub(crate) changed_watches: Summary,
+    pub(crate) children_watches: Summary,
+    pub(crate) responses: ResponseSizes,
+}
+
+/// Sizes of answers in bytes; -1 before the first.
+#[derive(Debug)]
+pub(crate) struct ResponseSizes {
+    pub(crate) last: AtomicI64,
+    pub(crate) min: AtomicI64,
+    pub(crate) max: AtomicI64,
+}
+
+impl Default for Stats {
+    fn default() -> Self {
+        let none = || AtomicI64::new(-1);
+        Self {
+            received: AtomicU64::default(),
+            sent: AtomicU64::default(),
+            bytes_received: AtomicU64::default(),
+            response_bytes: AtomicU64::default(),
+            connection_requests: AtomicU64::default(),
+            connections_rejected: AtomicU64::default(),
+            connections_dropped: AtomicU64::default(),
+            connections_revalidated: AtomicU64::default(),
+            sessionless_expired: AtomicU64::default(),
+            oversize_requests: AtomicU64::default(),
+            sessions_expired: AtomicU64::default(),
+            auth_failed: AtomicU64::default(),
+            tls_failed: AtomicU64::default(),
+            tls_handshakes: AtomicU64::default(),
+            throttled: AtomicU64::default(),
+            snapshots: AtomicU64::default(),
+            snapshot_errors: AtomicU64::default(),
+            snapshots_limited: AtomicU64::default(),
+            restore_errors: AtomicU64::default(),
+            restores_limited: AtomicU64::default(),
+            digest_mismatches: AtomicU64::default(),
+            proposals: AtomicU64::default(),
+            watch_bytes: AtomicU64::default(),
+            outstanding: AtomicU64::default(),
+            disk_full: AtomicU64::default(),
+            snapshot_bytes: AtomicU64::default(),
+            reads: Summary::latency(),
+            updates: Summary::latency(),
+            flush_time: Summary::time(),
+            snapshot_time: Summary::time(),
+            restore_time: Summary::time(),
+            load_time: Summary::time(),
+            snapshot_load_time: Summary::time(),
+            replay_time: Summary::time(),
+            replayed: Summary::basic(),
+            created_watches: Summary::basic(),
+            deleted_watches: Summary::basic(),
+            changed_watches: Summary::basic(),
+            children_watches: Summary::basic(),
+            responses: ResponseSizes { last: none(), min: none(), max: none() },
+        }
+    }
+}
+
+impl Stats {
+    pub(crate) fn count(counter: &AtomicU64) {
+        counter.fetch_add(1, Relaxed);
+    }
+
+    /// An answer of so many bytes has left the tree.
+    pub(crate) fn responded(&self, bytes: usize) {
+        self.sent.fetch_add(1, Relaxed);
+        self.response_bytes.fetch_add(bytes as u64, Relaxed);
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        let ResponseSizes { last, min, max } = &self.responses;
+        if last.load(Relaxed) != bytes {
+            last.store(bytes, Relaxed);
+        }
+        let least = min.load(Relaxed);
+        if bytes < least || least < 0 {
+            // Two at once may keep the larger one: it is a figure to look at.
+            min.store(bytes, Relaxed);
+        }
+        if bytes > max.load(Relaxed) {
+            max.fetch_max(bytes, Relaxed);
+        }
+    }
+
+    /// What `srst` does: packets, sizes of answers and all summaries begin anew.
+    pub(crate) fn reset(&self) {
+        self.received.store(0, Relaxed);
+        self.sent.store(0, Relaxed);
+        for size in [&self.responses.last, &self.responses.min, &self.responses.max] {
+            size.store(-1, Relaxed);
+        }
+        for summary in [
+            &self.reads,
+            &self.updates,
+            &self.flush_time,
+            &self.snapshot_time,
+            &self.restore_time,
+            &self.load_time,
+            &self.snapshot_load_time,
+            &self.replay_time,
+            &self.replayed,
+            &self.created_watches,
+            &self.deleted_watches,
+            &self.changed_watches,
+            &self.children_watches,
+        ] {
+            summary.reset();
+        }
+    }
+}
+
+/// A time in µs, as summaries of times take it.
+pub(crate) fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}

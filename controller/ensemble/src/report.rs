@@ -1,0 +1,184 @@
+//! What a member can tell of its clients and files, for the four-letter words and the admin port alike.
+//!
+//! Lives here: figures gathered under the locks' order (a connection is never locked while the watchers
+//! are). Must not: format.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use types::{Instant, SessionId};
+
+use crate::conn::{Conn, Talk};
+use crate::shared::Shared;
+
+/// One connection at a moment.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) remote: std::net::SocketAddr,
+    pub(crate) secure: bool,
+    /// Requests that wait for their answer.
+    pub(crate) queued: usize,
+    pub(crate) received: u64,
+    pub(crate) sent: u64,
+    /// 0: no session yet.
+    pub(crate) session: SessionId,
+    pub(crate) timeout_ms: i32,
+    /// When its session's time will be up if nothing more is heard.
+    pub(crate) expires: Instant,
+    pub(crate) talk: Talk,
+}
+
+pub(crate) fn clients(shared: &Shared) -> Vec<Client> {
+    let conns: Vec<_> = shared.watchers().conns().cloned().collect();
+    conns.iter().map(|conn| client(shared, conn)).collect()
+}
+
+fn client(shared: &Shared, conn: &Conn) -> Client {
+    let inner = conn.lock();
+    let tick = u64::try_from(shared.config.tick_time.as_nanos()).unwrap_or(u64::MAX).max(1);
+    let timeout = std::time::Duration::from_millis(u64::try_from(inner.timeout_ms).unwrap_or(0));
+    let ticks = (conn.heard() + timeout).as_nanos() / tick;
+    Client {
+        remote: conn.remote,
+        secure: conn.secure,
+        queued: inner.backlog().waiting,
+        received: conn.received.load(Relaxed),
+        sent: conn.sent.load(Relaxed),
+        session: inner.session,
+        timeout_ms: inner.timeout_ms,
+        expires: Instant::from_nanos(ticks.saturating_add(1).saturating_mul(tick)),
+        talk: inner.talk,
+    }
+}
+
+/// Makes the figures of every connection begin anew.
+pub(crate) fn reset_clients(shared: &Shared) {
+    let conns: Vec<_> = shared.watchers().conns().cloned().collect();
+    for conn in conns {
+        conn.received.store(0, Relaxed);
+        conn.sent.store(0, Relaxed);
+        let mut inner = conn.lock();
+        inner.talk = Talk::begun(inner.talk.since_ms);
+    }
+}
+
+/// Each path that is watched for data or existence, with the sessions that do.
+pub(crate) fn watches(shared: &Shared) -> BTreeMap<String, Vec<SessionId>> {
+    let found: Vec<(String, Vec<Arc<Conn>>)> = {
+        let watchers = shared.watchers();
+        let all = watchers.watches.data_watches();
+        all.map(|(path, by)| {
+            (path.to_owned(), by.filter_map(|one| watchers.conn(one)).cloned().collect())
+        })
+        .collect()
+    };
+    let session = |conn: &Arc<Conn>| conn.lock().session;
+    found.into_iter().map(|(path, by)| (path, by.iter().map(session).collect())).collect()
+}
+
+/// The same by session.
+pub(crate) fn watches_by_session(shared: &Shared) -> BTreeMap<SessionId, Vec<String>> {
+    let mut by_session: BTreeMap<SessionId, Vec<String>> = BTreeMap::new();
+    for (path, sessions) in watches(shared) {
+        for session in sessions {
+            by_session.entry(session).or_default().push(path.clone());
+        }
+    }
+    by_session
+}
+
+/// The ephemerals of each session that has some.
+pub(crate) fn ephemerals(shared: &Shared) -> BTreeMap<SessionId, Vec<String>> {
+    let tree = shared.tree();
+    let sessions: Vec<_> = tree.sessions().map(|(session, _)| session).collect();
+    let of = |session| (session, tree.ephemerals(session).collect::<Vec<_>>());
+    sessions.into_iter().map(of).filter(|(_, paths)| !paths.is_empty()).collect()
+}
+
+/// Where snapshots are, and their size in bytes.
+pub(crate) fn snapshots(shared: &Shared) -> (PathBuf, u64) {
+    let dir = shared.config.data_dir.join("version-2");
+    let size = size_of(&dir, "snapshot.");
+    (dir, size)
+}
+
+/// Where the log is, and its size in bytes.
+pub(crate) fn logs(shared: &Shared) -> (PathBuf, u64) {
+    let config = &shared.config;
+    let dir = config.data_log_dir.as_ref().unwrap_or(&config.data_dir).join("version-2");
+    let size = size_of(&dir, "log.");
+    (dir, size)
+}
+
+/// Bytes of the files whose names begin so; what cannot be read counts as none.
+fn size_of(dir: &Path, prefix: &str) -> u64 {
+    let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
+    entries
+        .filter_map(Result::ok)
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
+        .filter_map(|entry| entry.metadata().ok())
+        .map(|metadata| metadata.len())
+        .sum()
+}
+
+/// The machine and the process, by Apache's keys; what only Java has is said to be none.
+pub(crate) fn environment() -> Vec<(&'static str, String)> {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+    let memory = read("/proc/meminfo");
+    let mb = |key: &str| {
+        let line = memory.lines().find_map(|line| line.strip_prefix(key));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        format!("{}MB", kib.unwrap_or(0) / 1024)
+    };
+    let var = |name: &str| std::env::var(name).unwrap_or_default();
+    let dir = std::env::current_dir().map(|dir| dir.display().to_string()).unwrap_or_default();
+    let mut found = vec![
+        ("zookeeper.version", crate::metrics::VERSION.to_owned()),
+        ("host.name", read("/proc/sys/kernel/hostname")),
+    ];
+    found.extend(
+        ["java.version", "java.vendor", "java.home", "java.class.path", "java.library.path"]
+            .map(|key| (key, "<NA>".to_owned())),
+    );
+    found.extend([
+        ("java.io.tmpdir", std::env::temp_dir().display().to_string()),
+        ("java.compiler", "<NA>".to_owned()),
+        ("os.name", "Linux".to_owned()),
+        ("os.arch", std::env::consts::ARCH.to_owned()),
+        ("os.version", read("/proc/sys/kernel/osrelease")),
+        ("user.name", var("USER")),
+        ("user.home", var("HOME")),
+        ("user.dir", dir),
+        ("os.memory.free", mb("MemFree:")),
+        ("os.memory.max", mb("MemTotal:")),
+        ("os.memory.total", mb("MemTotal:")),
+    ]);
+    found
+}
+
+/// The member's configuration by the keys of `conf`.
+pub(crate) fn configuration(shared: &Shared) -> Vec<(&'static str, String)> {
+    let config = &shared.config;
+    let (least, most) = config.session_timeouts();
+    let (data, data_size) = snapshots(shared);
+    let (log, log_size) = logs(shared);
+    let port = |addr: Option<&std::net::SocketAddr>| {
+        addr.map_or(-1, |addr| i32::from(addr.port())).to_string()
+    };
+    vec![
+        ("clientPort", port(shared.client_addr.get())),
+        ("secureClientPort", port(shared.secure_addr.get())),
+        ("dataDir", data.display().to_string()),
+        ("dataDirSize", data_size.to_string()),
+        ("dataLogDir", log.display().to_string()),
+        ("dataLogSize", log_size.to_string()),
+        ("tickTime", config.tick_time.as_millis().to_string()),
+        ("maxClientCnxns", config.max_client_connections.to_string()),
+        ("minSessionTimeout", least.to_string()),
+        ("maxSessionTimeout", most.to_string()),
+        ("clientPortListenBacklog", "-1".to_owned()),
+        ("serverId", config.myid.to_string()),
+    ]
+}

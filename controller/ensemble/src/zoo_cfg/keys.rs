@@ -1,0 +1,222 @@
+//! What each key means to a member.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::ConfigError;
+use crate::MemberConfig;
+
+/// A configuration while its keys are read; the last of a key counts.
+#[derive(Debug)]
+pub(super) struct Draft {
+    config: MemberConfig,
+    port: Option<u16>,
+    address: IpAddr,
+    servers: usize,
+}
+
+/// What a key does.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Effect {
+    /// Something, or rightly nothing.
+    Some,
+    /// Nothing yet.
+    NotYet,
+    /// It is not Apache's.
+    Unknown,
+}
+
+impl Default for Draft {
+    fn default() -> Self {
+        let config = MemberConfig {
+            max_client_connections: 60,
+            tick_time: Duration::from_millis(3000),
+            four_letter_words: vec!["srvr".to_owned()],
+            prealloc_bytes: 64 << 20,
+            ..MemberConfig::in_process(PathBuf::new())
+        };
+        let address = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        Self { config, port: None, address, servers: 0 }
+    }
+}
+
+impl Draft {
+    /// Takes one key, without `zookeeper.` before it. `Err`: what its value must be.
+    pub(super) fn set(&mut self, key: &str, value: &str) -> Result<Effect, &'static str> {
+        let config = &mut self.config;
+        match key {
+            "dataDir" => config.data_dir = value.into(),
+            "dataLogDir" => config.data_log_dir = Some(value.into()),
+            "clientPort" => self.port = Some(number::<u16>(value).ok_or(PORT)?),
+            "clientPortAddress" => self.address = value.parse().map_err(|_| ADDRESS)?,
+            "tickTime" => config.tick_time = millis(value).ok_or(MILLIS)?,
+            "minSessionTimeout" => config.min_session_timeout = optional_millis(value)?,
+            "maxSessionTimeout" => config.max_session_timeout = optional_millis(value)?,
+            "maxClientCnxns" => config.max_client_connections = number(value).ok_or(CONNECTIONS)?,
+            "maxCnxns" => config.max_connections = number(value).ok_or(CONNECTIONS)?,
+            "globalOutstandingLimit" => {
+                config.outstanding_limit = number(value).ok_or("a number of requests")?;
+            }
+            "4lw.commands.whitelist" => {
+                config.four_letter_words =
+                    value.split(',').map(|word| word.trim().to_owned()).collect();
+            }
+            "snapCount" => {
+                let count: u32 = number(value).ok_or("a number of transactions")?;
+                config.snap_count = count.max(2);
+            }
+            "preAllocSize" => {
+                let kib: u32 = number(value).ok_or("a number of KiB")?;
+                config.prealloc_bytes = u64::from(kib) << 10;
+            }
+            "autopurge.snapRetainCount" => {
+                config.snapshots_retained = number(value).ok_or("a number of snapshots")?;
+            }
+            "DigestAuthenticationProvider.superDigest" => {
+                config.super_digest = Some(value.to_owned());
+            }
+            "forceSync" => config.force_sync = value != "no",
+            "skipACL" => config.skip_acl = value == "yes",
+            "extendedTypesEnabled" => config.rules.extended_types = switch(value)?,
+            "enforceQuota" => config.rules.enforce_quota = switch(value)?,
+            "reconfigEnabled" => config.rules.reconfig = switch(value)?,
+            "jute.maxbuffer" => {
+                config.max_request_bytes = integer(value).ok_or("a number of bytes")?;
+            }
+            "znode.container.checkIntervalMs" => {
+                config.reaper.check_every = millis(value).ok_or(MILLIS)?;
+            }
+            "znode.container.maxPerMinute" => {
+                config.reaper.max_per_minute =
+                    number(value).filter(|count| *count > 0).ok_or("a number above 0")?;
+            }
+            "znode.container.maxNeverUsedIntervalMs" => {
+                let ms: u32 = number(value).ok_or("a number of milliseconds, or 0")?;
+                let time = Duration::from_millis(ms.into());
+                config.reaper.never_used = Some(time).filter(|time| !time.is_zero());
+            }
+            "electionAlg" if value != "3" => return Err("3, the only election there is"),
+            // Meant for peers; a member alone has none.
+            "initLimit" | "syncLimit" | "electionAlg" | "standaloneEnabled" => {}
+            // Retention is always on.
+            "autopurge.purgeInterval" => {}
+            _ if key.starts_with("server.") => {
+                self.servers += 1;
+                if let Some((_, client)) = value.split_once(';') {
+                    (self.address, self.port) = client_part(client, self.address)
+                        .ok_or("host:port:port[:role][;[address:]port]")?;
+                }
+            }
+            _ if NOT_YET.contains(&key) => return Ok(Effect::NotYet),
+            _ => return Ok(Effect::Unknown),
+        }
+        Ok(Effect::Some)
+    }
+
+    /// All keys were taken.
+    pub(super) fn finish(self, path: &Path) -> Result<MemberConfig, ConfigError> {
+        let Self { mut config, port, address, servers } = self;
+        if servers > 1 {
+            return Err(ConfigError::Ensemble { path: path.to_owned(), count: servers });
+        }
+        if config.data_dir.as_os_str().is_empty() {
+            return Err(ConfigError::Missing { path: path.to_owned(), key: "dataDir" });
+        }
+        let missing = || ConfigError::Missing { path: path.to_owned(), key: "clientPort" };
+        config.client_addr = Some(SocketAddr::new(address, port.ok_or_else(missing)?));
+        Ok(config)
+    }
+}
+
+/// `port` or `address:port`.
+fn client_part(text: &str, default: IpAddr) -> Option<(IpAddr, Option<u16>)> {
+    match text.trim().rsplit_once(':') {
+        None => Some((default, Some(number(text)?))),
+        Some((address, port)) => {
+            let address = address.trim_matches(['[', ']']).parse().ok()?;
+            Some((address, Some(number(port)?)))
+        }
+    }
+}
+
+fn number<T: FromStr>(text: &str) -> Option<T> {
+    text.trim().parse().ok()
+}
+
+/// Java's properties for sizes also take 0x… .
+fn integer(text: &str) -> Option<usize> {
+    match text.strip_prefix("0x") {
+        Some(hex) => usize::from_str_radix(hex, 16).ok(),
+        None => number(text),
+    }
+    .filter(|bytes| (1024..=MAX_REQUEST).contains(bytes))
+}
+
+fn millis(text: &str) -> Option<Duration> {
+    number::<u32>(text).filter(|ms| *ms > 0).map(|ms| Duration::from_millis(ms.into()))
+}
+
+fn optional_millis(value: &str) -> Result<Option<Duration>, &'static str> {
+    match value {
+        "-1" => Ok(None),
+        text => millis(text).map(Some).ok_or(MILLIS),
+    }
+}
+
+/// As Java's `Boolean.parseBoolean`, but what is neither is refused.
+fn switch(value: &str) -> Result<bool, &'static str> {
+    match value.to_ascii_lowercase().as_str() {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err("true or false"),
+    }
+}
+
+/// Properties of ours that Apache reads without `zookeeper.` before them.
+pub(super) const BARE: &[&str] = &[
+    "jute.maxbuffer",
+    "znode.container.checkIntervalMs",
+    "znode.container.maxPerMinute",
+    "znode.container.maxNeverUsedIntervalMs",
+];
+const PORT: &str = "a port from 0 to 65535";
+const ADDRESS: &str = "an IP address";
+const CONNECTIONS: &str = "a number of connections, or 0";
+const MILLIS: &str = "a number of milliseconds above 0";
+/// A frame's length is a signed 32-bit number; half of that leaves room for what a transaction adds.
+const MAX_REQUEST: usize = 1 << 30;
+
+/// Keys of Apache's that a member understands later.
+const NOT_YET: &[&str] = &[
+    "secureClientPort",
+    "secureClientPortAddress",
+    "clientPortListenBacklog",
+    "maxCnxns",
+    "dynamicConfigFile",
+    "peerType",
+    "quorumListenOnAllIPs",
+    "syncEnabled",
+    "localSessionsEnabled",
+    "localSessionsUpgradingEnabled",
+    "sslQuorum",
+    "client.portUnification",
+    "snapSizeLimitInKb",
+    "commitLogCount",
+    "txnLogSizeLimitInKb",
+    "flushDelay",
+    "maxBatchSize",
+    "leaderServes",
+    "digest.enabled",
+    "snapshot.compression.method",
+    "snapshot.trust.empty",
+    "admin.enableServer",
+    "admin.serverPort",
+    "admin.serverAddress",
+    "audit.enable",
+    "metricsProvider.className",
+    "metricsProvider.httpPort",
+    "metricsProvider.httpHost",
+    "metricsProvider.exportJvmInfo",
+];
