@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 
-use bytes::BufMut;
+use bytes::{Buf, BufMut};
 use jute::{Acl, Id, Perms, Put, StatPersisted, Text, TxnDigest};
 use types::{SessionId, Zxid};
 
 use crate::acls::{AclId, Acls};
-use crate::tree::Pages;
+use crate::tree::{NodeId, Pages, Tree};
 use crate::{State, path};
 
 /// A state as it was at one moment. Holds still while the original goes on; cheap to make, to be used on
@@ -135,72 +135,132 @@ pub fn read(
     for _ in 0..source.int()? {
         lists.insert(source.long()?, source.acl()?);
     }
-    let mut state: Option<State> = None;
+    let mut loading = Loading::new(lists, hash_seed);
     // Used again for each znode, so that loading allocates little but the tree.
-    let (mut path, mut data) = (Vec::new(), Vec::new());
+    let (mut path, mut rest) = (Vec::new(), Vec::new());
+    let mut path_length = source.length()?;
     loop {
-        source.buffer(&mut path)?;
-        let node_path = String::from_utf8_lossy(&path);
-        if node_path == END {
+        path.clear();
+        source.bytes(path_length.unwrap_or(0), &mut path)?;
+        if path == END.as_bytes() {
             break;
         }
-        let has_data = source.buffer(&mut data)?;
-        let data = has_data.then_some(&data[..]);
-        let node = Loaded { path: &node_path, data, acl: source.long()?, stat: source.stat()? };
-        match &mut state {
-            None if node.path.is_empty() => state = Some(node.into_root(&lists, hash_seed)),
-            Some(state) => node.add_to(state, &lists)?,
-            None => return Err(SnapshotError::Misplaced { path: node.path.to_owned() }),
-        }
+        // What follows is taken in as few pieces as may be: the end comes only where a path is expected.
+        let data_length = source.length()?;
+        let length = data_length.unwrap_or(0);
+        rest.clear();
+        source.bytes(length + Tail::LENGTH, &mut rest)?;
+        let (data, tail) = rest.split_at(length);
+        let tail = Tail::from_bytes(tail);
+        let data = data_length.map(|_| data);
+        loading.add(&String::from_utf8_lossy(&path), data, tail.acl, &tail.stat)?;
+        path_length = source.believed(tail.next_path)?;
     }
-    let mut state = state.ok_or_else(|| SnapshotError::Misplaced { path: END.to_owned() })?;
+    let misplaced = || SnapshotError::Misplaced { path: END.to_owned() };
+    let mut state = loading.state.ok_or_else(misplaced)?;
     state.sessions = sessions;
     state.zxid = zxid;
     state.take_up_quotas();
     Ok(state)
 }
 
-/// A znode as the snapshot has it.
-struct Loaded<'a> {
-    path: &'a str,
-    data: Option<&'a [u8]>,
+/// What follows a znode's data: ACL, stat and the length of the next path.
+struct Tail {
     acl: i64,
     stat: StatPersisted,
+    next_path: i32,
 }
 
-impl Loaded<'_> {
-    fn into_root(self, lists: &BTreeMap<i64, Vec<Acl>>, hash_seed: u64) -> State {
-        let mut acls = Acls::new();
-        let acl = take(&mut acls, lists, self.acl);
-        let mut state = State::bare(hash_seed, &self.stat, self.data, acl);
-        state.acls = acls;
-        state
+impl Tail {
+    const LENGTH: usize = 8 + StatPersisted::LENGTH + 4;
+
+    /// From [`Self::LENGTH`] bytes.
+    fn from_bytes(mut bytes: &[u8]) -> Self {
+        Self {
+            acl: bytes.get_i64(),
+            stat: StatPersisted {
+                czxid: Zxid::from_bits(bytes.get_i64()),
+                mzxid: Zxid::from_bits(bytes.get_i64()),
+                ctime: bytes.get_i64(),
+                mtime: bytes.get_i64(),
+                version: bytes.get_i32(),
+                cversion: bytes.get_i32(),
+                aversion: bytes.get_i32(),
+                ephemeral_owner: bytes.get_i64(),
+                pzxid: Zxid::from_bits(bytes.get_i64()),
+            },
+            next_path: bytes.get_i32(),
+        }
+    }
+}
+
+/// A state that is being filled.
+struct Loading {
+    lists: BTreeMap<i64, Vec<Acl>>,
+    /// The lists that a znode had so far, and their ids here.
+    taken: BTreeMap<i64, AclId>,
+    hash_seed: u64,
+    state: Option<State>,
+    /// The last znode's parent: the next one's, mostly.
+    parent: (String, NodeId),
+}
+
+impl Loading {
+    fn new(lists: BTreeMap<i64, Vec<Acl>>, hash_seed: u64) -> Self {
+        let parent = (String::new(), Tree::ROOT);
+        Self { lists, taken: BTreeMap::new(), hash_seed, state: None, parent }
     }
 
-    fn add_to(
-        self,
-        state: &mut State,
-        lists: &BTreeMap<i64, Vec<Acl>>,
+    fn add(
+        &mut self,
+        path: &str,
+        data: Option<&[u8]>,
+        acl: i64,
+        stat: &StatPersisted,
     ) -> Result<(), SnapshotError> {
-        let name = path::name(self.path);
-        let parent = path::parent(self.path).and_then(|parent| state.tree.find(parent));
-        let free = |&parent: &_| !name.is_empty() && state.tree.child(parent, name).is_none();
-        let Some(parent) = parent.filter(free) else {
-            return Err(SnapshotError::Misplaced { path: self.path.to_owned() });
+        let misplaced = || SnapshotError::Misplaced { path: path.to_owned() };
+        let Some(state) = &mut self.state else {
+            if !path.is_empty() {
+                return Err(misplaced());
+            }
+            let mut acls = Acls::new();
+            let acl = take(&mut acls, &self.lists, &mut self.taken, acl);
+            let mut state = State::bare(self.hash_seed, stat, data, acl);
+            state.acls = acls;
+            self.state = Some(state);
+            return Ok(());
         };
-        let acl = take(&mut state.acls, lists, self.acl);
-        state.add(parent, self.path, &self.stat, self.data, acl);
-        Ok(())
+        let parent = path::parent(path).ok_or_else(misplaced)?;
+        if parent != self.parent.0 {
+            let id = state.tree.find(parent).ok_or_else(misplaced)?;
+            self.parent.0.clear();
+            self.parent.0.push_str(parent);
+            self.parent.1 = id;
+        }
+        let free = !path::name(path).is_empty();
+        let acl = take(&mut state.acls, &self.lists, &mut self.taken, acl);
+        let added = free.then(|| state.add_new(self.parent.1, path, stat, data, acl)).flatten();
+        added.map(drop).ok_or_else(misplaced)
     }
 }
 
 /// The id here of a list that has another one in the snapshot.
-fn take(acls: &mut Acls, lists: &BTreeMap<i64, Vec<Acl>>, disk: i64) -> AclId {
-    match lists.get(&disk) {
-        _ if disk == AclId::OPEN.disk() => AclId::OPEN,
-        Some(list) => acls.take(list),
-        None => AclId::UNKNOWN,
+fn take(
+    acls: &mut Acls,
+    lists: &BTreeMap<i64, Vec<Acl>>,
+    taken: &mut BTreeMap<i64, AclId>,
+    disk: i64,
+) -> AclId {
+    if disk == AclId::OPEN.disk() {
+        return AclId::OPEN;
     }
+    if let Some(&id) = taken.get(&disk) {
+        acls.take_again(id);
+        return id;
+    }
+    let id = lists.get(&disk).map_or(AclId::UNKNOWN, |list| acls.take(list));
+    taken.insert(disk, id);
+    id
 }
 
 /// Takes primitives from a stream and counts its bytes.
@@ -219,20 +279,6 @@ impl<R: Read> Source<'_, R> {
         self.array().map(i64::from_be_bytes)
     }
 
-    fn stat(&mut self) -> Result<StatPersisted, SnapshotError> {
-        Ok(StatPersisted {
-            czxid: Zxid::from_bits(self.long()?),
-            mzxid: Zxid::from_bits(self.long()?),
-            ctime: self.long()?,
-            mtime: self.long()?,
-            version: self.int()?,
-            cversion: self.int()?,
-            aversion: self.int()?,
-            ephemeral_owner: self.long()?,
-            pzxid: Zxid::from_bits(self.long()?),
-        })
-    }
-
     fn acl(&mut self) -> Result<Vec<Acl>, SnapshotError> {
         let mut list = Vec::new();
         for _ in 0..self.int()? {
@@ -244,34 +290,36 @@ impl<R: Read> Source<'_, R> {
 
     fn text(&mut self) -> Result<Text, SnapshotError> {
         let mut text = Vec::new();
-        self.buffer(&mut text)?;
+        let length = self.length()?.unwrap_or(0);
+        self.bytes(length, &mut text)?;
         Ok(Text::from_utf8_lossy(text.into()))
     }
 
-    /// Puts a buffer into `to`, instead of what was there; false for a null one.
-    fn buffer(&mut self, to: &mut Vec<u8>) -> Result<bool, SnapshotError> {
-        to.clear();
+    /// The length of a text or of data; `None` for null.
+    fn length(&mut self) -> Result<Option<usize>, SnapshotError> {
         let length = self.int()?;
+        self.believed(length)
+    }
+
+    fn believed(&self, length: i32) -> Result<Option<usize>, SnapshotError> {
         match usize::try_from(length) {
-            Ok(bytes) if bytes <= self.limit => self.bytes(bytes, to).map(|()| true),
-            Err(_) if length == -1 => Ok(false),
+            Ok(bytes) if bytes <= self.limit => Ok(Some(bytes)),
+            Err(_) if length == -1 => Ok(None),
             _ => Err(SnapshotError::Length { at: self.at, length }),
         }
     }
 
-    /// Adds `length` bytes; reserves no more than a chunk beyond what is there.
+    /// Adds `length` bytes; takes no more memory than a chunk beyond what is there.
     fn bytes(&mut self, length: usize, to: &mut Vec<u8>) -> Result<(), SnapshotError> {
-        to.reserve(length.min(CHUNK));
-        let wanted = u64::try_from(length).unwrap_or(u64::MAX);
-        let taken = self.from.by_ref().take(wanted).read_to_end(to);
-        let taken = taken.map_err(|source| SnapshotError::Read { at: self.at, source })?;
-        self.at += u64::try_from(taken).unwrap_or(u64::MAX);
-        if taken == length {
-            Ok(())
-        } else {
-            let source = io::ErrorKind::UnexpectedEof.into();
-            Err(SnapshotError::Read { at: self.at, source })
+        let end = to.len() + length;
+        while to.len() < end {
+            let begin = to.len();
+            to.resize(end.min(begin + CHUNK), 0);
+            let read = self.from.read_exact(&mut to[begin..]);
+            read.map_err(|source| SnapshotError::Read { at: self.at, source })?;
+            self.at += u64::try_from(to.len() - begin).unwrap_or(u64::MAX);
         }
+        Ok(())
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], SnapshotError> {

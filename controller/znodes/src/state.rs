@@ -169,7 +169,19 @@ impl State {
         data: Option<&[u8]>,
         acl: AclId,
     ) -> NodeId {
-        let id = self.tree.insert(parent, path::name(path), stat, data, acl);
+        self.add_new(parent, path, stat, data, acl).expect("the caller knows that the name is free")
+    }
+
+    /// As [`Self::add`]; `None`, and nothing is changed, when there is a child of that name.
+    pub(crate) fn add_new(
+        &mut self,
+        parent: NodeId,
+        path: &str,
+        stat: &StatPersisted,
+        data: Option<&[u8]>,
+        acl: AclId,
+    ) -> Option<NodeId> {
+        let id = self.tree.insert(parent, path::name(path), stat, data, acl)?;
         match Owner::from_bits(stat.ephemeral_owner) {
             Owner::Nobody => {}
             Owner::Session(session) => {
@@ -180,7 +192,7 @@ impl State {
             }
         }
         self.digest = self.digest.wrapping_add(digest::node(path, data, stat));
-        id
+        Some(id)
     }
 
     /// Takes a znode out, with all that hangs on it but its parent's stat.

@@ -1,204 +1,230 @@
-//! What one znode is in memory: stat, name and data in a single allocation.
+//! What one znode is in memory: name, stat and data in one run of bytes.
 //!
-//! A znode that was never changed since it was made, which most are, has four of its nine stat fields
-//! equal to two others and three zero; those are not stored. Layout: flags, name length (1 or 4 bytes),
-//! stat (16, 24 or 60 bytes), name, data to the end.
+//! Layout: flags, name length (1 or 4 bytes), name, stat, data to the end. Most znodes were never changed
+//! since they were made, and most of the rest only in their data: a field of the stat is there only where
+//! it differs from what follows from czxid and ctime, as a difference of few bytes.
 
-use bytes::BufMut;
 use jute::StatPersisted;
 use types::Zxid;
 
-/// Stat, name and data of a znode.
-#[derive(Clone, Debug)]
-pub(super) struct Body(Box<[u8]>);
+/// A znode's bytes, to be read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Body<'a>(&'a [u8]);
 
-/// All nine fields of the stat are there; otherwise czxid and ctime.
-const FULL: u8 = 1;
-/// Not full, and an owner follows.
-const OWNED: u8 = 2;
+/// An owner follows.
+const OWNED: u8 = 1;
 /// The data is null.
-const NULL: u8 = 4;
+const NULL: u8 = 2;
 /// The name's length takes 4 bytes.
-const LONG_NAME: u8 = 8;
+const LONG_NAME: u8 = 4;
+/// mzxid, mtime and version follow.
+const SET: u8 = 8;
+/// pzxid and cversion follow.
+const PARENT: u8 = 16;
+/// aversion follows.
+const ACL_SET: u8 = 32;
 
-impl Body {
-    pub(super) fn empty() -> Self {
-        Self(Box::default())
-    }
-
-    pub(super) fn pack(stat: &StatPersisted, name: &str, data: Option<&[u8]>) -> Self {
-        let mut flags = if data.is_none() { NULL } else { 0 };
-        flags |= if name.len() > usize::from(u8::MAX) { LONG_NAME } else { 0 };
-        flags |= match (is_fresh(stat), stat.ephemeral_owner) {
-            (false, _) => FULL,
-            (true, 0) => 0,
-            (true, _) => OWNED,
-        };
-        let data = data.unwrap_or_default();
-        let mut body = Vec::with_capacity(stat_end(flags) + name.len() + data.len());
-        body.put_u8(flags);
-        if flags & LONG_NAME != 0 {
-            body.put_u32(u32::try_from(name.len()).expect("a frame is shorter than 4 GiB"));
-        } else {
-            body.put_u8(u8::try_from(name.len()).expect("not a long name"));
-        }
-        if flags & FULL != 0 {
-            stat.encode(&mut body);
-        } else {
-            body.put_i64(stat.czxid.bits());
-            body.put_i64(stat.ctime);
-            if flags & OWNED != 0 {
-                body.put_i64(stat.ephemeral_owner);
-            }
-        }
-        body.extend_from_slice(name.as_bytes());
-        body.extend_from_slice(data);
-        Self(body.into_boxed_slice())
-    }
-
-    pub(super) fn stat(&self) -> StatPersisted {
-        let flags = self.0[0];
-        let mut at = stat_start(flags);
-        if flags & FULL != 0 {
-            return StatPersisted {
-                czxid: Zxid::from_bits(self.long(&mut at)),
-                mzxid: Zxid::from_bits(self.long(&mut at)),
-                ctime: self.long(&mut at),
-                mtime: self.long(&mut at),
-                version: self.int(&mut at),
-                cversion: self.int(&mut at),
-                aversion: self.int(&mut at),
-                ephemeral_owner: self.long(&mut at),
-                pzxid: Zxid::from_bits(self.long(&mut at)),
-            };
-        }
-        let (czxid, ctime) = (Zxid::from_bits(self.long(&mut at)), self.long(&mut at));
-        let ephemeral_owner = if flags & OWNED != 0 { self.long(&mut at) } else { 0 };
-        let fresh = StatPersisted { czxid, mzxid: czxid, pzxid: czxid, ..StatPersisted::default() };
-        StatPersisted { ctime, mtime: ctime, ephemeral_owner, ..fresh }
-    }
-
-    /// Replaces the stat; in place once all of its fields are stored.
-    pub(super) fn set_stat(&mut self, stat: &StatPersisted) {
-        let flags = self.0[0];
-        if flags & FULL != 0 {
-            stat.encode(&mut &mut self.0[stat_start(flags)..stat_end(flags)]);
-        } else {
-            *self = Self::pack(stat, self.name(), self.data());
+/// Puts a znode's bytes into `out`, instead of what was there.
+pub(super) fn pack(out: &mut Vec<u8>, stat: &StatPersisted, name: &[u8], data: Option<&[u8]>) {
+    out.clear();
+    let flag = |flag, on| if on { flag } else { 0 };
+    let set = (stat.mzxid, stat.mtime, stat.version) != (stat.czxid, stat.ctime, 0);
+    let flags = flag(OWNED, stat.ephemeral_owner != 0)
+        | flag(NULL, data.is_none())
+        | flag(LONG_NAME, name.len() > usize::from(u8::MAX))
+        | flag(SET, set)
+        | flag(PARENT, (stat.pzxid, stat.cversion) != (stat.czxid, 0))
+        | flag(ACL_SET, stat.aversion != 0);
+    out.push(flags);
+    match u8::try_from(name.len()) {
+        Ok(length) => out.push(length),
+        Err(_) => {
+            let length = u32::try_from(name.len()).expect("a frame is shorter than 4 GiB");
+            out.extend_from_slice(&length.to_be_bytes());
         }
     }
+    out.extend_from_slice(name);
+    let czxid = stat.czxid.bits();
+    put(out, czxid.cast_unsigned());
+    put(out, stat.ctime.cast_unsigned());
+    if flags & OWNED != 0 {
+        out.extend_from_slice(&stat.ephemeral_owner.to_be_bytes());
+    }
+    if flags & SET != 0 {
+        put(out, zigzag(stat.mzxid.bits().wrapping_sub(czxid)));
+        put(out, zigzag(stat.mtime.wrapping_sub(stat.ctime)));
+        put(out, zigzag(i64::from(stat.version)));
+    }
+    if flags & PARENT != 0 {
+        put(out, zigzag(stat.pzxid.bits().wrapping_sub(czxid)));
+        put(out, zigzag(i64::from(stat.cversion)));
+    }
+    if flags & ACL_SET != 0 {
+        put(out, zigzag(i64::from(stat.aversion)));
+    }
+    out.extend_from_slice(data.unwrap_or_default());
+}
 
-    /// Replaces stat and data; in place when the stat is full and the data keeps its length.
-    pub(super) fn set_data(&mut self, stat: &StatPersisted, data: Option<&[u8]>) {
-        let flags = self.0[0];
-        let at = self.name_start() + self.name_length();
-        let same_room = data.is_some_and(|data| data.len() == self.0.len() - at);
-        if flags & FULL != 0 && flags & NULL == 0 && same_room {
-            stat.encode(&mut &mut self.0[stat_start(flags)..stat_end(flags)]);
-            self.0[at..].copy_from_slice(data.unwrap_or_default());
-        } else {
-            *self = Self::pack(stat, self.name(), data);
-        }
+impl<'a> Body<'a> {
+    /// Over what [`pack`] made.
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
     }
 
-    pub(super) fn name(&self) -> &str {
-        let start = self.name_start();
-        let name = &self.0[start..start + self.name_length()];
-        std::str::from_utf8(name).expect("packed from a str")
+    pub(super) fn name(self) -> &'a str {
+        std::str::from_utf8(self.name_bytes()).expect("packed from a str")
     }
 
     /// The name's bytes; what a lookup compares.
-    pub(super) fn name_bytes(&self) -> &[u8] {
-        let start = self.name_start();
-        &self.0[start..start + self.name_length()]
+    pub(super) fn name_bytes(self) -> &'a [u8] {
+        let (start, end) = self.name_range();
+        &self.0[start..end]
     }
 
-    pub(super) fn data(&self) -> Option<&[u8]> {
-        let null = self.0[0] & NULL != 0;
-        (!null).then(|| &self.0[self.name_start() + self.name_length()..])
+    pub(super) fn stat(self) -> StatPersisted {
+        self.parts().0
     }
 
-    fn name_start(&self) -> usize {
-        stat_end(self.0[0])
+    pub(super) fn data(self) -> Option<&'a [u8]> {
+        self.parts().1
     }
 
-    fn name_length(&self) -> usize {
+    /// Stat and data; finding the data takes reading the stat.
+    pub(super) fn parts(self) -> (StatPersisted, Option<&'a [u8]>) {
+        let flags = self.0[0];
+        let mut rest = &self.0[self.name_range().1..];
+        let czxid = take(&mut rest).cast_signed();
+        let ctime = take(&mut rest).cast_signed();
+        let ephemeral_owner = if flags & OWNED != 0 { take_owner(&mut rest) } else { 0 };
+        let mut stat = StatPersisted {
+            czxid: Zxid::from_bits(czxid),
+            mzxid: Zxid::from_bits(czxid),
+            pzxid: Zxid::from_bits(czxid),
+            ctime,
+            mtime: ctime,
+            ephemeral_owner,
+            ..StatPersisted::default()
+        };
+        if flags & SET != 0 {
+            stat.mzxid = Zxid::from_bits(czxid.wrapping_add(take_signed(&mut rest)));
+            stat.mtime = ctime.wrapping_add(take_signed(&mut rest));
+            stat.version = take_int(&mut rest);
+        }
+        if flags & PARENT != 0 {
+            stat.pzxid = Zxid::from_bits(czxid.wrapping_add(take_signed(&mut rest)));
+            stat.cversion = take_int(&mut rest);
+        }
+        if flags & ACL_SET != 0 {
+            stat.aversion = take_int(&mut rest);
+        }
+        (stat, (flags & NULL == 0).then_some(rest))
+    }
+
+    fn name_range(self) -> (usize, usize) {
         if self.0[0] & LONG_NAME == 0 {
-            return usize::from(self.0[1]);
+            return (2, 2 + usize::from(self.0[1]));
         }
         let mut length = [0; 4];
         length.copy_from_slice(&self.0[1..5]);
-        u32::from_be_bytes(length) as usize
-    }
-
-    fn long(&self, at: &mut usize) -> i64 {
-        let mut bytes = [0; 8];
-        bytes.copy_from_slice(&self.0[*at..*at + 8]);
-        *at += 8;
-        i64::from_be_bytes(bytes)
-    }
-
-    fn int(&self, at: &mut usize) -> i32 {
-        let mut bytes = [0; 4];
-        bytes.copy_from_slice(&self.0[*at..*at + 4]);
-        *at += 4;
-        i32::from_be_bytes(bytes)
+        (5, 5 + u32::from_be_bytes(length) as usize)
     }
 }
 
-fn is_fresh(stat: &StatPersisted) -> bool {
-    let zxids = stat.mzxid == stat.czxid && stat.pzxid == stat.czxid;
-    let versions = (stat.version, stat.cversion, stat.aversion) == (0, 0, 0);
-    zxids && versions && stat.mtime == stat.ctime
+/// Seven bits to a byte, the lowest first; the top bit says that more follow.
+fn put(out: &mut Vec<u8>, mut value: u64) {
+    while value > 0x7f {
+        out.push(0x80 | (value & 0x7f) as u8);
+        value >>= 7;
+    }
+    out.push((value & 0x7f) as u8);
 }
 
-const fn stat_start(flags: u8) -> usize {
-    if flags & LONG_NAME != 0 { 5 } else { 2 }
+fn take(rest: &mut &[u8]) -> u64 {
+    let (mut value, mut shift) = (0, 0);
+    while let Some((&byte, after)) = rest.split_first() {
+        *rest = after;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            break;
+        }
+        shift += 7;
+    }
+    value
 }
 
-const fn stat_end(flags: u8) -> usize {
-    let stat = if flags & FULL != 0 {
-        StatPersisted::LENGTH
-    } else if flags & OWNED != 0 {
-        24
-    } else {
-        16
-    };
-    stat_start(flags) + stat
+/// Small numbers of either sign become small ones without.
+fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)).cast_unsigned()
+}
+
+fn take_signed(rest: &mut &[u8]) -> i64 {
+    let value = take(rest);
+    (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
+}
+
+fn take_int(rest: &mut &[u8]) -> i32 {
+    i32::try_from(take_signed(rest)).expect("packed from an i32")
+}
+
+fn take_owner(rest: &mut &[u8]) -> i64 {
+    let (owner, after) = rest.split_first_chunk().expect("packed with an owner");
+    *rest = after;
+    i64::from_be_bytes(*owner)
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    fn stat(version: i32, owner: i64) -> StatPersisted {
-        let zxid = Zxid::from_bits(7);
-        let fresh = StatPersisted { czxid: zxid, mzxid: zxid, pzxid: zxid, ..Default::default() };
-        StatPersisted { ctime: 5, mtime: 5, version, ephemeral_owner: owner, ..fresh }
+    fn check(stat: StatPersisted, name: &str, data: Option<&[u8]>) -> usize {
+        let mut bytes = Vec::new();
+        pack(&mut bytes, &stat, name.as_bytes(), data);
+        let body = Body::new(&bytes);
+        assert_eq!((body.stat(), body.name(), body.data()), (stat, name, data));
+        bytes.len()
+    }
+
+    fn long() -> impl Strategy<Value = i64> {
+        prop_oneof![any::<i64>(), -2..3_i64, Just(i64::MIN), Just(i64::MAX), Just(1 << 40)]
+    }
+
+    fn int() -> impl Strategy<Value = i32> {
+        prop_oneof![any::<i32>(), -2..3_i32, Just(i32::MIN), Just(i32::MAX)]
+    }
+
+    proptest! {
+        #[test]
+        fn every_stat_comes_back(longs in [long(), long(), long(), long(), long(), long()], ints in [int(), int(), int()]) {
+            let [czxid, mzxid, pzxid, ctime, mtime, ephemeral_owner] = longs;
+            let [version, cversion, aversion] = ints;
+            let [czxid, mzxid, pzxid] = [czxid, mzxid, pzxid].map(Zxid::from_bits);
+            let stat = StatPersisted {
+                czxid, mzxid, pzxid, ctime, mtime, version, cversion, aversion, ephemeral_owner,
+            };
+            check(stat, "name", Some(b"data"));
+        }
     }
 
     #[test]
-    fn every_form_gives_back_what_was_packed() {
+    fn names_and_data_of_any_length_come_back() {
         let long = "n".repeat(300);
         for name in ["", "a", long.as_str()] {
             for data in [None, Some(&b""[..]), Some(b"data")] {
-                for stat in [stat(0, 0), stat(0, 9), stat(3, 0), stat(-1, 9)] {
-                    let body = Body::pack(&stat, name, data);
-                    assert_eq!((body.stat(), body.name(), body.data()), (stat, name, data));
-                }
+                check(StatPersisted::default(), name, data);
             }
         }
     }
 
     #[test]
-    fn a_change_keeps_the_rest() {
-        let mut body = Body::pack(&stat(0, 0), "a", Some(b"old"));
-        for data in [Some(&b"new"[..]), Some(b"other"), Some(b"again"), None, Some(b""), Some(b"x")]
-        {
-            body.set_data(&stat(4, 0), data);
-            assert_eq!((body.stat(), body.name(), body.data()), (stat(4, 0), "a", data));
-        }
-        body.set_stat(&stat(5, 2));
-        assert_eq!((body.stat(), body.name(), body.data()), (stat(5, 2), "a", Some(&b"x"[..])));
+    fn what_is_as_most_is_short() {
+        let zxid = Zxid::from_bits(0x3_0001_0000);
+        let made = StatPersisted { czxid: zxid, mzxid: zxid, pzxid: zxid, ..Default::default() };
+        let made = StatPersisted { ctime: 1_790_000_000_000, mtime: 1_790_000_000_000, ..made };
+        assert_eq!(check(made, "name", Some(b"data")), 2 + 4 + 11 + 4);
+        let mzxid = Zxid::from_bits(0x3_0002_0000);
+        let set = StatPersisted { mzxid, mtime: made.ctime + 60_000, version: 1, ..made };
+        assert_eq!(check(set, "name", Some(b"data")), 2 + 4 + 18 + 4);
     }
 }

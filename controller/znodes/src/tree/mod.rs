@@ -17,9 +17,8 @@ use jute::StatPersisted;
 
 use crate::acls::AclId;
 use crate::path;
-use body::Body;
 pub(crate) use pages::Pages;
-use pages::Slot;
+use pages::{Kids, Slot};
 
 /// A znode's place in the arena; used again after it is deleted.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -43,6 +42,8 @@ pub(crate) struct Tree {
     vacant: u32,
     /// Znodes, the root among them.
     len: usize,
+    /// Where a znode's bytes are put together.
+    packed: Vec<u8>,
 }
 
 impl Tree {
@@ -59,11 +60,12 @@ impl Tree {
             hasher: FixedState::with_seed(hash_seed),
             vacant: NONE,
             len: 1,
+            packed: Vec::new(),
         };
         let root = tree.take_slot();
-        debug_assert_eq!(NodeId(root), Self::ROOT);
-        *tree.slot_mut(Self::ROOT) =
-            Slot { acl, body: Body::pack(stat, "", data), ..Slot::linked(NONE, NONE) };
+        debug_assert_eq!(root, Self::ROOT);
+        tree.slot_mut(root).acl = acl;
+        tree.pack(root, stat, "", data);
         tree
     }
 
@@ -91,14 +93,10 @@ impl Tree {
 
     /// The child of that name.
     pub(crate) fn child(&self, parent: NodeId, name: &str) -> Option<NodeId> {
-        let found = self.index.find(self.hash(parent.0, name.as_bytes()), |&id| {
-            let slot = self.pages.slot(NodeId(id));
-            slot.parent == parent.0 && slot.body.name_bytes() == name.as_bytes()
-        });
-        found.map(|&id| NodeId(id))
+        self.child_hashed(self.hash(parent.0, name.as_bytes()), parent, name)
     }
 
-    /// Makes a child. The caller knows that there is none of that name.
+    /// Makes a child; `None` when there is one of that name.
     pub(crate) fn insert(
         &mut self,
         parent: NodeId,
@@ -106,60 +104,66 @@ impl Tree {
         stat: &StatPersisted,
         data: Option<&[u8]>,
         acl: AclId,
-    ) -> NodeId {
-        debug_assert!(self.child(parent, name).is_none(), "{name:?} is there already");
-        let id = self.take_slot();
-        let first = self.pages.slot(parent).first_child;
-        let body = Body::pack(stat, name, data);
-        *self.slot_mut(NodeId(id)) = Slot { acl, body, ..Slot::linked(parent.0, first) };
-        if first != NONE {
-            self.slot_mut(NodeId(first)).prev = id;
+    ) -> Option<NodeId> {
+        let name_hash = self.hash(parent.0, name.as_bytes());
+        if self.child_hashed(name_hash, parent, name).is_some() {
+            return None;
         }
-        let slot = self.slot_mut(parent);
-        slot.first_child = id;
-        slot.children += 1;
+        let id = self.take_slot();
+        self.pack(id, stat, name, data);
+        let kids = self.pages.kids(parent);
+        let first = kids.map_or(NONE, |kids| kids.first);
+        let slot = self.slot_mut(id);
+        (slot.parent, slot.prev, slot.next, slot.acl) = (parent.0, NONE, first, acl);
+        if first != NONE {
+            self.slot_mut(NodeId(first)).prev = id.0;
+        }
+        let count = kids.map_or(1, |kids| kids.count + 1);
+        self.pages.set_kids(parent, Some(Kids { first: id.0, count }));
         let (pages, hasher) = (&self.pages, &self.hasher);
         let rehash = |&id: &u32| {
-            let slot = pages.slot(NodeId(id));
-            hash(hasher, slot.parent, slot.body.name_bytes())
+            let id = NodeId(id);
+            hash(hasher, pages.slot(id).parent, pages.body(id).name_bytes())
         };
-        self.index.insert_unique(hash(hasher, parent.0, name.as_bytes()), id, rehash);
+        self.index.insert_unique(name_hash, id.0, rehash);
         self.len += 1;
-        NodeId(id)
+        Some(id)
     }
 
     /// Takes a znode without children out; the root stays.
     pub(crate) fn remove(&mut self, id: NodeId) {
-        debug_assert!(self.pages.slot(id).children == 0, "children would be lost");
+        debug_assert!(self.pages.kids(id).is_none(), "children would be lost");
         let slot = self.pages.slot(id);
         let (parent, prev, next) = (slot.parent, slot.prev, slot.next);
         if parent == NONE {
             return;
         }
-        let hash = self.hash(parent, slot.body.name_bytes());
+        let hash = self.hash(parent, self.pages.body(id).name_bytes());
         if let Ok(entry) = self.index.find_entry(hash, |&other| other == id.0) {
             entry.remove();
         }
-        match prev {
-            NONE => self.slot_mut(NodeId(parent)).first_child = next,
-            prev => self.slot_mut(NodeId(prev)).next = next,
+        if prev != NONE {
+            self.slot_mut(NodeId(prev)).next = next;
         }
         if next != NONE {
             self.slot_mut(NodeId(next)).prev = prev;
         }
-        self.slot_mut(NodeId(parent)).children -= 1;
-        let vacant = self.vacant;
-        *self.slot_mut(id) = Slot::vacant(vacant);
+        let parent = NodeId(parent);
+        let kids = self.pages.kids(parent).filter(|kids| kids.count > 1);
+        let first = |kids: Kids| if prev == NONE { next } else { kids.first };
+        let kids = kids.map(|kids| Kids { first: first(kids), count: kids.count - 1 });
+        self.pages.set_kids(parent, kids);
+        self.pages.vacate(id, self.vacant);
         self.vacant = id.0;
         self.len -= 1;
     }
 
     pub(crate) fn stat(&self, id: NodeId) -> StatPersisted {
-        self.pages.slot(id).body.stat()
+        self.pages.body(id).stat()
     }
 
     pub(crate) fn data(&self, id: NodeId) -> Option<&[u8]> {
-        self.pages.slot(id).body.data()
+        self.pages.body(id).data()
     }
 
     pub(crate) fn acl(&self, id: NodeId) -> AclId {
@@ -167,7 +171,7 @@ impl Tree {
     }
 
     pub(crate) fn child_count(&self, id: NodeId) -> u32 {
-        self.pages.slot(id).children
+        self.pages.kids(id).map_or(0, |kids| kids.count)
     }
 
     pub(crate) fn children(&self, id: NodeId) -> impl Iterator<Item = NodeId> {
@@ -175,16 +179,16 @@ impl Tree {
     }
 
     pub(crate) fn name(&self, id: NodeId) -> &str {
-        self.pages.slot(id).body.name()
+        self.pages.body(id).name()
     }
 
     /// The path; "" for the root.
     pub(crate) fn path(&self, id: NodeId) -> String {
         let mut names = Vec::new();
-        let mut slot = self.pages.slot(id);
-        while slot.parent != NONE {
-            names.push(slot.body.name());
-            slot = self.pages.slot(NodeId(slot.parent));
+        let mut at = id;
+        while let Some(parent) = self.parent(at) {
+            names.push(self.name(at));
+            at = parent;
         }
         names.iter().rev().fold(String::new(), |path, name| path + "/" + name)
     }
@@ -196,15 +200,43 @@ impl Tree {
     }
 
     pub(crate) fn set_stat(&mut self, id: NodeId, stat: &StatPersisted) {
-        self.slot_mut(id).body.set_stat(stat);
+        let mut packed = std::mem::take(&mut self.packed);
+        let body = self.pages.body(id);
+        body::pack(&mut packed, stat, body.name_bytes(), body.data());
+        self.put(id, packed);
     }
 
     pub(crate) fn set_data(&mut self, id: NodeId, stat: &StatPersisted, data: Option<&[u8]>) {
-        self.slot_mut(id).body.set_data(stat, data);
+        let mut packed = std::mem::take(&mut self.packed);
+        body::pack(&mut packed, stat, self.pages.body(id).name_bytes(), data);
+        self.put(id, packed);
     }
 
     pub(crate) fn set_acl(&mut self, id: NodeId, acl: AclId) {
         self.slot_mut(id).acl = acl;
+    }
+
+    fn pack(&mut self, id: NodeId, stat: &StatPersisted, name: &str, data: Option<&[u8]>) {
+        let mut packed = std::mem::take(&mut self.packed);
+        body::pack(&mut packed, stat, name.as_bytes(), data);
+        self.put(id, packed);
+    }
+
+    fn put(&mut self, id: NodeId, packed: Vec<u8>) {
+        self.pages.set_body(id, &packed);
+        // The buffer is kept for the next one, unless it is an uncommonly long one.
+        if packed.capacity() <= KEPT {
+            self.packed = packed;
+        }
+    }
+
+    fn child_hashed(&self, name_hash: u64, parent: NodeId, name: &str) -> Option<NodeId> {
+        let found = self.index.find(name_hash, |&id| {
+            let id = NodeId(id);
+            self.pages.slot(id).parent == parent.0
+                && self.pages.body(id).name_bytes() == name.as_bytes()
+        });
+        found.map(|&id| NodeId(id))
     }
 
     fn hash(&self, parent: u32, name: &[u8]) -> u64 {
@@ -215,15 +247,18 @@ impl Tree {
         self.pages.slot_mut(id)
     }
 
-    fn take_slot(&mut self) -> u32 {
+    fn take_slot(&mut self) -> NodeId {
         if self.vacant == NONE {
             self.vacant = self.pages.grow();
         }
-        let id = self.vacant;
-        self.vacant = self.pages.slot(NodeId(id)).next;
+        let id = NodeId(self.vacant);
+        self.vacant = self.pages.slot(id).next;
         id
     }
 }
+
+/// The longest buffer that is kept, in bytes.
+const KEPT: usize = 4096;
 
 fn hash(hasher: &FixedState, parent: u32, name: &[u8]) -> u64 {
     let mut state = hasher.build_hasher();
@@ -241,7 +276,9 @@ mod tests {
     }
 
     fn insert(tree: &mut Tree, parent: NodeId, name: &str) -> NodeId {
-        tree.insert(parent, name, &StatPersisted::default(), Some(name.as_bytes()), AclId::OPEN)
+        let stat = StatPersisted::default();
+        let id = tree.insert(parent, name, &stat, Some(name.as_bytes()), AclId::OPEN);
+        id.expect("the name is free")
     }
 
     #[test]
