@@ -1,0 +1,210 @@
+//! `loadgen`: raw-frame load on a ZooKeeper server, and what it cost the server.
+//!
+//! Every verb writes one line of JSON to standard output. `null` is a server that answers every frame at
+//! once: `run` against it first, to know the ceiling of the generator itself. One thread, so that on two
+//! cores the server keeps one. Start at [`engine::drive`]; `e2e/bench/quorum.py` is the caller.
+
+mod connection;
+mod engine;
+mod figures;
+mod frames;
+mod hold;
+mod null;
+mod process;
+mod snapshots;
+
+use std::io::{Write, stdout};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::Serialize;
+
+use crate::engine::{Job, Limit};
+use crate::frames::Kind;
+
+fn main() -> Result<()> {
+    match Cli::parse().verb {
+        Verb::Null { addr } => null::serve(addr),
+        Verb::Fill { to, nodes, parents_only } => report(&fill(&to, nodes, parents_only)?),
+        Verb::Run(args) => report(&args.run()?),
+        Verb::Watches { to, nodes } => hold::watches(&to.target(), nodes),
+        Verb::Sessions { to, count } => hold::sessions(&to.target(), count),
+    }
+}
+
+/// Load on a ZooKeeper server by raw frames.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// A server that answers every frame at once with the bytes of a success; prints its address
+    Null {
+        /// Where to listen
+        #[arg(long, default_value = "127.0.0.1:0")]
+        addr: SocketAddr,
+    },
+    /// Creates znodes of 30 bytes of path, a thousand below each parent
+    Fill {
+        #[command(flatten)]
+        to: To,
+        /// How many
+        #[arg(long)]
+        nodes: u64,
+        /// Only the parents, for a later `run create`
+        #[arg(long)]
+        parents_only: bool,
+    },
+    /// Requests for some seconds, or a number of them
+    Run(RunArgs),
+    /// Sets a watch on each znode from each connection, prints the figures, holds until input ends
+    Watches {
+        #[command(flatten)]
+        to: To,
+        /// How many znodes, of those that `fill` made
+        #[arg(long)]
+        nodes: u64,
+    },
+    /// Opens sessions, prints the figures, holds them until input ends
+    Sessions {
+        #[command(flatten)]
+        to: To,
+        /// How many
+        #[arg(long)]
+        count: usize,
+    },
+}
+
+/// The server and the shape of the load.
+#[derive(Args)]
+struct To {
+    /// The server's client port
+    #[arg(long)]
+    addr: SocketAddr,
+    /// The server's process: its CPU time is counted
+    #[arg(long)]
+    pid: Option<u32>,
+    /// Sessions at once
+    #[arg(long, default_value_t = 16)]
+    connections: usize,
+    /// Requests in flight on each
+    #[arg(long, default_value_t = 64)]
+    depth: usize,
+    /// Bytes of data in each znode
+    #[arg(long, default_value_t = 100)]
+    size: usize,
+}
+
+#[derive(Args)]
+struct RunArgs {
+    /// What is asked
+    op: Op,
+    #[command(flatten)]
+    to: To,
+    /// The znodes to choose from, made by `fill`; for create, the room made by `fill --parents-only`
+    #[arg(long, default_value_t = 1000)]
+    nodes: u64,
+    /// Seconds that are measured
+    #[arg(long, default_value_t = 5.0)]
+    seconds: f64,
+    /// Seconds before them, not measured
+    #[arg(long, default_value_t = 2.0)]
+    warmup: f64,
+    /// So many requests instead of seconds, all measured
+    #[arg(long)]
+    ops: Option<u64>,
+    /// Requests each second over all connections, sent on time whether or not answers come; latency counts
+    /// from when one was due. Without it each connection keeps its depth in flight
+    #[arg(long)]
+    rate: Option<f64>,
+    /// Of a hundred connections, how many write; for `mix`
+    #[arg(long, default_value_t = 50)]
+    writers: usize,
+    /// The server's snapshots: latencies while one is written are told apart
+    #[arg(long)]
+    snapshots_in: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Op {
+    /// setData on znodes chosen at random
+    Set,
+    /// getData on znodes chosen at random
+    Get,
+    /// create of znodes that are not there
+    Create,
+    /// setData on some connections, getData on the others
+    Mix,
+}
+
+impl To {
+    fn target(&self) -> engine::Target {
+        engine::Target {
+            addr: self.addr,
+            pid: self.pid,
+            connections: self.connections,
+            depth: self.depth,
+            size: self.size,
+        }
+    }
+}
+
+impl RunArgs {
+    fn run(&self) -> Result<figures::Figures> {
+        let writers = (self.to.connections * self.writers).div_ceil(100);
+        let kind = |connection: usize| match self.op {
+            Op::Set => Kind::Set,
+            Op::Get => Kind::Get,
+            Op::Create => Kind::Create,
+            // Readers and writers are interleaved, so that every part of a paced second has both.
+            Op::Mix if connection * writers % self.to.connections < writers => Kind::Set,
+            Op::Mix => Kind::Get,
+        };
+        let limit = match self.ops {
+            Some(ops) => Limit::Ops(ops),
+            None => Limit::Time {
+                warmup: Duration::try_from_secs_f64(self.warmup).context("--warmup")?,
+                measured: Duration::try_from_secs_f64(self.seconds).context("--seconds")?,
+            },
+        };
+        engine::drive(Job {
+            target: self.to.target(),
+            kinds: (0..self.to.connections).map(kind).collect(),
+            nodes: self.nodes,
+            limit,
+            rate: self.rate,
+            snapshots_in: self.snapshots_in.clone(),
+        })
+    }
+}
+
+fn fill(to: &To, nodes: u64, parents_only: bool) -> Result<figures::Figures> {
+    let job = |kind, connections: usize, nodes| Job {
+        target: engine::Target { connections, ..to.target() },
+        kinds: vec![kind; connections],
+        nodes,
+        limit: Limit::Ops(nodes),
+        rate: None,
+        snapshots_in: None,
+    };
+    // The root first, by itself: the others need it.
+    engine::drive(job(Kind::Root, 1, 1)).context("create the root of all")?;
+    let parents = nodes.div_ceil(frames::SIBLINGS);
+    let made = engine::drive(job(Kind::Parent, 1, parents)).context("create the parents")?;
+    if parents_only { Ok(made) } else { engine::drive(job(Kind::Create, to.connections, nodes)) }
+}
+
+/// One line of JSON on standard output, out at once.
+fn report(figures: &impl Serialize) -> Result<()> {
+    let mut line = serde_json::to_vec(figures).context("the figures as JSON")?;
+    line.push(b'\n');
+    let mut out = stdout().lock();
+    out.write_all(&line).and_then(|()| out.flush()).context("write the figures")
+}
