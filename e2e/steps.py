@@ -24,8 +24,13 @@ def ready(kubectl, *objects, timeout="60s"):
     kubectl("wait", *objects, "--for=condition=Ready", f"--timeout={timeout}")
 
 
+QUICKSTART = ("ens/quickstart", "zn/app-config", "pool/quickstart", "fw/hello")
+
+
 def quickstart_ready(kubectl):
-    ready(kubectl, "ens/quickstart", "zn/app-config", "pool/quickstart", "fw/hello")
+    """Waits until the quickstart is applied, then until it is Ready."""
+    until("the quickstart's objects", lambda: kubectl.run("get", *QUICKSTART).returncode == 0)
+    ready(kubectl, *QUICKSTART)
 
 
 def zookeeper(kubectl):

@@ -121,12 +121,19 @@ pub(crate) async fn apply(
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
         None => Api::all_with(client.clone(), &resource),
     };
-    let outcome = send(&api, name, body).await.with_context(|| format!("{file}: {kind} {name}"))?;
+    let outcome = send(&api, name, namespace.as_deref(), body)
+        .await
+        .with_context(|| format!("{file}: {kind} {name}"))?;
     Ok(Applied { namespace, name: name.to_owned(), outcome, resource })
 }
 
-async fn send(api: &Api<DynamicObject>, name: &str, body: &Value) -> Result<&'static str> {
-    let wanted = with_last_applied(body)?;
+async fn send(
+    api: &Api<DynamicObject>,
+    name: &str,
+    namespace: Option<&str>,
+    body: &Value,
+) -> Result<&'static str> {
+    let wanted = with_last_applied(body, namespace)?;
     let Some(current) = api.get_opt(name).await? else {
         api.create(&PostParams::default(), &serde_json::from_value(wanted)?).await?;
         return Ok("created");
@@ -143,14 +150,13 @@ async fn send(api: &Api<DynamicObject>, name: &str, body: &Value) -> Result<&'st
     Ok("configured")
 }
 
-/// The object with the annotation that `kubectl apply` will look for.
-fn with_last_applied(body: &Value) -> Result<Value> {
+/// The object with the annotation that `kubectl apply` will look for, in the very bytes that it would write:
+/// then an apply of the same file finds nothing to change.
+fn with_last_applied(body: &Value, namespace: Option<&str>) -> Result<Value> {
     let mut wanted = body.clone();
-    if let Some(object) = wanted.as_object_mut() {
-        object.remove("status");
+    if let Some(namespace) = namespace {
+        wanted["metadata"]["namespace"] = json!(namespace);
     }
-    let mut remembered = serde_json::to_string(&wanted)?;
-    remembered.push('\n');
     let annotations = &mut wanted["metadata"]["annotations"];
     if annotations.is_null() {
         *annotations = json!({});
@@ -158,8 +164,25 @@ fn with_last_applied(body: &Value) -> Result<Value> {
     let Some(annotations) = annotations.as_object_mut() else {
         bail!("metadata.annotations must be a map of strings");
     };
-    annotations.insert(merge::LAST_APPLIED.to_owned(), Value::String(remembered));
+    annotations.remove(merge::LAST_APPLIED);
+    let remembered = go_json(&wanted)?;
+    wanted["metadata"]["annotations"][merge::LAST_APPLIED] = Value::String(remembered);
     Ok(wanted)
+}
+
+/// JSON as Go's encoder writes it: keys in order, a newline at the end, and HTML's characters escaped.
+fn go_json(value: &Value) -> Result<String> {
+    let mut text = String::new();
+    for c in serde_json::to_string(value)?.chars() {
+        match c {
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
+                text += &format!("\\u{:04x}", u32::from(c))
+            }
+            c => text.push(c),
+        }
+    }
+    text.push('\n');
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -179,6 +202,18 @@ mod tests {
             check("---\n---\nkind: A\n---\nkind: List\nitems: [{kind: B}, {kind: C}]\n")?;
         let kinds: Vec<_> = documents.iter().map(|d| d.body["kind"].clone()).collect();
         assert_eq!(kinds, ["A", "B", "C"]);
+        Ok(())
+    }
+
+    #[test]
+    fn what_was_applied_is_remembered_as_kubectl_writes_it() -> Result<()> {
+        let body = json!({"kind": "A", "metadata": {"name": "a"}, "spec": {"x": "<&>"}});
+        let wanted = with_last_applied(&body, Some("default"))?;
+        assert_eq!(
+            wanted["metadata"]["annotations"][merge::LAST_APPLIED],
+            "{\"kind\":\"A\",\"metadata\":{\"annotations\":{},\"name\":\"a\",\"namespace\":\"default\"},\
+             \"spec\":{\"x\":\"\\u003c\\u0026\\u003e\"}}\n"
+        );
         Ok(())
     }
 

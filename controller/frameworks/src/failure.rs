@@ -16,7 +16,7 @@ pub struct Failure {
     pub task: TaskId,
     /// For programs.
     pub reason: FailureReason,
-    /// For people: `killed at 256Mi by the memory limit (instance 2)`.
+    /// For people: `killed at 256Mi by the memory limit (instance web-2)`.
     pub message: String,
     /// When, in seconds since 1970, if the sender said so.
     pub at: Option<f64>,
@@ -55,7 +55,7 @@ impl Failure {
             index,
             task: update.task.clone(),
             reason,
-            message: format!("{what} (instance {index})"),
+            message: format!("{what} (instance {})", update.task.instance()),
             at: update.timestamp,
         }
     }

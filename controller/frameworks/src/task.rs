@@ -14,6 +14,11 @@ impl TaskId {
         Self(format!("{name}-{index}.{run:x}"))
     }
 
+    /// The instance it is a run of: `<name>-<index>`.
+    pub fn instance(&self) -> &str {
+        self.0.rsplit_once('.').map_or(&self.0, |(instance, _)| instance)
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -186,7 +186,7 @@ fn a_failure_is_told_in_words_and_waits() {
     pool.tell(&first, TaskState::Running, None);
     pool.tell(&first, TaskState::Failed, Some("REASON_CONTAINER_LIMITATION_MEMORY"));
     let failure = pool.status().last_failure.clone().expect("failed");
-    assert_eq!(failure.message, "killed at 32Mi by the memory limit (instance 0)");
+    assert_eq!(failure.message, "killed at 32Mi by the memory limit (instance web-0)");
     assert_eq!(
         pool.status().waiting.as_deref(),
         Some("instance 0 starts again 1s after its failure (number 1)")
@@ -200,7 +200,7 @@ fn a_failure_is_told_in_words_and_waits() {
     assert_ne!(first, second);
     pool.tell(&second, TaskState::Failed, None);
     let failure = pool.status().last_failure.clone().expect("failed");
-    assert_eq!(failure.message, "Command exited with status 3 (instance 0)");
+    assert_eq!(failure.message, "Command exited with status 3 (instance web-0)");
     assert_eq!(pool.status().failed, 2);
 }
 
