@@ -17,6 +17,17 @@ use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 const FILES: [&str; 7] =
     ["v1", "scheduler", "executor", "master", "quota", "maintenance", "allocator"];
 
+/// Lists of the operator API that are written even when they are empty.
+const ALWAYS: [(&str, &str); 7] = [
+    ("GetTasks", "tasks"),
+    ("GetTasks", "unreachable_tasks"),
+    ("GetTasks", "completed_tasks"),
+    ("GetExecutors", "executors"),
+    ("GetFrameworks", "completed_frameworks"),
+    ("GetAgents", "agents"),
+    ("GetAgents", "recovered_agents"),
+];
+
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto");
     println!("cargo::rerun-if-changed=build.rs");
@@ -93,7 +104,8 @@ fn one(
         write!(read, "if let Some(v) = obj.take({wire:?}) {{")?;
         reading(&mut read, field, ident, maps)?;
         read.push('}');
-        writing(&mut write, field, ident, maps)?;
+        let always = ALWAYS.contains(&(message.name(), wire));
+        writing(&mut write, field, ident, always, maps)?;
     }
     write!(
         out,
@@ -180,6 +192,7 @@ fn writing(
     out: &mut String,
     field: &FieldDescriptorProto,
     ident: &str,
+    always: bool,
     maps: &BTreeSet<String>,
 ) -> Result<(), Box<dyn Error>> {
     let wire = field.name();
@@ -208,6 +221,9 @@ fn writing(
             }}",
             path(field)
         )?,
+        Label::Repeated if always => {
+            write!(out, "map.serialize_entry({wire:?}, &self.{ident})?;")?;
+        }
         Label::Repeated => {
             write!(out, "if !self.{ident}.is_empty() {{ map.serialize_entry({wire:?}, &self.{ident})?; }}")?;
         }

@@ -43,7 +43,7 @@ impl MasterConfig {
             IpAddr::V4(ip) => u32::from_ne_bytes(ip.octets()),
             IpAddr::V6(_) => 0,
         };
-        let capabilities = [Type::AgentUpdate, Type::AgentDraining]
+        let capabilities = [Type::AgentUpdate, Type::AgentDraining, Type::QuotaV2]
             .map(|kind| Capability { r#type: Some(kind as i32) })
             .to_vec();
         Ok(MasterInfo {

@@ -157,7 +157,7 @@ fn about(state: &mut Map<String, Value>, info: &MasterInfo, started: f64) {
         ("id", json!(info.id)),
         ("pid", json!(info.pid())),
         ("hostname", json!(info.hostname())),
-        ("capabilities", json!(["AGENT_UPDATE", "AGENT_DRAINING"])),
+        ("capabilities", json!(["AGENT_UPDATE", "AGENT_DRAINING", "QUOTA_V2"])),
         ("leader", json!(info.pid())),
         ("leader_info", leader),
         ("orphan_tasks", json!([])),
