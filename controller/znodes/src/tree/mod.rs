@@ -36,7 +36,8 @@ const NONE: u32 = u32::MAX;
 #[derive(Debug)]
 pub(crate) struct Tree {
     pages: Pages,
-    index: HashTable<u32>,
+    /// Hash and id. The hash is there so that the index grows without a look at each znode.
+    index: HashTable<(u32, u32)>,
     hasher: FixedState,
     /// The first vacant slot.
     vacant: u32,
@@ -120,12 +121,8 @@ impl Tree {
         }
         let count = kids.map_or(1, |kids| kids.count + 1);
         self.pages.set_kids(parent, Some(Kids { first: id.0, count }));
-        let (pages, hasher) = (&self.pages, &self.hasher);
-        let rehash = |&id: &u32| {
-            let id = NodeId(id);
-            hash(hasher, pages.slot(id).parent, pages.body(id).name_bytes())
-        };
-        self.index.insert_unique(name_hash, id.0, rehash);
+        let entry = (name_hash, id.0);
+        self.index.insert_unique(spread(name_hash), entry, |&(hash, _)| spread(hash));
         self.len += 1;
         Some(id)
     }
@@ -139,7 +136,7 @@ impl Tree {
             return;
         }
         let hash = self.hash(parent, self.pages.body(id).name_bytes());
-        if let Ok(entry) = self.index.find_entry(hash, |&other| other == id.0) {
+        if let Ok(entry) = self.index.find_entry(spread(hash), |&(_, other)| other == id.0) {
             entry.remove();
         }
         if prev != NONE {
@@ -230,17 +227,21 @@ impl Tree {
         }
     }
 
-    fn child_hashed(&self, name_hash: u64, parent: NodeId, name: &str) -> Option<NodeId> {
-        let found = self.index.find(name_hash, |&id| {
+    fn child_hashed(&self, name_hash: u32, parent: NodeId, name: &str) -> Option<NodeId> {
+        let found = self.index.find(spread(name_hash), |&(hash, id)| {
             let id = NodeId(id);
-            self.pages.slot(id).parent == parent.0
+            hash == name_hash
+                && self.pages.slot(id).parent == parent.0
                 && self.pages.body(id).name_bytes() == name.as_bytes()
         });
-        found.map(|&id| NodeId(id))
+        found.map(|&(_, id)| NodeId(id))
     }
 
-    fn hash(&self, parent: u32, name: &[u8]) -> u64 {
-        hash(&self.hasher, parent, name)
+    fn hash(&self, parent: u32, name: &[u8]) -> u32 {
+        let mut state = self.hasher.build_hasher();
+        state.write_u32(parent);
+        state.write(name);
+        (state.finish() >> 32) as u32
     }
 
     fn slot_mut(&mut self, id: NodeId) -> &mut Slot {
@@ -260,11 +261,9 @@ impl Tree {
 /// The longest buffer that is kept, in bytes.
 const KEPT: usize = 4096;
 
-fn hash(hasher: &FixedState, parent: u32, name: &[u8]) -> u64 {
-    let mut state = hasher.build_hasher();
-    state.write_u32(parent);
-    state.write(name);
-    state.finish()
+/// The index takes its buckets from the low bits and its tags from the high ones.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash) << 32 | u64::from(hash)
 }
 
 #[cfg(test)]
