@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::AdminConfig;
+use storage::Compression;
 use types::PeerId;
 use znodes::{ReaperConfig, Rules};
 
@@ -51,6 +53,14 @@ pub struct MemberConfig {
     pub prealloc_bytes: u64,
     /// Snapshots kept, with the logs they need; older ones are deleted. At least 3.
     pub snapshots_retained: usize,
+    /// How snapshots are written; all forms are read.
+    pub snapshot_compression: Compression,
+    /// Where commands are taken over HTTP; `None`: nowhere.
+    pub admin: Option<AdminConfig>,
+    /// Where Prometheus finds `/metrics`; `None`: nowhere.
+    pub prometheus: Option<SocketAddr>,
+    /// Whether every change that a client asks for is told to the log's target `audit`.
+    pub audit: bool,
     /// Whether a commit waits for the disk; `false` loses acknowledged writes at a power cut.
     pub force_sync: bool,
 }
@@ -82,8 +92,17 @@ impl MemberConfig {
             snap_count: 100_000,
             prealloc_bytes: 4 << 20,
             snapshots_retained: 3,
+            snapshot_compression: Compression::None,
+            admin: None,
+            prometheus: None,
+            audit: false,
             force_sync: true,
         }
+    }
+
+    /// The longest text or data believed in a record of the log or of a snapshot, in bytes.
+    pub(crate) fn longest_record(&self) -> usize {
+        self.max_request_bytes.saturating_mul(2).saturating_add(RECORD_SPARE)
     }
 
     /// The shortest and the longest session timeout granted, in milliseconds.
@@ -97,5 +116,7 @@ impl MemberConfig {
     }
 }
 
+/// What a transaction may be longer than the request that made it, as Apache has it.
+const RECORD_SPARE: usize = 1 << 20;
 /// Apache's default of `jute.maxbuffer`.
 pub(crate) const DEFAULT_MAX_REQUEST: usize = 0xf_ffff;

@@ -5,6 +5,7 @@
 //! decide what a request means (`znodes`), what commits (`zab`) or what a file looks like (`storage`).
 //! Start at [`Member::start`]; a write's way is in `core`, a read's in `serve`.
 
+mod admin;
 mod config;
 mod conn;
 mod connection;
@@ -20,9 +21,11 @@ mod shared;
 mod snapshots;
 mod zoo_cfg;
 
+pub use admin::AdminConfig;
 pub use config::{MemberConfig, Warning};
 pub use jute::Stat;
 pub use load::LoadError;
 pub use local::{Change, Local, LocalOp, LocalResult, OpError, What};
 pub use member::{Member, MemberFailed, StartError};
+pub use storage::Compression;
 pub use zoo_cfg::ConfigError;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use jute::Entry;
-use storage::{DataDir, Epochs, LogReader, SnapshotError, TxnLogError, load_newest};
+use storage::{Compression, DataDir, Epochs, LogReader, SnapshotError, TxnLogError, load_newest};
 use types::Zxid;
 use zab::Durable;
 use znodes::State;
@@ -106,7 +106,7 @@ pub(crate) fn load(dirs: &DataDir, limit: usize) -> Result<Found, LoadError> {
         tracing::warn!(path, "ephemeral znode without a session dropped");
     }
     if fresh {
-        snapshots::write(dirs.snapshots(), &state.freeze())?;
+        snapshots::write(dirs.snapshots(), &state.freeze(), Compression::None)?;
     }
     let durable = durable(dirs.snapshots(), reader.last())?;
     let replay_time = begun.elapsed() - snapshot_time;

@@ -22,15 +22,17 @@ use crate::load::{Found, LoadError, load, words};
 use crate::metrics::{Stats, micros};
 use crate::shared::Shared;
 use crate::snapshots::Snapshots;
-use crate::{Local, MemberConfig};
+use crate::{Local, MemberConfig, admin};
 
 /// A running member. Dropping it stops it without waiting; [`Member::shutdown`] waits for the end.
 #[derive(Debug)]
 pub struct Member {
     shared: Arc<Shared>,
     client_addr: Option<SocketAddr>,
+    admin_addr: Option<SocketAddr>,
+    metrics_addr: Option<SocketAddr>,
     core: Option<JoinHandle<()>>,
-    listener: Option<JoinHandle<()>>,
+    listeners: Vec<JoinHandle<()>>,
 }
 
 /// Why a member could not start.
@@ -51,14 +53,14 @@ pub enum StartError {
         /// The system's reason.
         source: io::Error,
     },
-    /// The client port is taken.
-    #[error("client address {addr} is in use; stop what listens there or choose another port")]
+    /// The client port, or that of the admin commands or the metrics, is taken.
+    #[error("address {addr} is in use; stop what listens there or choose another port")]
     AddrInUse {
         /// The address asked for.
         addr: SocketAddr,
     },
-    /// The client port cannot be opened.
-    #[error("client address {addr} cannot be listened on")]
+    /// One of the ports cannot be opened.
+    #[error("address {addr} cannot be listened on")]
     Listen {
         /// The address asked for.
         addr: SocketAddr,
@@ -90,8 +92,16 @@ impl Member {
             Some(addr) => Some(listen(addr).await?),
             None => None,
         };
+        let admin = match &config.admin {
+            Some(admin) => Some((listen(admin.addr).await?, admin.clone())),
+            None => None,
+        };
+        let metrics = match config.prometheus {
+            Some(addr) => Some(listen(addr).await?),
+            None => None,
+        };
         let dirs = DataDir::open(&config.data_dir, config.data_log_dir.as_deref())?;
-        let limit = config.max_request_bytes.saturating_mul(2).saturating_add(RECORD_SPARE);
+        let limit = config.longest_record();
         let loading = tokio::task::spawn_blocking(move || (load(&dirs, limit), dirs));
         let (found, dirs) = loading.await.map_err(|error| StartError::Lead(error.to_string()))?;
         let (shared, core, ready) = assemble(config, found?, dirs)?;
@@ -109,13 +119,43 @@ impl Member {
                 Some(*shared.client_addr.get_or_init(|| addr))
             }
         };
-        let listener = listener.map(|listener| tokio::spawn(accept(listener, Arc::clone(&shared))));
-        Ok(Self { shared, client_addr, core: Some(core), listener })
+        let mut member = Self {
+            shared,
+            client_addr,
+            admin_addr: None,
+            metrics_addr: None,
+            core: Some(core),
+            listeners: Vec::new(),
+        };
+        if let Some(listener) = listener {
+            member.listeners.push(tokio::spawn(accept(listener, Arc::clone(&member.shared))));
+        }
+        if let Some((listener, config)) = admin {
+            member.admin_addr = listener.local_addr().ok();
+            let serve = admin::serve(listener, config, Arc::clone(&member.shared));
+            member.listeners.push(tokio::spawn(serve));
+        }
+        if let Some(listener) = metrics {
+            member.metrics_addr = listener.local_addr().ok();
+            let serve = admin::serve_metrics(listener, Arc::clone(&member.shared));
+            member.listeners.push(tokio::spawn(serve));
+        }
+        Ok(member)
     }
 
     /// Where clients connect, with the port that was taken.
     pub fn client_addr(&self) -> Option<SocketAddr> {
         self.client_addr
+    }
+
+    /// Where commands are taken over HTTP, with the port that was taken.
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin_addr
+    }
+
+    /// Where Prometheus finds `/metrics`, with the port that was taken.
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.metrics_addr
     }
 
     /// The in-process door to this member.
@@ -145,7 +185,7 @@ impl Member {
     }
 
     fn stop(&mut self) {
-        if let Some(listener) = self.listener.take() {
+        for listener in self.listeners.drain(..) {
             listener.abort();
         }
         self.shared.tell(Command::Stop);
@@ -268,6 +308,4 @@ fn wall_ms() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// What a transaction may be longer than the request that made it, as Apache has it.
-const RECORD_SPARE: usize = 1 << 20;
 const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);

@@ -8,7 +8,9 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering::Acquire, Ordering::Release};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
@@ -40,6 +42,10 @@ pub(crate) struct Shared {
     pub(crate) log_dir: PathBuf,
     /// Why the member ended by itself.
     pub(crate) failed: watch::Sender<Option<MemberFailed>>,
+    /// The newest snapshot taken, and when, in seconds since 1970.
+    last_snapshot: Mutex<(Zxid, i64)>,
+    /// Held while a snapshot is written.
+    snapshot: Mutex<()>,
     tree: RwLock<State>,
     watchers: Mutex<Watchers>,
     followers: Mutex<Vec<Follower>>,
@@ -86,6 +92,8 @@ impl Shared {
             log_dir,
             failed: watch::Sender::new(None),
             applied: AtomicI64::new(state.zxid().bits()),
+            last_snapshot: Mutex::new((Zxid::ZERO, 0)),
+            snapshot: Mutex::default(),
             tree: RwLock::new(state),
             watchers: Mutex::new(Watchers {
                 watches: Watches::new(RandomState::new().hash_one(0)),
@@ -149,6 +157,30 @@ impl Shared {
 
     fn lock_digests(&self) -> MutexGuard<'_, VecDeque<(Zxid, i64)>> {
         self.digests.lock().expect("nobody panics while holding the digests")
+    }
+
+    /// The newest snapshot taken since the start, and when, in seconds since 1970.
+    pub(crate) fn last_snapshot(&self) -> (Zxid, i64) {
+        *self.last_snapshot.lock().expect("nobody panics while holding two numbers")
+    }
+
+    pub(crate) fn set_last_snapshot(&self, zxid: Zxid, seconds: i64) {
+        *self.last_snapshot.lock().expect("nobody panics while holding two numbers") =
+            (zxid, seconds);
+    }
+
+    /// For whoever writes a snapshot or removes old ones; the one lock that is held over IO, by threads
+    /// that do nothing else.
+    pub(crate) fn one_snapshot(&self) -> MutexGuard<'_, ()> {
+        self.snapshot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The tree is another one: what followed or watched the old one ends.
+    pub(crate) fn replace(&self, state: State) {
+        let mut tree = self.tree_mut();
+        self.lock_followers().clear();
+        self.watchers().watches = Watches::new(RandomState::new().hash_one(0));
+        *tree = state;
     }
 
     /// Hands something to the core. False when it has ended.

@@ -1,13 +1,15 @@
 //! When a snapshot is taken, and the thread that writes it.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread::{self, JoinHandle};
 
-use storage::{SnapshotDigest, SnapshotWriteError, SnapshotWriter};
+use storage::{Compression, SnapshotDigest, SnapshotWriteError, SnapshotWriter};
 use znodes::Frozen;
 
-use crate::core::Command;
+use crate::MemberConfig;
+use crate::core::{Command, wall_ms};
 use crate::metrics::micros;
 use crate::shared::Shared;
 
@@ -17,8 +19,8 @@ pub(crate) struct Snapshots {
     every: u32,
     since_last: u32,
     writing: Option<JoinHandle<()>>,
-    dir: std::path::PathBuf,
-    log_dir: std::path::PathBuf,
+    dir: PathBuf,
+    log_dir: PathBuf,
 }
 
 impl Snapshots {
@@ -47,22 +49,14 @@ impl Snapshots {
         let keep = shared.config.snapshots_retained;
         let shared = Arc::clone(shared);
         let work = move || {
-            let begun = std::time::Instant::now();
-            match write(&dir, &frozen) {
-                Ok(bytes) => {
-                    tracing::info!(zxid = %frozen.zxid(), bytes, "snapshot written");
-                    shared.stats.snapshots.fetch_add(1, Relaxed);
-                    shared.stats.snapshot_bytes.store(bytes, Relaxed);
-                    shared.stats.snapshot_time.record(micros(begun.elapsed()));
+            match take(&shared, &frozen) {
+                Ok(_) => {
                     if let Err(error) = storage::purge(&dir, &log_dir, keep) {
                         tracing::warn!(%error, "old snapshots and logs could not be removed");
                     }
                 }
                 // The log still has everything; the next one is tried after as many transactions.
-                Err(error) => {
-                    shared.stats.snapshot_errors.fetch_add(1, Relaxed);
-                    tracing::warn!(%error, cause = ?error, "snapshot not written");
-                }
+                Err(error) => tracing::warn!(%error, cause = ?error, "snapshot not written"),
             }
             shared.tell(Command::SnapshotDone);
         };
@@ -89,14 +83,45 @@ impl Drop for Snapshots {
     }
 }
 
-/// Writes a whole snapshot; answers with its size in bytes.
-pub(crate) fn write(dir: &std::path::Path, frozen: &Frozen) -> Result<u64, SnapshotWriteError> {
-    let mut writer = SnapshotWriter::create(dir, frozen.zxid())?;
+/// Writes a whole snapshot of a running member, one at a time; answers with its file.
+pub(crate) fn take(shared: &Shared, frozen: &Frozen) -> Result<PathBuf, SnapshotWriteError> {
+    let _one = shared.one_snapshot();
+    let begun = std::time::Instant::now();
+    let stats = &shared.stats;
+    match write(&dir(&shared.config), frozen, shared.config.snapshot_compression) {
+        Ok((path, bytes)) => {
+            tracing::info!(zxid = %frozen.zxid(), bytes, "snapshot written");
+            stats.snapshots.fetch_add(1, Relaxed);
+            stats.snapshot_bytes.store(bytes, Relaxed);
+            stats.snapshot_time.record(micros(begun.elapsed()));
+            shared.set_last_snapshot(frozen.zxid(), wall_ms() / 1000);
+            Ok(path)
+        }
+        Err(error) => {
+            stats.snapshot_errors.fetch_add(1, Relaxed);
+            Err(error)
+        }
+    }
+}
+
+/// Where a member's snapshots are.
+pub(crate) fn dir(config: &MemberConfig) -> PathBuf {
+    config.data_dir.join("version-2")
+}
+
+/// Writes a whole snapshot; answers with its file and its plain size in bytes.
+pub(crate) fn write(
+    dir: &Path,
+    frozen: &Frozen,
+    compression: Compression,
+) -> Result<(PathBuf, u64), SnapshotWriteError> {
+    let mut writer = SnapshotWriter::create(dir, frozen.zxid(), compression)?;
     if let Err(source) = frozen.write(&mut writer) {
         return Err(writer.failed(source));
     }
+    let path = writer.path().to_owned();
     let digest = frozen.digest();
     let digest =
         SnapshotDigest { zxid: frozen.zxid(), version: digest.version, digest: digest.tree };
-    writer.finish(digest, frozen.zxid())
+    Ok((path, writer.finish(digest, frozen.zxid())?))
 }

@@ -60,7 +60,7 @@ impl DataDir {
     }
 }
 
-/// The files `<prefix>.<hexadecimal zxid>` in a directory, by rising zxid.
+/// The files `<prefix>.<hexadecimal zxid>` in a directory, compressed ones among them, by rising zxid.
 pub(crate) fn list(dir: &Path, prefix: &str) -> io::Result<Vec<(Zxid, PathBuf)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir)? {
@@ -69,6 +69,8 @@ pub(crate) fn list(dir: &Path, prefix: &str) -> io::Result<Vec<(Zxid, PathBuf)>>
         let zxid = name
             .to_str()
             .and_then(|name| name.strip_prefix(prefix)?.strip_prefix('.'))
+            .map(|rest| rest.strip_suffix(".gz").unwrap_or(rest))
+            .map(|rest| rest.strip_suffix(".snappy").unwrap_or(rest))
             .and_then(|hex| u64::from_str_radix(hex, 16).ok());
         if let Some(zxid) = zxid {
             found.push((Zxid::from_bits(zxid.cast_signed()), entry.path()));

@@ -4,6 +4,7 @@
 //! know what a transaction or a snapshot's body means. Start at [`DataDir::open`]; a running member
 //! appends through [`LogThread`].
 
+mod compression;
 mod data_dir;
 mod epochs;
 mod log_file;
@@ -15,11 +16,12 @@ mod snapshot_reader;
 mod snapshot_writer;
 mod watermark;
 
+pub use compression::Compression;
 pub use data_dir::{DataDir, DirError};
 pub use epochs::{EpochError, EpochFile, Epochs};
 pub use log_reader::{LogEntry, LogReader, TxnLogError};
 pub use log_thread::{LogCommand, LogEvent, LogThread};
 pub use log_writer::{AppendError, LogWriter};
 pub use retention::{Removed, purge};
-pub use snapshot_reader::{Loaded, SnapshotError, SnapshotReader, load_newest};
+pub use snapshot_reader::{Loaded, SnapshotError, SnapshotReader, load_newest, load_plain};
 pub use snapshot_writer::{SnapshotDigest, SnapshotWriteError, SnapshotWriter};

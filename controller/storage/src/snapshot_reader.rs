@@ -8,6 +8,7 @@ use bytes::Bytes;
 use types::Zxid;
 
 use crate::SnapshotDigest;
+use crate::compression::Compression;
 use crate::data_dir::list;
 use crate::snapshot_writer::{PREFIX, SEAL_END, header};
 
@@ -106,10 +107,47 @@ fn load<T>(
     path: &Path,
     parse: &mut impl FnMut(&mut SnapshotReader) -> Result<T, String>,
 ) -> Result<(T, Option<SnapshotDigest>), SnapshotError> {
-    let whole = match fs::read(path) {
-        Ok(bytes) => Bytes::from(bytes),
-        Err(source) => return Err(SnapshotError::Read { path: path.to_owned(), source }),
+    let bytes =
+        fs::read(path).map_err(|source| SnapshotError::Read { path: path.to_owned(), source })?;
+    let whole = Compression::of(path).expand(bytes).map_err(|error| SnapshotError::Corrupt {
+        path: path.to_owned(),
+        offset: 0,
+        what: error.to_string(),
+    })?;
+    let (body, digest, _) = load_bytes(path, whole.into(), parse)?;
+    Ok((body, digest))
+}
+
+/// Loads one plain snapshot that is none of the member's own, with every seal checked.
+/// `parse` is told the last transaction that the file says it has; a file that does not say is refused.
+pub fn load_plain<T>(
+    path: &Path,
+    mut parse: impl FnMut(Zxid, &mut SnapshotReader) -> Result<T, String>,
+) -> Result<T, SnapshotError> {
+    let whole =
+        fs::read(path).map_err(|source| SnapshotError::Read { path: path.to_owned(), source })?;
+    let corrupt = |offset: usize, what: &str| SnapshotError::Corrupt {
+        path: path.to_owned(),
+        offset: offset as u64,
+        what: what.to_owned(),
     };
+    // Before the last seal; whether it is one is seen when the seals before it are found.
+    let at = whole.len().saturating_sub(8 + SEAL_BYTES);
+    let tail = whole.get(at..at + 8).and_then(|tail| tail.try_into().ok());
+    let zxid = tail.map(i64::from_be_bytes).ok_or_else(|| corrupt(0, "it is too short"))?;
+    let zxid = Zxid::from_bits(zxid);
+    let found = load_bytes(path, whole.into(), &mut |reader| parse(zxid, reader))?;
+    match found.2 {
+        Some(last) if last == zxid => Ok(found.0),
+        _ => Err(corrupt(at, "it does not say which transaction it has last")),
+    }
+}
+
+fn load_bytes<T>(
+    path: &Path,
+    whole: Bytes,
+    parse: &mut impl FnMut(&mut SnapshotReader) -> Result<T, String>,
+) -> Result<(T, Option<SnapshotDigest>, Option<Zxid>), SnapshotError> {
     let corrupt = |rest: &Bytes, what: &str| SnapshotError::Corrupt {
         path: path.to_owned(),
         offset: (whole.len() - rest.len()) as u64,
@@ -132,12 +170,17 @@ fn load<T>(
         digest = Some(seals.digest().map_err(|what| corrupt(&seals.rest, what))?);
         seals.check().map_err(|what| corrupt(&seals.rest, what))?;
     }
+    let mut last = None;
     if !seals.rest.is_empty() {
-        seals.long().map_err(|what| corrupt(&seals.rest, what))?;
+        let zxid = seals.long().map_err(|what| corrupt(&seals.rest, what))?;
+        last = Some(Zxid::from_bits(zxid));
         seals.check().map_err(|what| corrupt(&seals.rest, what))?;
     }
-    Ok((body, digest))
+    Ok((body, digest, last))
 }
+
+/// A checksum and the string "/".
+const SEAL_BYTES: usize = 13;
 
 struct Seals {
     whole: Bytes,
@@ -188,7 +231,8 @@ mod tests {
 
     fn write(dir: &Path, zxid: i64) {
         let zxid = Zxid::from_bits(zxid);
-        let mut writer = SnapshotWriter::create(dir, zxid).expect("it is writable");
+        let mut writer =
+            SnapshotWriter::create(dir, zxid, Compression::None).expect("it is writable");
         writer.write_all(BODY).expect("there is room");
         let digest = SnapshotDigest { zxid, version: 2, digest: 77 };
         writer.finish(digest, zxid).expect("there is room");
@@ -211,6 +255,29 @@ mod tests {
         let loaded = load_body(dir.path()).expect("whole").expect("there");
         assert_eq!((loaded.zxid, &loaded.body[..]), (Zxid::from_bits(0x10), BODY));
         assert_eq!(loaded.digest.map(|digest| digest.digest), Some(77));
+    }
+
+    #[test]
+    fn compressed_ones_are_read_and_damaged_ones_passed_over() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        for (zxid, how) in
+            [(1, Compression::None), (2, Compression::Gzip), (3, Compression::Snappy)]
+        {
+            let zxid = Zxid::from_bits(zxid);
+            let mut writer = SnapshotWriter::create(dir.path(), zxid, how).expect("it is writable");
+            writer.write_all(BODY).expect("there is room");
+            let digest = SnapshotDigest { zxid, version: 2, digest: 77 };
+            writer.finish(digest, zxid).expect("there is room");
+            let loaded = load_body(dir.path()).expect("whole").expect("there");
+            assert_eq!((loaded.zxid, &loaded.body[..]), (zxid, BODY), "{how:?}");
+        }
+        for name in ["snapshot.3.snappy", "snapshot.2.gz"] {
+            let path = dir.path().join(name);
+            let whole = fs::read(&path).expect("it is there");
+            fs::write(&path, &whole[..whole.len() - 9]).expect("it is writable");
+        }
+        let loaded = load_body(dir.path()).expect("the older one").expect("there");
+        assert_eq!((loaded.zxid.bits(), loaded.skipped.len()), (1, 2));
     }
 
     #[test]

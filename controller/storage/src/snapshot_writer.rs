@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use types::Zxid;
 
+use crate::compression::{Compression, Compressor};
 use crate::data_dir::{file_name, sync_dir};
 
 /// A snapshot on its way to the disk. The body is written through [`Write`].
@@ -16,7 +17,7 @@ pub struct SnapshotWriter {
     dir: PathBuf,
     path: PathBuf,
     tmp: PathBuf,
-    output: BufWriter<File>,
+    output: Option<Compressor<BufWriter<File>>>,
     sum: simd_adler32::Adler32,
     bytes: u64,
     finished: bool,
@@ -43,8 +44,12 @@ pub struct SnapshotWriteError {
 
 impl SnapshotWriter {
     /// Begins the snapshot of the state after `zxid`; a fuzzy one may hold later changes too.
-    pub fn create(dir: &Path, zxid: Zxid) -> Result<Self, SnapshotWriteError> {
-        let path = dir.join(file_name(PREFIX, zxid));
+    pub fn create(
+        dir: &Path,
+        zxid: Zxid,
+        compression: Compression,
+    ) -> Result<Self, SnapshotWriteError> {
+        let path = dir.join(file_name(PREFIX, zxid) + compression.suffix());
         let tmp = dir.join(format!("{}.tmp", file_name("troupe-snapshot", zxid)));
         let file = match File::create(&tmp) {
             Ok(file) => file,
@@ -54,7 +59,10 @@ impl SnapshotWriter {
             dir: dir.to_owned(),
             path,
             tmp,
-            output: BufWriter::with_capacity(BUFFER_BYTES, file),
+            output: Some(Compressor::new(
+                compression,
+                BufWriter::with_capacity(BUFFER_BYTES, file),
+            )),
             sum: simd_adler32::Adler32::new(),
             bytes: 0,
             finished: false,
@@ -68,7 +76,12 @@ impl SnapshotWriter {
         SnapshotWriteError { path: self.path.clone(), source }
     }
 
-    /// Seals the file, makes it durable and gives it its name; answers with its size in bytes.
+    /// The file, once it is finished.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Seals the file, makes it durable and gives it its name; answers with its plain size in bytes.
     /// `last` is the last transaction applied when the body was complete.
     pub fn finish(mut self, digest: SnapshotDigest, last: Zxid) -> Result<u64, SnapshotWriteError> {
         self.put_seal()?;
@@ -78,10 +91,10 @@ impl SnapshotWriter {
         self.put_seal()?;
         self.put(&last.bits().to_be_bytes())?;
         self.put_seal()?;
-        let done = self
-            .output
-            .flush()
-            .and_then(|()| self.output.get_ref().sync_all())
+        let output = self.output.take().map_or(Ok(()), |output| {
+            output.finish().and_then(|output| output.get_ref().sync_all())
+        });
+        let done = output
             .and_then(|()| fs::rename(&self.tmp, &self.path))
             .and_then(|()| sync_dir(&self.dir));
         match done {
@@ -107,14 +120,15 @@ impl SnapshotWriter {
 
 impl Write for SnapshotWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.output.write(bytes)?;
+        let Some(output) = &mut self.output else { return Ok(0) };
+        let written = output.write(bytes)?;
         self.sum.write(&bytes[..written]);
         self.bytes += written as u64;
         Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.output.flush()
+        self.output.as_mut().map_or(Ok(()), Write::flush)
     }
 }
 

@@ -9,7 +9,7 @@ use types::{SessionId, Zxid};
 use znodes::access::permits;
 use znodes::{Change, State};
 
-use super::{Core, LocalReply, Origin, Outstanding, timeout};
+use super::{Core, LocalReply, Origin, Outstanding, audit, timeout};
 use crate::conn::{Conn, Pending};
 use crate::metrics::{Stats, micros};
 use crate::serve;
@@ -20,7 +20,9 @@ impl Core {
         let shared = Arc::clone(&self.shared);
         let mut tree = shared.tree_mut();
         for _ in 0..count {
-            let Some(Outstanding { entry, origin }) = self.outstanding.pop_front() else { break };
+            let Some(Outstanding { entry, origin, audited }) = self.outstanding.pop_front() else {
+                break;
+            };
             let zxid = entry.header.zxid;
             let applied = tree.apply(&entry.header, &entry.txn);
             self.prep.applied(zxid);
@@ -29,11 +31,18 @@ impl Core {
             shared.set_applied(zxid);
             shared.keep_digest(zxid, tree.digest().tree);
             shared.tell_followers(zxid, &applied.changes);
+            if self.shared.config.audit {
+                audit::tell_ephemerals(entry.header.session, &entry.txn);
+            }
+            if let (Some(audited), Origin::Client(conn)) = (audited, &origin) {
+                audited.tell(conn, entry.header.session, &entry.txn, applied.response.is_err());
+            }
             self.answer(&tree, &entry, origin, applied.response);
         }
         self.shared.stats.outstanding.store(self.outstanding.len() as u64, Relaxed);
         let frozen = self.snapshots.count(count).then(|| tree.freeze());
         drop(tree);
+        self.maybe_quiet();
         if let Some(frozen) = frozen {
             self.log.send(LogCommand::Roll);
             self.snapshots.begin(frozen, &self.shared);
@@ -132,7 +141,7 @@ impl Core {
         let from = self.outstanding.partition_point(|waits| waits.entry.header.zxid < first);
         let withdrawn = self.outstanding.split_off(from);
         self.prep.withdraw(first);
-        for Outstanding { entry, origin } in withdrawn {
+        for Outstanding { entry, origin, .. } in withdrawn {
             let session = entry.header.session;
             match entry.txn {
                 // It never began.
@@ -146,6 +155,7 @@ impl Core {
             }
             self.refuse(origin);
         }
+        self.maybe_quiet();
     }
 
     /// The timeout of a session, in milliseconds: from the table, or on its way there.

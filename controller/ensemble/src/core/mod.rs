@@ -5,7 +5,9 @@
 //! its flush; the replies of one connection leave in the order of its requests.
 //! Start at [`Core::run`].
 
+mod audit;
 mod deliver;
+mod restore;
 mod sessions;
 mod upkeep;
 
@@ -14,15 +16,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use audit::Audited;
 use bytes::BytesMut;
 use jute::{ConnectRequest, Entry, ErrorCode, Id, Request, Response};
+use restore::Pause;
 use storage::{DataDir, EpochFile, LogCommand, LogEvent, LogThread};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 use types::{Epoch, Instant, SessionId, Zxid};
 use zab::{Input, Output, SavedEpoch, Txn, Zab};
 use znodes::access::SUPER;
-use znodes::{Prep, Reaper, Requester, SessionIds, Sessions, Speaker, Turn};
+use znodes::{Prep, Reaper, Requester, SessionIds, Sessions, Speaker, State, Turn};
 
 use crate::MemberFailed;
 use crate::conn::Conn;
@@ -46,6 +50,11 @@ pub(crate) enum Command {
     Log(LogEvent),
     /// A snapshot is on disk, or could not be written.
     SnapshotDone,
+    /// Finish what is on its way and take no more writes until [`Command::Resume`]; answered with the last
+    /// transaction.
+    Pause(oneshot::Sender<Zxid>),
+    /// Take writes again, over another tree if one is given.
+    Resume(Option<Box<State>>),
     /// End in order.
     Stop,
 }
@@ -81,6 +90,8 @@ pub(crate) struct Core {
     full: Option<Instant>,
     /// Epoch files that could not be saved for lack of room.
     unsaved: Vec<(EpochFile, Epoch)>,
+    /// No write is taken until the tree may have been replaced.
+    paused: Option<Pause>,
     /// Told once, when the member leads for the first time, or has started and finds no room to.
     ready: Option<oneshot::Sender<()>>,
     outputs: Vec<Output>,
@@ -95,6 +106,8 @@ pub(crate) struct Core {
 struct Outstanding {
     entry: Entry,
     origin: Origin,
+    /// Where changes are audited: what it is about.
+    audited: Option<Box<Audited>>,
 }
 
 /// Who waits for a transaction.
@@ -147,6 +160,7 @@ impl Core {
             waiting: VecDeque::new(),
             full: None,
             unsaved: Vec::new(),
+            paused: None,
             ready: Some(ready),
             outputs: Vec::new(),
             encoded: BytesMut::new(),
@@ -195,13 +209,15 @@ impl Core {
             Command::Gone(conn) => self.on_gone(&conn),
             Command::Log(event) => return self.on_log(event),
             Command::SnapshotDone => self.snapshots.done(),
+            Command::Pause(reply) => self.on_pause(reply),
+            Command::Resume(state) => self.on_resume(state),
             Command::Stop => return Flow::End,
         }
         Flow::On
     }
 
     fn on_write(&mut self, command: Command) {
-        if self.zab.next_zxid().is_none() && self.full.is_none() {
+        if self.paused.is_some() || self.zab.next_zxid().is_none() && self.full.is_none() {
             self.waiting.push_back(command);
             return;
         }
@@ -243,6 +259,7 @@ impl Core {
         let Some(zxid) = self.zab.next_zxid() else { return };
         let turn = Turn { zxid, wall_ms: wall_ms(), now: self.shared.now() };
         let requester = Requester { session, cxid, auth, speaker: HERE };
+        self.shared.stats.proposals.fetch_add(1, Relaxed);
         let entry = {
             let tree = self.shared.tree();
             self.prep.prepare(&tree, &mut self.sessions, turn, &requester, request)
@@ -250,7 +267,9 @@ impl Core {
         self.log_excess();
         entry.encode(&mut self.encoded);
         let body = self.encoded.split().freeze();
-        self.outstanding.push_back(Outstanding { entry, origin });
+        let audits = self.shared.config.audit && matches!(origin, Origin::Client(_));
+        let audited = if audits { Audited::of(request) } else { None };
+        self.outstanding.push_back(Outstanding { entry, origin, audited });
         self.shared.stats.outstanding.store(self.outstanding.len() as u64, Relaxed);
         self.drive(Input::Propose(Txn { zxid, body }));
     }
@@ -336,6 +355,7 @@ impl Core {
         for command in std::mem::take(&mut self.waiting) {
             self.on_write(command);
         }
+        self.maybe_quiet();
     }
 
     /// Sessions may be come back to, and the member has started: it leads, or it cannot for lack of room.

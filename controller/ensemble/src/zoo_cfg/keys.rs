@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::ConfigError;
-use crate::MemberConfig;
+use crate::{AdminConfig, Compression, MemberConfig};
 
 /// A configuration while its keys are read; the last of a key counts.
 #[derive(Debug)]
@@ -15,6 +15,13 @@ pub(super) struct Draft {
     port: Option<u16>,
     address: IpAddr,
     servers: usize,
+    admin: AdminConfig,
+    /// As the file says.
+    admin_enabled: Option<bool>,
+    /// The file says where.
+    admin_named: bool,
+    metrics: SocketAddr,
+    prometheus: bool,
 }
 
 /// What a key does.
@@ -38,7 +45,17 @@ impl Default for Draft {
             ..MemberConfig::in_process(PathBuf::new())
         };
         let address = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        Self { config, port: None, address, servers: 0 }
+        Self {
+            config,
+            port: None,
+            address,
+            servers: 0,
+            admin: AdminConfig::default(),
+            admin_enabled: None,
+            admin_named: false,
+            metrics: SocketAddr::new(address, 7000),
+            prometheus: false,
+        }
     }
 }
 
@@ -97,6 +114,51 @@ impl Draft {
                 let time = Duration::from_millis(ms.into());
                 config.reaper.never_used = Some(time).filter(|time| !time.is_zero());
             }
+            "snapshot.compression.method" => {
+                config.snapshot_compression = match value {
+                    "" => Compression::None,
+                    "gz" => Compression::Gzip,
+                    "snappy" => Compression::Snappy,
+                    _ => return Err("gz, snappy or empty"),
+                };
+            }
+            "audit.enable" => config.audit = switch(value)?,
+            "admin.enableServer" => self.admin_enabled = Some(switch(value)?),
+            "admin.serverPort" => {
+                self.admin_named = true;
+                self.admin.addr.set_port(number(value).ok_or(PORT)?);
+            }
+            "admin.serverAddress" => {
+                self.admin_named = true;
+                self.admin.addr.set_ip(value.parse().map_err(|_| ADDRESS)?);
+            }
+            "admin.commandURL" => {
+                if !value.starts_with('/') {
+                    return Err("a path that begins with /");
+                }
+                value.clone_into(&mut self.admin.command_url);
+            }
+            "admin.idleTimeout" => self.admin.idle_timeout = millis(value).ok_or(MILLIS)?,
+            "admin.snapshot.enabled" => self.admin.snapshot = switch(value)?,
+            "admin.restore.enabled" => self.admin.restore = switch(value)?,
+            "admin.rateLimiterIntervalInMS" => {
+                let ms: u32 = number(value).ok_or("a number of milliseconds, or 0")?;
+                self.admin.rate_limit = Duration::from_millis(ms.into());
+            }
+            "metricsProvider.className" => {
+                self.prometheus = value.ends_with(".PrometheusMetricsProvider");
+                let known = self.prometheus || value.ends_with(".DefaultMetricsProvider");
+                return if known { Ok(Effect::Some) } else { Ok(Effect::NotYet) };
+            }
+            "metricsProvider.httpPort" => {
+                self.metrics.set_port(number(value).ok_or(PORT)?);
+            }
+            "metricsProvider.httpHost" => self.metrics.set_ip(value.parse().map_err(|_| ADDRESS)?),
+            // There is no Java to tell of, and no pool of threads to size.
+            "metricsProvider.exportJvmInfo"
+            | "metricsProvider.numWorkerThreads"
+            | "metricsProvider.maxQueueSize"
+            | "metricsProvider.workerShutdownTimeoutMs" => {}
             "electionAlg" if value != "3" => return Err("3, the only election there is"),
             // Meant for peers; a member alone has none.
             "initLimit" | "syncLimit" | "electionAlg" | "standaloneEnabled" => {}
@@ -117,7 +179,11 @@ impl Draft {
 
     /// All keys were taken.
     pub(super) fn finish(self, path: &Path) -> Result<MemberConfig, ConfigError> {
-        let Self { mut config, port, address, servers } = self;
+        let Self { mut config, port, address, servers, .. } = self;
+        // Apache opens 8080 to everyone unasked; here somebody must want it.
+        let wanted = self.admin_enabled.unwrap_or(self.admin_named);
+        config.admin = wanted.then_some(self.admin);
+        config.prometheus = self.prometheus.then_some(self.metrics);
         if servers > 1 {
             return Err(ConfigError::Ensemble { path: path.to_owned(), count: servers });
         }
@@ -209,14 +275,5 @@ const NOT_YET: &[&str] = &[
     "maxBatchSize",
     "leaderServes",
     "digest.enabled",
-    "snapshot.compression.method",
     "snapshot.trust.empty",
-    "admin.enableServer",
-    "admin.serverPort",
-    "admin.serverAddress",
-    "audit.enable",
-    "metricsProvider.className",
-    "metricsProvider.httpPort",
-    "metricsProvider.httpHost",
-    "metricsProvider.exportJvmInfo",
 ];

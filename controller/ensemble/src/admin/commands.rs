@@ -1,0 +1,324 @@
+//! The commands that answer with JSON: each a name, its other names, and what it gathers.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use serde_json::{Map, Value as Json, json};
+
+use crate::four_letter::PERCENTILES;
+use crate::metrics::{self, Summary, VERSION, Value};
+use crate::report::{self, Client};
+use crate::shared::Shared;
+
+/// A command: its names, the first one proper, and its answer.
+struct Command {
+    names: &'static [&'static str],
+    run: fn(&Shared, &str) -> Json,
+}
+
+/// The page that lists the commands.
+pub(super) fn index(base: &str) -> String {
+    let mut names: Vec<_> = COMMANDS.iter().map(|command| command.names[0]).collect();
+    names.extend(["restore", "snapshot"]);
+    names.sort_unstable();
+    names.iter().map(|name| format!("<a href=\"{base}/{name}\">{name}</a>\n<br/>\n")).collect()
+}
+
+/// A command's answer; an unknown one is answered with an error, as Apache does.
+pub(super) fn run(shared: &Shared, name: &str, query: &str) -> Json {
+    match COMMANDS.iter().find(|command| command.names.contains(&name)) {
+        None => json!({ "command": name, "error": format!("Unknown command: {name}") }),
+        Some(command) => {
+            let mut answer = json!({ "command": command.names[0], "error": null });
+            if let (Json::Object(answer), Json::Object(found)) =
+                (&mut answer, (command.run)(shared, query))
+            {
+                answer.extend(found);
+            }
+            answer
+        }
+    }
+}
+
+const COMMANDS: &[Command] = &[
+    Command { names: &["configuration", "conf", "config"], run: |shared, _| configuration(shared) },
+    Command { names: &["connections", "cons"], run: |shared, _| connections(shared, true) },
+    Command {
+        names: &["connection_stat_reset", "crst"],
+        run: |shared, _| {
+            report::reset_clients(shared);
+            json!({})
+        },
+    },
+    Command {
+        names: &["stat_reset", "srst"],
+        run: |shared, _| {
+            shared.stats.reset();
+            json!({})
+        },
+    },
+    Command {
+        names: &["dirs"],
+        run: |shared, _| {
+            let (data, log) = (report::snapshots(shared).1, report::logs(shared).1);
+            json!({ "datadir_size": data, "logdir_size": log })
+        },
+    },
+    Command { names: &["dump"], run: |shared, _| dump(shared) },
+    Command { names: &["environment", "env", "envi"], run: |_, _| environment() },
+    Command {
+        names: &["get_trace_mask", "gtmk"],
+        run: |shared, _| json!({ "tracemask": shared.trace_mask.load(Relaxed) }),
+    },
+    Command { names: &["set_trace_mask", "stmk"], run: set_trace_mask },
+    Command {
+        names: &["hash"],
+        run: |shared, _| {
+            let one = |(zxid, digest): (types::Zxid, i64)| json!({ "zxid": zxid.bits(), "digest": digest, "digestVersion": 2 });
+            json!({ "digests": shared.digests().into_iter().map(one).collect::<Vec<_>>() })
+        },
+    },
+    Command {
+        names: &["initial_configuration", "icfg"],
+        run: |_, _| json!({ "initial_configuration": "" }),
+    },
+    Command { names: &["is_read_only", "isro"], run: |_, _| json!({ "read_only": false }) },
+    Command {
+        names: &["last_snapshot", "lsnp"],
+        run: |shared, _| {
+            let (zxid, seconds) = shared.last_snapshot();
+            json!({ "zxid": format!("0x{:x}", zxid.bits()), "timestamp": seconds })
+        },
+    },
+    Command {
+        names: &["leader", "lead"],
+        run: |_, _| json!({ "is_leader": null, "leader_id": null, "leader_ip": null }),
+    },
+    Command { names: &["monitor", "mntr"], run: |shared, _| monitor(shared) },
+    Command {
+        names: &["observers", "obsr"],
+        run: |_, _| json!({ "synced_observers": 0, "observers": [] }),
+    },
+    Command { names: &["observer_connection_stat_reset", "orst"], run: |_, _| json!({}) },
+    Command { names: &["ruok"], run: |_, _| json!({}) },
+    Command { names: &["server_stats", "srvr"], run: |shared, _| server_stats(shared) },
+    Command {
+        names: &["stats", "stat"],
+        run: |shared, _| merged(server_stats(shared), connections(shared, false)),
+    },
+    Command {
+        names: &["system_properties", "sysp"],
+        // What Java's are is in the configuration here.
+        run: |_, _| json!({}),
+    },
+    Command { names: &["voting_view"], run: |_, _| json!({ "current_config": {} }) },
+    Command {
+        names: &["watches", "wchc"],
+        run: |shared, _| {
+            let all = report::watches_by_session(shared);
+            let by: Map<_, _> = all
+                .into_iter()
+                .map(|(session, paths)| (session.to_string(), json!(paths)))
+                .collect();
+            json!({ "session_id_to_watched_paths": by })
+        },
+    },
+    Command {
+        names: &["watches_by_path", "wchp"],
+        run: |shared, _| {
+            let names = |sessions: Vec<types::SessionId>| {
+                sessions.iter().map(ToString::to_string).collect::<Vec<_>>()
+            };
+            let all = report::watches(shared);
+            let by: Map<_, _> =
+                all.into_iter().map(|(path, by)| (path, json!(names(by)))).collect();
+            json!({ "path_to_session_ids": by })
+        },
+    },
+    Command {
+        names: &["watch_summary", "wchs"],
+        run: |shared, _| {
+            let counts = shared.watchers().watches.counts();
+            json!({
+                "num_connections": counts.watchers,
+                "num_paths": counts.paths,
+                "num_total_watches": counts.data,
+            })
+        },
+    },
+    Command { names: &["zabstate"], run: |shared, _| zab_state(shared) },
+];
+
+fn configuration(shared: &Shared) -> Json {
+    let config = &shared.config;
+    let (least, most) = config.session_timeouts();
+    json!({
+        "client_port": shared.client_addr.get().map_or(-1, |addr| i32::from(addr.port())),
+        "data_dir": report::snapshots(shared).0.display().to_string(),
+        "data_log_dir": report::logs(shared).0.display().to_string(),
+        "tick_time": u64::try_from(config.tick_time.as_millis()).unwrap_or(u64::MAX),
+        "max_client_cnxns": config.max_client_connections,
+        "min_session_timeout": least,
+        "max_session_timeout": most,
+        "server_id": config.myid.0,
+        "client_port_listen_backlog": -1,
+    })
+}
+
+fn connections(shared: &Shared, long: bool) -> Json {
+    let (secure, plain): (Vec<_>, Vec<_>) =
+        report::clients(shared).into_iter().partition(|client| client.secure);
+    let list = |clients: Vec<Client>| {
+        clients.iter().map(|client| connection(client, long)).collect::<Vec<_>>()
+    };
+    json!({ "connections": list(plain), "secure_connections": list(secure) })
+}
+
+fn connection(client: &Client, long: bool) -> Json {
+    let short = json!({
+        "remote_socket_address": client.remote.to_string(),
+        "interest_ops": 1,
+        "outstanding_requests": client.queued,
+        "packets_received": client.received,
+        "packets_sent": client.sent,
+    });
+    if !long {
+        return short;
+    }
+    let talk = client.talk;
+    let more = json!({
+        "session_id": client.session.0,
+        "last_operation": talk.last_word(),
+        "established": talk.since_ms,
+        "session_timeout": client.timeout_ms,
+        "last_cxid": talk.last_cxid,
+        "last_zxid": talk.last_zxid,
+        "last_response_time": talk.last_response_ms,
+        "last_latency": talk.last_latency_ms,
+        "min_latency": talk.min_latency(),
+        "average_latency": talk.average_latency(),
+        "max_latency": talk.max_latency_ms,
+    });
+    merged(short, more)
+}
+
+fn dump(shared: &Shared) -> Json {
+    let mut expiry: Map<String, Json> = Map::new();
+    for client in report::clients(shared).iter().filter(|client| client.session.0 != 0) {
+        let at = client.expires.as_millis().to_string();
+        if let Json::Array(sessions) = expiry.entry(at).or_insert_with(|| json!([])) {
+            sessions.push(json!(client.session.0));
+        }
+    }
+    let ephemerals = report::ephemerals(shared);
+    let by: Map<_, _> = ephemerals
+        .into_iter()
+        .map(|(session, paths)| (session.0.to_string(), json!(paths)))
+        .collect();
+    json!({ "expiry_time_to_session_ids": expiry, "session_id_to_ephemeral_paths": by })
+}
+
+fn environment() -> Json {
+    let pairs =
+        report::environment().into_iter().map(|(key, value)| (key.to_owned(), json!(value)));
+    Json::Object(pairs.collect())
+}
+
+fn set_trace_mask(shared: &Shared, query: &str) -> Json {
+    let mask = query.split('&').find_map(|pair| pair.strip_prefix("traceMask="));
+    match mask.and_then(|mask| mask.parse().ok()) {
+        None => json!({ "error": "set_trace_mask requires long traceMask argument" }),
+        Some(mask) => {
+            shared.trace_mask.store(mask, Relaxed);
+            json!({ "tracemask": mask })
+        }
+    }
+}
+
+fn monitor(shared: &Shared) -> Json {
+    let mut out = Map::new();
+    out.insert("version".to_owned(), json!(VERSION));
+    out.insert("server_state".to_owned(), json!("standalone"));
+    metrics::each(shared, &mut |name, value| {
+        let mut put = |key: String, value: Json| drop(out.insert(key, value));
+        match value {
+            Value::Gauge(value) => put(name.to_owned(), json!(value)),
+            Value::Fraction(value) => put(name.to_owned(), json!(value)),
+            Value::Counter(value) => put(name.to_owned(), json!(value)),
+            Value::Basic(summary) | Value::Advanced(summary) => {
+                let none = Summary::basic();
+                let seen = summary.unwrap_or(&none).seen();
+                put(format!("avg_{name}"), json!(seen.average));
+                put(format!("min_{name}"), json!(seen.min));
+                put(format!("max_{name}"), json!(seen.max));
+                put(format!("cnt_{name}"), json!(seen.count));
+                put(format!("sum_{name}"), json!(seen.sum));
+                if matches!(value, Value::Advanced(_)) {
+                    for (prefix, share) in PERCENTILES {
+                        let value = summary.and_then(|summary| summary.percentile(*share));
+                        put(format!("{prefix}_{name}"), json!(value.unwrap_or(0)));
+                    }
+                }
+            }
+        }
+    });
+    Json::Object(out)
+}
+
+fn server_stats(shared: &Shared) -> Json {
+    let stats = &shared.stats;
+    let latency = metrics::latency(stats);
+    let responses = json!({
+        "last_buffer_size": stats.responses.last.load(Relaxed),
+        "min_buffer_size": stats.responses.min.load(Relaxed),
+        "max_buffer_size": stats.responses.max.load(Relaxed),
+    });
+    json!({
+        "version": VERSION,
+        "read_only": false,
+        "server_stats": {
+            "packets_sent": stats.sent.load(Relaxed),
+            "packets_received": stats.received.load(Relaxed),
+            "fsync_threshold_exceed_count": 0,
+            "client_response_stats": responses,
+            "provider_null": false,
+            "data_dir_size": report::snapshots(shared).1,
+            "log_dir_size": report::logs(shared).1,
+            "last_processed_zxid": shared.applied().bits(),
+            "outstanding_requests": stats.outstanding.load(Relaxed),
+            "server_state": "standalone",
+            "avg_latency": latency.average,
+            "max_latency": latency.max,
+            "min_latency": latency.min,
+            "num_alive_client_connections": shared.watchers().count(),
+            "uptime": shared.now().as_millis(),
+            "auth_failed_count": stats.auth_failed.load(Relaxed),
+            "non_mtlsremote_conn_count": 0,
+            "non_mtlslocal_conn_count": 0,
+        },
+        "client_response": responses,
+        "node_count": shared.tree().node_count(),
+    })
+}
+
+fn zab_state(shared: &Shared) -> Json {
+    let zxid = shared.applied();
+    json!({
+        "myid": shared.config.myid.0,
+        "is_leader": false,
+        "quorum_address": "",
+        "election_address": "",
+        "client_address": shared.client_addr.get().map(ToString::to_string).unwrap_or_default(),
+        "voting": false,
+        "last_zxid": format!("0x{:x}", zxid.bits()),
+        "zab_epoch": zxid.epoch().0,
+        "zab_counter": zxid.counter(),
+        "zabstate": "",
+    })
+}
+
+fn merged(mut one: Json, other: Json) -> Json {
+    if let (Json::Object(one), Json::Object(other)) = (&mut one, other) {
+        one.extend(other);
+    }
+    one
+}
