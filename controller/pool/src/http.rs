@@ -31,8 +31,9 @@ use reply::{Refusal, Reply, refusal, text};
 
 /// How many connections are open at once; more wait.
 const CONNECTIONS: usize = 20_000;
-/// A request's head must be there by then.
-const HEAD_WITHIN: Duration = Duration::from_secs(30);
+/// A request's head must be there by then; idle connections end then too. Long enough for clients that say
+/// something with every heartbeat (15 s) to keep theirs.
+const HEAD_WITHIN: Duration = Duration::from_secs(120);
 
 /// What all connections share.
 #[derive(Debug)]

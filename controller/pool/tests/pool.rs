@@ -139,3 +139,66 @@ async fn a_refused_subscription_is_a_stream_with_an_error() -> Result<()> {
     assert!(refused.ends().await?);
     Ok(())
 }
+
+#[tokio::test]
+async fn the_next_master_keeps_agents_and_decisions() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let mut config = ensemble::MemberConfig::in_process(dir.path());
+    config.client_addr = Some(std::net::SocketAddr::from(([127, 0, 0, 1], 0)));
+    let member = ensemble::Member::start(config).await?;
+    let zk = format!("zk://{}/troupe/pools/default/p", member.client_addr().context("a port")?);
+    let election: election::Place = format!("{zk}/election").parse()?;
+    let detector = election::Detector::start(election::Address::Elected(election));
+    let mut leader = detector.leader();
+
+    let first = Master::join(Some(zk.clone())).await?;
+    let leads = |port: u16| {
+        move |info: &Option<mesos::v1::MasterInfo>| {
+            info.as_ref().is_some_and(|info| info.port == u32::from(port))
+        }
+    };
+    leader.wait_for(leads(first.addr.port())).await?;
+    let mut link = loop {
+        // 503 while it reads the registry.
+        match first.stream("/api/v1/troupe/agent", &agent()).await {
+            Ok(link) => break link,
+            Err(_) => tokio::task::yield_now().await,
+        }
+    };
+    let id = link.next().await?["agent_id"].clone();
+    let weights = json!({ "type": "UPDATE_WEIGHTS",
+        "update_weights": { "weight_infos": [{ "role": "eng", "weight": 2.5 }] } });
+    assert_eq!(first.post("/api/v1", &weights).await?, (200, String::new()));
+
+    let second = Master::join(Some(zk)).await?;
+    let redirected = loop {
+        // 503 while it does not know the leader.
+        let answer = Http::raw(second.addr, "GET /master/state?x=1").await?;
+        if answer.0 != 503 {
+            break answer;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(redirected, (307, String::new()));
+
+    first.stop().await?;
+    leader.wait_for(leads(second.addr.port())).await?;
+    let again = {
+        let mut call = agent();
+        call["agent_id"] = id.clone();
+        call
+    };
+    let mut link = loop {
+        match second.stream("/api/v1/troupe/agent", &again).await {
+            Ok(link) => break link,
+            Err(_) => tokio::task::yield_now().await,
+        }
+    };
+    assert_eq!(link.next().await?["agent_id"], id);
+    let (_, weights) = second.post("/api/v1", &json!({ "type": "GET_WEIGHTS" })).await?;
+    assert!(weights.contains(r#"{"weight":2.5,"role":"eng"}"#), "{weights}");
+    second.stop().await?;
+    drop(detector);
+    member.shutdown().await;
+    Ok(())
+}

@@ -140,7 +140,7 @@ fn uptime(site: &Site) -> (String, f64) {
     ("master/uptime_secs".into(), up.as_secs_f64())
 }
 
-fn seconds(site: &Site) -> f64 {
+pub(super) fn seconds(site: &Site) -> f64 {
     site.started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 

@@ -35,7 +35,7 @@ async fn answer(site: &Site, desk: &Desk, request: Request<Incoming>) -> Result<
     drop(body);
     validate::operator(&call).map_err(bad)?;
     let wanted = wanted?;
-    let answer = match own(site, desk, call.r#type()).await {
+    let mut answer = match own(site, desk, call.r#type()).await {
         Some(response) => Answer::Response(Box::new(response)),
         None => {
             let call = Box::new(call);
@@ -43,6 +43,12 @@ async fn answer(site: &Site, desk: &Desk, request: Request<Incoming>) -> Result<
             asked.map_err(|_| reply::gone())?
         }
     };
+    if let Answer::Response(response) = &mut answer
+        && let Some(about) = &mut response.get_master
+    {
+        // The machine knows no time before its election.
+        about.start_time = Some(classic::seconds(site));
+    }
     Ok(reply::answer(answer, wanted))
 }
 

@@ -14,36 +14,57 @@ use pool::{MasterConfig, Server};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 pub(crate) struct Master {
     pub(crate) addr: SocketAddr,
     client: Client<HttpConnector, Full<Bytes>>,
-    job: JoinHandle<()>,
+    job: Option<JoinHandle<()>>,
+    stop: Option<oneshot::Sender<()>>,
 }
 
 impl Drop for Master {
     fn drop(&mut self) {
-        self.job.abort();
+        if let Some(job) = &self.job {
+            job.abort();
+        }
     }
 }
 
 impl Master {
+    /// A master that leads alone.
     pub(crate) async fn start() -> Result<Self> {
-        let addr = SocketAddr::from(([127, 0, 0, 1], 0));
-        let config = MasterConfig { addr, advertised: None, zk: None, pool: "test".into() };
-        let server = Server::bind(config).await?;
-        let addr = server.local_addr().context("it listens")?;
-        let job = tokio::spawn(async move {
-            server.run(std::future::pending()).await.expect("it leads alone");
-        });
-        let client = Client::builder(TokioExecutor::new()).build(HttpConnector::new());
-        let master = Self { addr, client, job };
+        let master = Self::join(None).await?;
         // It answers 503 until it leads, which it does by itself.
         while master.get("/state").await?.0 == 503 {
             tokio::task::yield_now().await;
         }
         Ok(master)
+    }
+
+    /// A master of the pool at `zk`.
+    pub(crate) async fn join(zk: Option<String>) -> Result<Self> {
+        let addr = SocketAddr::from(([127, 0, 0, 1], 0));
+        let config = MasterConfig { addr, advertised: None, zk, pool: "test".into() };
+        let server = Server::bind(config).await?;
+        let addr = server.local_addr().context("it listens")?;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let job = tokio::spawn(async move {
+            let stopped = async {
+                let _dropped = stopped.await;
+            };
+            server.run(stopped).await.expect("it is not deposed");
+        });
+        let client = Client::builder(TokioExecutor::new()).build(HttpConnector::new());
+        Ok(Self { addr, client, job: Some(job), stop: Some(stop) })
+    }
+
+    /// An orderly end.
+    pub(crate) async fn stop(mut self) -> Result<()> {
+        self.stop.take();
+        self.job.take().context("it runs")?.await?;
+        Ok(())
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<(u16, String)> {
