@@ -13,9 +13,9 @@ from e2e.harness.wait import until
 OURS = ("up", "member", "master", "agent", "holder")
 
 
-def run(runs):
+def run(args):
     api, ready, memory, parts = [], [], [], {}
-    for _ in range(runs):
+    for _ in range(args.runs or 5):
         with tempfile.TemporaryDirectory(prefix="troupe-bench-") as folder:
             with Up(pathlib.Path(folder) / "troupe", [paths.QUICKSTART]) as up:
                 until("all Ready", lambda: seconds(up, r"all Ready after"), limit=120)
@@ -38,7 +38,7 @@ def run(runs):
         {"name": "up to API ready", "unit": "s", "values": api, "target": 1},
         {"name": "up to all Ready", "unit": "s", "values": ready, "target": 5},
         {"name": "control plane's memory at rest, Pss", "unit": "MiB", "values": memory, "target": 60},
-    ]
+    ], {}
 
 
 def seconds(up, what):

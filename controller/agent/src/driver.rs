@@ -313,7 +313,10 @@ impl Driver {
         match reply {
             Reply::Spawned { id, pid } => self.step(Input::Spawned { container: id, pid }),
             Reply::SpawnFailed { id, step, errno } => {
-                let why = format!("{}: {}", step.doing(), std::io::Error::from_raw_os_error(errno));
+                let spec = self.tasks.spec_of(&id);
+                let with = spec.map(|spec| step.with(spec)).unwrap_or_default();
+                let errno = std::io::Error::from_raw_os_error(errno);
+                let why = format!("{}{with}: {errno}", step.doing());
                 self.step(Input::NotSpawned { container: id, why });
             }
             Reply::Exited(exit) => self.step(Input::Exited(exit)),

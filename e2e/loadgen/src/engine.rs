@@ -33,7 +33,8 @@ pub(crate) struct Job {
     pub(crate) target: Target,
     /// What each connection asks for.
     pub(crate) kinds: Vec<Kind>,
-    /// How many znodes there are to ask for.
+    /// The first of them, and how many there are to ask for.
+    pub(crate) first: u64,
     pub(crate) nodes: u64,
     pub(crate) limit: Limit,
     /// Requests each second over all connections; `None` keeps all connections at their depth.
@@ -61,7 +62,8 @@ pub(crate) fn run(job: Job) -> Result<(Figures, Vec<Connection>)> {
     let target = &job.target;
     ensure!(target.connections > 0, "--connections 0: there must be one at least");
     ensure!(target.depth > 0, "--depth 0: there must be one request in flight at least");
-    ensure!((1..=MAX_NODES).contains(&job.nodes), "--nodes must be 1 to {MAX_NODES}");
+    let last = job.first.checked_add(job.nodes).filter(|last| job.nodes > 0 && *last <= MAX_NODES);
+    ensure!(last.is_some(), "--nodes must be 1 or more, and with --first at most {MAX_NODES}");
     ensure!(job.rate.is_none_or(|rate| rate >= 1.0), "--rate must be 1 or more");
     // Paced requests are due to the microsecond; the default lets a sleep end 50 us late.
     rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1))
@@ -240,7 +242,7 @@ impl<'a> Run<'a> {
             return false;
         }
         lane.keys += 1;
-        lane.connection.push(&mut lane.frame, key, due);
+        lane.connection.push(&mut lane.frame, self.job.first + key, due);
         self.issued += 1;
         true
     }

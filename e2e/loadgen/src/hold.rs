@@ -20,6 +20,7 @@ pub(crate) fn watches(target: &Target, nodes: u64) -> Result<()> {
     let (figures, sessions) = run(Job {
         target: Target { ..*target },
         kinds: vec![Kind::Watch; connections],
+        first: 0,
         nodes,
         limit: Limit::Ops(nodes * connections as u64),
         rate: None,

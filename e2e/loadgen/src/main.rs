@@ -111,6 +111,9 @@ struct RunArgs {
     /// The znodes to choose from, made by `fill`; for create, the room made by `fill --parents-only`
     #[arg(long, default_value_t = 1000)]
     nodes: u64,
+    /// The number of the first of them
+    #[arg(long, default_value_t = 0)]
+    first: u64,
     /// Seconds that are measured
     #[arg(long, default_value_t = 5.0)]
     seconds: f64,
@@ -177,6 +180,7 @@ impl RunArgs {
         engine::drive(Job {
             target: self.to.target(),
             kinds: (0..self.to.connections).map(kind).collect(),
+            first: self.first,
             nodes: self.nodes,
             limit,
             rate: self.rate,
@@ -189,6 +193,7 @@ fn fill(to: &To, nodes: u64, parents_only: bool) -> Result<figures::Figures> {
     let job = |kind, connections: usize, nodes| Job {
         target: engine::Target { connections, ..to.target() },
         kinds: vec![kind; connections],
+        first: 0,
         nodes,
         limit: Limit::Ops(nodes),
         rate: None,

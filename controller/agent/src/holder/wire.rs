@@ -8,6 +8,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::task::Command;
+
 /// Of this protocol. A holder answers [`Reply::Refused`] to a greeting of another version.
 pub(crate) const VERSION: u32 = 1;
 /// The longest request: an environment of the kernel's largest size does not fit twice.
@@ -130,6 +132,16 @@ impl Step {
         ]
         .into_iter()
         .find(|&step| step as u8 == byte)
+    }
+
+    /// With what of the task it was done, to go behind [`Step::doing`]; empty where nothing helps.
+    pub(crate) fn with(self, spec: &crate::task::Spec) -> String {
+        match (self, &spec.command, &spec.user) {
+            (Self::Exec, Command::Program { path, .. }, _) => format!(" {path}"),
+            (Self::Exec, Command::Shell(_), _) => " /bin/sh".to_owned(),
+            (Self::User, _, Some(user)) => format!(" to {user}"),
+            _ => String::new(),
+        }
     }
 
     /// What was being done, to go before the kernel's words.

@@ -102,8 +102,10 @@ async fn run(
     }
     let mut told = status_of(pool);
     let health = status(&mut told, pool, &agents.detector, &view, &now());
+    // An agent that has just started has not told yet whether its limits are enforced.
+    let is_known = told.conditions.iter().all(|condition| condition.status != "Unknown");
     conclude(ctx, pool, told, &health).await?;
-    Ok(if health.is_ready() && is_complete { now_and_then() } else { soon() })
+    Ok(if health.is_ready() && is_complete && is_known { now_and_then() } else { soon() })
 }
 
 async fn parts(

@@ -1,0 +1,232 @@
+"""The two ZooKeeper servers that are held side by side, and the load generator. Loopback only; nothing is left behind."""
+
+import contextlib
+import json
+import os
+import pathlib
+import re
+import resource
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import time
+
+from e2e.harness import paths
+
+NAMES = ("apache", "troupe")
+
+# The same file for both. Apache is given what it needs to be quick: no throttling of what is in flight, a log
+# folder of its own, and no admin server.
+CONFIG = """\
+tickTime=2000
+dataDir={folder}/data
+dataLogDir={folder}/log
+clientPort={port}
+clientPortAddress=127.0.0.1
+maxClientCnxns=0
+maxSessionTimeout=1200000
+globalOutstandingLimit=100000
+4lw.commands.whitelist=srvr
+admin.enableServer=false
+snapCount={snap_count}
+"""
+
+CONNECT = struct.pack(">iqiqi16s?", 0, 0, 30_000, 0, 16, bytes(16), False)
+
+
+def target_dir():
+    return pathlib.Path(os.environ.get("CARGO_TARGET_DIR", paths.ROOT / "target"))
+
+
+def prepare():
+    """Fetches and builds what is missing. Returns the commands: how each server and the generator are started."""
+    lib = os.environ.get("ZOOKEEPER_LIB") or output([paths.ROOT / "e2e/peers/zookeeper/fetch.sh"]).strip()
+    cargo("-p", "loadgen")
+    binary = pathlib.Path(os.environ.get("TROUPE_BIN", target_dir() / "release" / "troupe"))
+    if binary.exists():
+        troupe = [str(binary), "member", "--config"]
+    else:
+        cargo("-p", "ensemble", "--example", "member")
+        troupe = [str(target_dir() / "release" / "examples" / "member")]
+    # An open file for each session.
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return {
+        "apache": lambda heap: [
+            "java", f"-Xms{heap}", f"-Xmx{heap}", "-XX:+UseG1GC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+            "-cp", f"{lib}/*", "org.apache.zookeeper.server.ZooKeeperServerMain",
+        ],  # fmt: skip
+        "troupe": lambda heap: troupe,
+    }
+
+
+def cargo(*what):
+    subprocess.run(["cargo", "build", "--release", "--locked", "--quiet", *what], cwd=paths.ROOT, check=True)
+
+
+def output(command):
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
+class Server:
+    """One server on a folder; a context manager. `first_session` is the seconds from its start to a session."""
+
+    def __init__(self, name, commands, folder, heap="2g", snap_count=100_000):
+        self.name, self.folder = name, pathlib.Path(folder)
+        self.command, self.snap_count = commands[name](heap), snap_count
+
+    def __enter__(self):
+        for part in ("data", "log"):
+            (self.folder / part).mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        config = self.folder / "zoo.cfg"
+        config.write_text(CONFIG.format(folder=self.folder, port=self.port, snap_count=self.snap_count))
+        self.out = self.folder / "out.log"
+        began = time.monotonic()
+        with open(self.out, "ab") as out:
+            self.process = subprocess.Popen([*self.command, str(config)], stdout=out, stderr=out)
+        try:
+            self.first_session = self._wait_for_session(began)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def stop(self):
+        """Orderly, else by force; only this process."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(60)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+    def _wait_for_session(self, began):
+        while time.monotonic() < began + 120:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"{self.name} ended with {self.process.returncode}:\n{self.tail()}")
+            with contextlib.suppress(OSError, EOFError):
+                with socket.create_connection(("127.0.0.1", self.port), timeout=60) as session:
+                    session.sendall(struct.pack(">i", len(CONNECT)) + CONNECT)
+                    # An answer means that it serves: it gives none before its data are loaded.
+                    if len(session.recv(64)) > 20:
+                        return time.monotonic() - began
+            time.sleep(0.002)
+        raise RuntimeError(f"{self.name} gave no session within 120 s:\n{self.tail()}")
+
+    def tail(self):
+        return "\n".join(self.out.read_text(errors="replace").splitlines()[-20:])
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def snapshots(self):
+        return self.folder / "data" / "version-2"
+
+    def node_count(self):
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as link:
+            link.sendall(b"srvr")
+            text = b"".join(iter(lambda: link.recv(4096), b"")).decode()
+        return int(re.search(r"Node count: (\d+)", text).group(1))
+
+    def memory(self):
+        """Bytes: resident, proportional, and for Java what is live on the heap, after a collection."""
+        live = None
+        if self.name == "apache":
+            output(["jcmd", str(self.pid), "GC.run"])
+            heap = output(["jcmd", str(self.pid), "GC.heap_info"])
+            live = int(re.search(r"heap .* used (\d+)K", heap).group(1)) << 10
+        text = pathlib.Path(f"/proc/{self.pid}/smaps_rollup").read_text()
+        rss, pss = (int(re.search(rf"^{field}:\s+(\d+)", text, re.M).group(1)) << 10 for field in ("Rss", "Pss"))
+        return {"rss": rss, "pss": pss, "live": live}
+
+    def load(self, *arguments):
+        """The figures of one run of the generator."""
+        return json.loads(output(load_command(self.port, self.pid, *arguments)).splitlines()[-1])
+
+    @contextlib.contextmanager
+    def held(self, *arguments):
+        """As `load`, for the verbs that hold something: within the block it is held."""
+        command = load_command(self.port, self.pid, *arguments)
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            line = process.stdout.readline()
+            if not line:
+                raise RuntimeError(f"{' '.join(command)} ended with {process.wait()}")
+            try:
+                yield json.loads(line)
+            finally:
+                process.stdin.close()
+
+    def load_counted(self, *arguments):
+        """System calls and flushes for each request of one run; what cannot be counted here is None."""
+        counters = ["raw_syscalls:sys_enter", "syscalls:sys_enter_fdatasync", "syscalls:sys_enter_fsync"]
+        report = self.folder / "perf.txt"
+        wrap = ["perf", "stat", "-x,", "-o", str(report), "-p", str(self.pid)]
+        for counter in counters:
+            wrap += ["-e", counter]
+        if shutil.which("perf"):
+            text = output([*wrap, *load_command(self.port, self.pid, *arguments)])
+            counts = {line.split(",")[2]: line.split(",")[0] for line in report.read_text().splitlines() if "," in line}
+            if all(counts.get(counter, "").isdigit() for counter in counters):
+                ops = json.loads(text.splitlines()[-1])["ops_in_all"]
+                calls, *flushes = (int(counts[counter]) for counter in counters)
+                return {"syscalls": calls / ops, "flushes": sum(flushes) / ops, "by": "perf"}
+        if shutil.which("strace"):
+            return self._load_traced(report, *arguments)
+        return {"syscalls": None, "flushes": None, "by": "neither perf nor strace is here"}
+
+    def _load_traced(self, report, *arguments):
+        trace = subprocess.Popen(
+            ["strace", "-f", "-c", "-p", str(self.pid), "-o", str(report)],
+            stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        try:
+            trace.stderr.readline()  # It says so when it is attached.
+            ops = self.load(*arguments)["ops_in_all"]
+        finally:
+            trace.send_signal(signal.SIGINT)
+            trace.communicate()
+        calls = {}
+        for line in report.read_text().splitlines():
+            fields = line.split()
+            if len(fields) >= 5 and fields[3].isdigit():
+                calls[fields[-1]] = int(fields[3])
+        total = calls.pop("total", 0)
+        flushes = calls.get("fdatasync", 0) + calls.get("fsync", 0)
+        return {"syscalls": total / ops, "flushes": flushes / ops, "by": "strace, which slows the server"}
+
+
+def load_command(port, pid, verb, *arguments):
+    loadgen = str(target_dir() / "release" / "loadgen")
+    where = ["--addr", f"127.0.0.1:{port}", "--pid", str(pid)]
+    return [loadgen, *verb.split(), *where, *(str(argument) for argument in arguments)]
+
+
+class Null:
+    """The generator's own server, which answers at once; a context manager with Server's `load`."""
+
+    load = Server.load
+
+    def __enter__(self):
+        loadgen = str(target_dir() / "release" / "loadgen")
+        self.process = subprocess.Popen([loadgen, "null"], stdout=subprocess.PIPE, text=True)
+        self.port = int(json.loads(self.process.stdout.readline())["addr"].rsplit(":", 1)[1])
+        self.pid = self.process.pid
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
