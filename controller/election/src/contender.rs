@@ -45,9 +45,20 @@ impl Contender {
     /// Joins the election at `place` with a znode `<label>_<sequence>` that holds `data`, and joins again
     /// whenever its session is lost. Servers out of reach are tried until they answer.
     pub fn enter(place: Place, label: &str, data: Vec<u8>) -> Self {
+        Self::enter_instead_of(place, label, data, |_| false)
+    }
+
+    /// As [`Contender::enter`], and removes the znodes of contenders that are known to be dead by what they
+    /// hold, so that nobody waits for their sessions to expire.
+    pub fn enter_instead_of(
+        place: Place,
+        label: &str,
+        data: Vec<u8>,
+        is_dead: impl Fn(&[u8]) -> bool + Send + Sync + 'static,
+    ) -> Self {
         let (told, standing) = watch::channel(Standing::Outside);
         let (withdraw, withdrawn) = watch::channel(false);
-        let entry = Entry { place, label: label.into(), data };
+        let entry = Entry { place, label: label.into(), data, is_dead: Box::new(is_dead) };
         let job = tokio::spawn(entry.contend(told, withdrawn));
         Self { standing, withdraw, job }
     }
@@ -77,7 +88,10 @@ struct Entry {
     place: Place,
     label: String,
     data: Vec<u8>,
+    is_dead: IsDead,
 }
+
+type IsDead = Box<dyn Fn(&[u8]) -> bool + Send + Sync>;
 
 impl Entry {
     async fn contend(self, told: watch::Sender<Standing>, mut withdrawn: watch::Receiver<bool>) {
@@ -122,6 +136,24 @@ impl Entry {
     async fn join(&self, client: &Client) -> Result<String, Error> {
         let acls = session::acls(&self.place);
         client.mkdir(&self.place.path, &CreateMode::Persistent.with_acls(acls)).await?;
+        for child in client.list_children(&self.place.path).await? {
+            if members::leader(std::slice::from_ref(&child), &self.label).is_none() {
+                continue;
+            }
+            let path = format!("{}/{child}", self.place.path);
+            let dead = match client.get_data(&path).await {
+                Ok((data, _)) => (self.is_dead)(&data),
+                Err(Error::NoNode) => false,
+                Err(error) => return Err(error),
+            };
+            if dead {
+                tracing::info!(path, "the znode of a dead contender is removed");
+                match client.delete(&path, None).await {
+                    Ok(()) | Err(Error::NoNode) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
         let prefix = format!("{}/{}_", self.place.path, self.label);
         let options = CreateMode::EphemeralSequential.with_acls(acls);
         let (_, sequence) = client.create(&prefix, &self.data, &options).await?;

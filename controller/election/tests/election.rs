@@ -62,3 +62,23 @@ async fn the_next_in_line_leads_and_the_last_leader_cannot_write() {
     drop((detector, first_leads, second_leads));
     member.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_dead_contender_is_not_waited_for() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (member, addr) = member(&dir).await;
+    let place: Place = format!("zk://{addr}/e").parse().expect("a place");
+    // It stands for one whose process died and whose session lives on.
+    let dead = Contender::enter(place.clone(), "candidate", b"a".to_vec());
+    dead.standing().wait_for(Standing::is_leading).await.expect("told");
+    let other = Contender::enter(place.clone(), "candidate", b"b".to_vec());
+    let behind = |s: &Standing| matches!(s, Standing::Behind { .. });
+    other.standing().wait_for(behind).await.expect("told");
+
+    let again =
+        Contender::enter_instead_of(place, "candidate", b"a2".to_vec(), |data| data == b"a");
+    other.standing().wait_for(Standing::is_leading).await.expect("told");
+    again.standing().wait_for(behind).await.expect("told");
+    drop((dead, other, again));
+    member.shutdown().await;
+}

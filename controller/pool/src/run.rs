@@ -89,10 +89,16 @@ impl Server {
             started: SystemTime::now(),
             phase: watched,
         });
+        // What is advertised may be an address that masters share.
+        let bound = listener.local_addr().ok();
+        let exclusive =
+            config.advertised.is_none() && bound.is_some_and(|addr| !addr.ip().is_unspecified());
         let serve = http::serve(listener, site);
         let part = async {
             match place {
-                Some((place, registry)) => take_part(place, registry, info, &phase).await,
+                Some((place, registry)) => {
+                    take_part(place, registry, info, exclusive, &phase).await
+                }
                 None => lead(Keep::Memory, info, &phase).await,
             }
         };
@@ -109,16 +115,25 @@ pub async fn run(config: MasterConfig, shutdown: impl Future<Output = ()>) -> Re
     Server::bind(config).await?.run(shutdown).await
 }
 
-/// Contends until it leads, then leads until it is deposed.
+/// Contends until it leads, then leads until it is deposed. `exclusive`: nobody else can have its address.
 async fn take_part(
     place: Place,
     registry: String,
     info: MasterInfo,
+    exclusive: bool,
     phase: &watch::Sender<Phase>,
 ) -> Result<(), RunError> {
     let detector = Detector::start(Address::Elected(place.clone()));
     let mut leader = detector.leader();
-    let contender = Contender::enter(place, MASTER_LABEL, mesos::json::to_vec(&info));
+    // Two processes cannot listen at one address: whoever else is known by ours is dead.
+    let own = info.clone();
+    let is_dead = move |data: &[u8]| {
+        exclusive
+            && mesos::json::from_slice::<MasterInfo>(data)
+                .is_ok_and(|other| other.id != own.id && other.address == own.address)
+    };
+    let data = mesos::json::to_vec(&info);
+    let contender = Contender::enter_instead_of(place, MASTER_LABEL, data, is_dead);
     let mut standing = contender.standing();
     let leadership = loop {
         let now = standing.borrow_and_update().clone();
