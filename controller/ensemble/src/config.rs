@@ -39,6 +39,8 @@ pub struct MemberConfig {
     pub outstanding_limit: u64,
     /// Everybody may do everything.
     pub skip_acl: bool,
+    /// Watches that one connection may have; a request for more is refused.
+    pub max_watches: usize,
     /// The four-letter words that are answered; `*` answers all.
     pub four_letter_words: Vec<String>,
     /// The digest id that is above all ACLs, `super:<hash>`; `None` for nobody.
@@ -82,6 +84,7 @@ impl MemberConfig {
             max_session_timeout: None,
             max_request_bytes: DEFAULT_MAX_REQUEST,
             max_client_connections: 0,
+            max_watches: 1_000_000,
             max_connections: 0,
             outstanding_limit: 1000,
             skip_acl: false,

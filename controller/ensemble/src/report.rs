@@ -67,12 +67,14 @@ pub(crate) fn reset_clients(shared: &Shared) {
 /// Each path that is watched for data or existence, with the sessions that do.
 pub(crate) fn watches(shared: &Shared) -> BTreeMap<String, Vec<SessionId>> {
     let found: Vec<(String, Vec<Arc<Conn>>)> = {
+        let tree = shared.tree();
         let watchers = shared.watchers();
-        let all = watchers.watches.data_watches();
-        all.map(|(path, by)| {
-            (path.to_owned(), by.filter_map(|one| watchers.conn(one)).cloned().collect())
-        })
-        .collect()
+        let mut found = Vec::new();
+        watchers.watches.data_watches(&tree, |path, by| {
+            let conns = by.iter().filter_map(|one| watchers.conn(*one)).cloned().collect();
+            found.push((path.to_owned(), conns));
+        });
+        found
     };
     let session = |conn: &Arc<Conn>| conn.lock().session;
     found.into_iter().map(|(path, by)| (path, by.iter().map(session).collect())).collect()

@@ -9,7 +9,7 @@ use bytes::{BufMut, BytesMut};
 use jute::{ErrorCode, Put, ReplyHeader, Request, Response};
 use types::Instant;
 use znodes::reads::{self, Reading};
-use znodes::{State, WatchKind, Watcher};
+use znodes::{Place, State, WatchKind, Watcher};
 
 use crate::conn::{Conn, Inner, Pending, put_frame};
 use crate::metrics::micros;
@@ -61,7 +61,10 @@ fn answer(
     let watcher = Watcher(conn.slot);
     let auth = Arc::clone(&inner.auth);
     let reading = Reading { session: inner.session, auth: &auth };
-    if let Request::SetWatches(wanted) | Request::SetWatches2(wanted) = request {
+    let has_room = has_room(shared, watcher, request);
+    if let Request::SetWatches(wanted) | Request::SetWatches2(wanted) = request
+        && has_room
+    {
         let missed = shared.watchers().watches.set_again(watcher, tree, wanted);
         for (kind, path) in missed {
             inner.put_event(kind, &path, ReplyHeader::NO_ZXID);
@@ -71,7 +74,11 @@ fn answer(
     put_frame(&mut inner.out, |out| {
         let start = out.len();
         ReplyHeader { xid, zxid: shared.applied(), error: None }.encode(out);
-        if let Err(error) = put_body(tree, shared, watcher, reading, request, out) {
+        let answered = match has_room {
+            true => put_body(tree, shared, watcher, reading, request, out),
+            false => Err(ErrorCode::SystemError),
+        };
+        if let Err(error) = answered {
             out.truncate(start);
             ReplyHeader { xid, zxid: shared.applied(), error: Some(error) }.encode(out);
         }
@@ -81,6 +88,27 @@ fn answer(
     shared.stats.reads.record(micros(now - since));
     inner.talk.answered(request.op(), xid, shared.applied(), now - since, now);
     conn.sent.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+}
+
+/// Whether the connection may have the watches that the request asks for. Without, nothing of it is done.
+fn has_room(shared: &Shared, watcher: Watcher, request: &Request) -> bool {
+    let wanted = reads::watches_wanted(request);
+    if wanted == 0 {
+        return true;
+    }
+    let watchers = shared.watchers();
+    let has_room = watchers.watches.has_room(watcher, wanted);
+    if !has_room {
+        let remote = watchers.conn(watcher).map(|conn| conn.remote);
+        tracing::warn!(
+            ?remote,
+            held = watchers.watches.held(watcher),
+            wanted,
+            limit = shared.config.max_watches,
+            "request refused: too many watches on one connection"
+        );
+    }
+    has_room
 }
 
 fn put_body(
@@ -104,11 +132,11 @@ fn put_body(
             Ok(())
         }
         Request::CheckWatches { path, kind } => {
-            let there = shared.watchers().watches.has(watcher, path, *kind);
+            let there = shared.watchers().watches.has(watcher, tree.place(path), *kind);
             there.then_some(()).ok_or(ErrorCode::NoWatcher)
         }
         Request::RemoveWatches { path, kind } => {
-            let there = shared.watchers().watches.remove(watcher, path, *kind);
+            let there = shared.watchers().watches.remove(watcher, tree.place(path), *kind);
             there.then_some(()).ok_or(ErrorCode::NoWatcher)
         }
         // No mechanism is configured; clients that insist on one end by themselves.
@@ -117,8 +145,8 @@ fn put_body(
             Ok(())
         }
         request => {
-            let mut watch = |kind: WatchKind, path: &jute::Text| {
-                shared.watchers().watches.watch(watcher, kind, path);
+            let mut watch = |kind: WatchKind, place: Place<'_>| {
+                shared.watchers().watches.watch(watcher, kind, place);
             };
             reads::answer(tree, request, reading, &mut watch, out)
         }

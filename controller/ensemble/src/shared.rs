@@ -82,6 +82,12 @@ impl Shared {
     ) -> Self {
         Self {
             max_request_bytes: config.max_request_bytes,
+            watchers: Mutex::new(Watchers {
+                watches: no_watches(&config),
+                conns: Vec::new(),
+                free: Vec::new(),
+                from: HashMap::new(),
+            }),
             access: Access { super_digest: config.super_digest.clone() },
             config,
             stats: Stats::default(),
@@ -95,12 +101,6 @@ impl Shared {
             last_snapshot: Mutex::new((Zxid::ZERO, 0)),
             snapshot: Mutex::default(),
             tree: RwLock::new(state),
-            watchers: Mutex::new(Watchers {
-                watches: Watches::new(RandomState::new().hash_one(0)),
-                conns: Vec::new(),
-                free: Vec::new(),
-                from: HashMap::new(),
-            }),
             followers: Mutex::default(),
             core,
             origin: std::time::Instant::now(),
@@ -179,7 +179,7 @@ impl Shared {
     pub(crate) fn replace(&self, state: State) {
         let mut tree = self.tree_mut();
         self.lock_followers().clear();
-        self.watchers().watches = Watches::new(RandomState::new().hash_one(0));
+        self.watchers().watches = no_watches(&self.config);
         *tree = state;
     }
 
@@ -269,6 +269,10 @@ impl Watchers {
 const DEFAULT_TRACE_MASK: i64 = 306;
 const DIGEST_EVERY: u32 = 128;
 const DIGESTS: usize = 1024;
+
+fn no_watches(config: &MemberConfig) -> Watches {
+    Watches::new(RandomState::new().hash_one(0), config.max_watches)
+}
 
 fn what_changed(what: &znodes::What) -> What {
     let own = |data: &Option<Bytes>| data.as_ref().map_or_else(Bytes::new, Clone::clone);

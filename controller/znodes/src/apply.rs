@@ -36,6 +36,9 @@ pub struct Change {
     pub what: What,
     /// Whom its list of access lets know: as it was at the change.
     pub acl: AclList,
+    pub(crate) id: NodeId,
+    /// The root is its own.
+    pub(crate) parent: NodeId,
 }
 
 /// How a znode changed.
@@ -191,7 +194,8 @@ impl State {
         let stat = self.stat(id);
         let parent_acl = self.acl(parent).clone();
         let what = What::Created { data: create.data.clone(), stat, parent_acl };
-        changes.push(Change { path: create.path.clone(), what, acl: self.acl(id).clone() });
+        let acl = self.acl(id).clone();
+        changes.push(Change { path: create.path.clone(), what, acl, id, parent });
         Ok(stat)
     }
 
@@ -222,11 +226,22 @@ impl State {
             self.restat(parent, parent_path, &stat);
         }
         let id = self.tree.child(parent, path::name(path)).ok_or(ErrorCode::NoNode)?;
-        let acl = self.acl(id).clone();
-        self.cut(id, path);
-        let what = What::Deleted { parent_acl: self.acl(parent).clone() };
-        changes.push(Change { path: path.clone(), what, acl });
+        // No transaction that was checked deletes a znode with children; one that does takes them along.
+        while let Some(child) = self.deepest_first_child(id) {
+            let path = Text::from(self.tree.path(child));
+            self.cut(child, path, changes);
+        }
+        self.cut(id, path.clone(), changes);
         Ok(())
+    }
+
+    /// Takes a znode without children out.
+    fn cut(&mut self, id: NodeId, path: Text, changes: &mut Vec<Change>) {
+        let acl = self.acl(id).clone();
+        let parent = self.tree.parent(id).unwrap_or(id);
+        self.cut_leaf(id, &path);
+        let what = What::Deleted { parent_acl: self.acl(parent).clone() };
+        changes.push(Change { path, what, acl, id, parent });
     }
 
     fn set_data(
@@ -249,7 +264,9 @@ impl State {
         self.count_change(&set.path, change);
         let stat = self.stat(id);
         let what = What::DataSet { data: set.data.clone(), stat };
-        changes.push(Change { path: set.path.clone(), what, acl: self.acl(id).clone() });
+        let acl = self.acl(id).clone();
+        let parent = self.tree.parent(id).unwrap_or(id);
+        changes.push(Change { path: set.path.clone(), what, acl, id, parent });
         Ok(stat)
     }
 

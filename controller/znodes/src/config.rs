@@ -30,7 +30,9 @@ impl State {
         };
         self.tree.set_data(id, &stat, Some(&text));
         let what = What::DataSet { data: Some(text), stat: self.stat(id) };
-        Change { path: Text::from_static(CONFIG_PATH), what, acl: self.acl(id).clone() }
+        let parent = self.tree.parent(id).unwrap_or(id);
+        let (path, acl) = (Text::from_static(CONFIG_PATH), self.acl(id).clone());
+        Change { path, what, acl, id, parent }
     }
 
     /// With the stat that it has from the start, and readable to everyone.

@@ -54,4 +54,4 @@ pub use session_id::{SessionIds, password};
 pub use sessions::{Sessions, Speaker};
 pub use snapshot::{Frozen, SnapshotError};
 pub use state::{CONFIG_PATH, Node, State};
-pub use watches::{Fired, WatchCounts, WatchKind, Watcher, Watches};
+pub use watches::{Fired, Place, WatchCounts, WatchKind, Watcher, Watches};

@@ -9,7 +9,7 @@ use types::SessionId;
 
 use crate::access::{permits, redact, user};
 use crate::state::Node;
-use crate::{State, WatchKind};
+use crate::{Place, State, WatchKind};
 
 /// Who reads.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +30,7 @@ pub fn answer(
     state: &State,
     request: &Request,
     reading: Reading<'_>,
-    watch: &mut dyn FnMut(WatchKind, &Text),
+    watch: &mut dyn FnMut(WatchKind, Place<'_>),
     out: &mut BytesMut,
 ) -> Result<(), ErrorCode> {
     let auth = reading.auth;
@@ -44,14 +44,14 @@ pub fn answer(
                 check(node, Perms::READ, auth)?;
             }
             if *wanted {
-                watch(WatchKind::Data, path);
+                watch(WatchKind::Data, state.place(path));
             }
             node.ok_or(ErrorCode::NoNode)?.stat().encode(out);
         }
         Request::GetData { path, watch: wanted } => {
             let node = readable(state, path, auth)?;
             if *wanted {
-                watch(WatchKind::Data, path);
+                watch(WatchKind::Data, state.place(path));
             }
             out.put_buffer(node.data());
             node.stat().encode(out);
@@ -69,14 +69,14 @@ pub fn answer(
         Request::GetChildren { path, watch: wanted } => {
             let node = readable(state, path, auth)?;
             if *wanted {
-                watch(WatchKind::Child, path);
+                watch(WatchKind::Child, state.place(path));
             }
             put_children(node, out);
         }
         Request::GetChildren2 { path, watch: wanted } => {
             let node = readable(state, path, auth)?;
             if *wanted {
-                watch(WatchKind::Child, path);
+                watch(WatchKind::Child, state.place(path));
             }
             put_children(node, out);
             node.stat().encode(out);
@@ -105,12 +105,34 @@ pub fn answer(
     Ok(())
 }
 
+/// How many watches a request may set: to be seen before it is answered, see [`crate::Watches::has_room`].
+pub fn watches_wanted(request: &Request) -> usize {
+    match request {
+        Request::Exists { watch, .. }
+        | Request::GetData { watch, .. }
+        | Request::GetChildren { watch, .. }
+        | Request::GetChildren2 { watch, .. } => usize::from(*watch),
+        Request::MultiRead(reads) => {
+            let watches = |read: &&MultiRead| match read {
+                MultiRead::GetData { watch, .. } | MultiRead::GetChildren { watch, .. } => *watch,
+            };
+            reads.iter().filter(watches).count()
+        }
+        Request::AddWatch { .. } => 1,
+        Request::SetWatches(set) | Request::SetWatches2(set) => {
+            let lists = [&set.data, &set.exist, &set.child, &set.persistent, &set.recursive];
+            lists.iter().map(|list| list.len()).sum()
+        }
+        _ => 0,
+    }
+}
+
 /// One of several reads; a refusal is its own only.
 fn answer_one(
     state: &State,
     read: &MultiRead,
     auth: &[Id],
-    watch: &mut dyn FnMut(WatchKind, &Text),
+    watch: &mut dyn FnMut(WatchKind, Place<'_>),
 ) -> OpResult {
     let (MultiRead::GetData { path, watch: wanted }
     | MultiRead::GetChildren { path, watch: wanted }) = read;
@@ -121,7 +143,7 @@ fn answer_one(
     match read {
         MultiRead::GetData { .. } => {
             if *wanted {
-                watch(WatchKind::Data, path);
+                watch(WatchKind::Data, state.place(path));
             }
             OpResult::Data {
                 data: node.data().map(bytes::Bytes::copy_from_slice),
@@ -130,7 +152,7 @@ fn answer_one(
         }
         MultiRead::GetChildren { .. } => {
             if *wanted {
-                watch(WatchKind::Child, path);
+                watch(WatchKind::Child, state.place(path));
             }
             OpResult::Children(node.children().map(Text::from).collect())
         }

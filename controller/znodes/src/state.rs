@@ -14,6 +14,7 @@ use crate::acls::{AclId, AclList, Acls};
 use crate::owner::Owner;
 use crate::quota::Difference;
 use crate::tree::{NodeId, Tree};
+use crate::watches::Place;
 use crate::{digest, path};
 
 /// Everything that transactions have built.
@@ -94,6 +95,13 @@ impl State {
         self.tree.find(path).map(|id| Node { state: self, id })
     }
 
+    /// The place a watch is set on.
+    pub fn place<'a>(&self, path: &'a str) -> Place<'a> {
+        // The root has two names, and only one is told of.
+        let id = if path.is_empty() { None } else { self.tree.find(path) };
+        Place::new(path, id)
+    }
+
     /// Every session and its timeout in ms.
     pub fn sessions(&self) -> impl ExactSizeIterator<Item = (SessionId, i32)> {
         self.sessions.iter().map(|(&session, &timeout_ms)| (session, timeout_ms))
@@ -140,7 +148,7 @@ impl State {
         let mut paths = Vec::with_capacity(ids.len());
         for id in ids {
             let path = self.tree.path(id);
-            self.cut(id, &path);
+            self.cut_leaf(id, &path);
             paths.push(path);
         }
         paths
@@ -195,18 +203,8 @@ impl State {
         Some(id)
     }
 
-    /// Takes a znode out, with all that hangs on it but its parent's stat.
-    ///
-    /// No transaction that was checked deletes a znode with children; one that does takes them along.
-    pub(crate) fn cut(&mut self, id: NodeId, path: &str) {
-        while let Some(child) = self.deepest_first_child(id) {
-            let path = self.tree.path(child);
-            self.cut_leaf(child, &path);
-        }
-        self.cut_leaf(id, path);
-    }
-
-    fn cut_leaf(&mut self, id: NodeId, path: &str) {
+    /// Takes a znode without children out, with all that hangs on it but its parent's stat.
+    pub(crate) fn cut_leaf(&mut self, id: NodeId, path: &str) {
         match Owner::from_bits(self.tree.stat(id).ephemeral_owner) {
             Owner::Nobody => {}
             Owner::Session(session) => {
@@ -228,7 +226,7 @@ impl State {
         self.count_deleted(path, change);
     }
 
-    fn deepest_first_child(&self, id: NodeId) -> Option<NodeId> {
+    pub(crate) fn deepest_first_child(&self, id: NodeId) -> Option<NodeId> {
         let first = |id| self.tree.children(id).next();
         std::iter::successors(first(id), |&child| first(child)).last()
     }

@@ -18,8 +18,8 @@ use jute::{
 use types::{Instant, SessionId, Zxid};
 use znodes::reads::{Reading, answer};
 use znodes::{
-    Access, Prep, Reaper, ReaperConfig, Requester, Rules, Sessions, Speaker, State, Turn, Watcher,
-    Watches, access,
+    Access, Place, Prep, Reaper, ReaperConfig, Requester, Rules, Sessions, Speaker, State, Turn,
+    Watcher, Watches, access,
 };
 
 #[test]
@@ -81,7 +81,7 @@ impl World {
             prep: Prep::new(&state),
             state,
             sessions: Sessions::new(Duration::from_secs(1)),
-            watches: Watches::new(1),
+            watches: Watches::new(1, usize::MAX),
             auth: vec![vec![Id::new("ip", "127.0.0.1")]; 10],
             zxid: 0,
             waiting: Vec::new(),
@@ -132,7 +132,7 @@ impl World {
             }
             ["addwatch", path, how] => self.watches.add(watcher, path, mode(how)),
             ["removewatch", path] => {
-                let found = self.watches.remove(watcher, path, WatcherType::Any);
+                let found = self.watches.remove(watcher, self.state.place(path), WatcherType::Any);
                 self.tell(who, if found { "removed" } else { "NoWatcher" });
             }
             ["disconnect"] => self.watches.drop_watcher(watcher),
@@ -154,7 +154,7 @@ impl World {
                 }
             }
             ["watches"] => {
-                let counts = format!("{:?}", self.watches.counts());
+                let counts = format!("{:?}", self.watches.counts(&self.state));
                 self.tell(who, &counts);
             }
             _ => match read(words) {
@@ -177,7 +177,7 @@ impl World {
         let watcher = Watcher(u32::try_from(who).expect("a small number"));
         let reading = Reading { session: SessionId(who), auth: &self.auth[at] };
         let mut out = BytesMut::new();
-        let mut watch = |kind, path: &Text| self.watches.watch(watcher, kind, path);
+        let mut watch = |kind, place: Place<'_>| self.watches.watch(watcher, kind, place);
         let answered = answer(&self.state, request, reading, &mut watch, &mut out);
         let told = answered.map(|()| {
             Response::decode(request.op(), &mut Reader::new(&out.freeze())).expect("a response")

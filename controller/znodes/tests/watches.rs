@@ -1,21 +1,24 @@
 //! The watches against a list of them that is searched from end to end.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-use jute::{Acl, AddWatchMode, EventType, Stat, Text, WatcherType};
+use jute::{
+    Acl, AddWatchMode, CreateTxn, EventType, SetDataTxn, Text, Txn, TxnHeader, WatcherType,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use znodes::{Change, WatchKind, Watcher, Watches, What};
+use types::{SessionId, Zxid};
+use znodes::{State, WatchCounts, WatchKind, Watcher, Watches};
 
 proptest! {
     #[test]
-    fn whoever_watches_is_told_and_nobody_else(steps in vec(step(), 1..120)) {
-        let (mut watches, mut model) = (Watches::new(1), Model::default());
+    fn whoever_watches_is_told_and_nobody_else(steps in vec(step(), 1..200)) {
+        let (mut world, mut model) = (World::new(), Model::default());
         for step in &steps {
+            let World { state, watches, .. } = &mut world;
             match step {
                 Step::Watch(watcher, kind, path) => {
-                    watches.watch(*watcher, *kind, path);
+                    watches.watch(*watcher, *kind, state.place(path));
                     let table = if *kind == WatchKind::Data { Table::Data } else { Table::Child };
                     model.0.insert((path.clone(), *watcher, table, Life::Once));
                 }
@@ -25,32 +28,99 @@ proptest! {
                 }
                 Step::Remove(watcher, kind, path) => {
                     let had = model.remove(*watcher, *kind, path);
-                    prop_assert_eq!(watches.has(*watcher, path, *kind), had);
-                    prop_assert_eq!(watches.remove(*watcher, path, *kind), had);
+                    prop_assert_eq!(watches.has(*watcher, state.place(path), *kind), had);
+                    prop_assert_eq!(watches.remove(*watcher, state.place(path), *kind), had);
                 }
                 Step::Drop(watcher) => {
                     watches.drop_watcher(*watcher);
                     model.0.retain(|watch| watch.1 != *watcher);
                 }
                 Step::Change(kind, path) => {
-                    let mut fired = Vec::new();
-                    watches.fire(&[change(*kind, path)], &mut fired);
-                    let told: Vec<_> = fired
-                        .into_iter()
-                        .map(|fired| (fired.kind, fired.path.to_string(), fired.watchers))
-                        .collect();
-                    prop_assert_eq!(told, model.fire(*kind, path));
+                    if let Some(told) = world.change(*kind, path) {
+                        prop_assert_eq!(told, model.fire(*kind, path));
+                    }
                 }
             }
-            let rows = |table| {
-                let rows = model.0.iter().filter(move |watch| watch.2 == table);
-                rows.map(|watch| (watch.0.clone(), watch.1)).collect::<BTreeSet<_>>().len()
-            };
-            prop_assert_eq!(watches.counts().data, rows(Table::Data));
-            prop_assert_eq!(watches.counts().all, rows(Table::Data) + rows(Table::Child));
+            world.check_counts(&model);
+        }
+        for watcher in (0..WATCHERS).map(Watcher) {
+            world.watches.drop_watcher(watcher);
+        }
+        prop_assert_eq!((world.watches.total(), world.watches.counts(&world.state).all), (0, 0));
+    }
+}
+
+/// More than are few for one znode.
+const WATCHERS: u32 = 14;
+
+struct World {
+    state: State,
+    watches: Watches,
+    zxid: i64,
+}
+
+impl World {
+    fn new() -> Self {
+        Self { state: State::new(1), watches: Watches::new(1, usize::MAX), zxid: 0 }
+    }
+
+    /// `None` when the tree does not have it.
+    fn change(&mut self, kind: EventType, path: &str) -> Option<Vec<Told>> {
+        let text = Text::from(path);
+        let txn = match kind {
+            EventType::Created => Txn::Create(CreateTxn {
+                path: text,
+                data: None,
+                acl: vec![Acl::OPEN],
+                ephemeral: false,
+                parent_cversion: -1,
+            }),
+            EventType::Deleted if self.state.get(path)?.child_count() > 0 => return None,
+            EventType::Deleted => Txn::Delete { path: text },
+            _ => Txn::SetData(SetDataTxn { path: text, data: None, version: 1 }),
+        };
+        self.zxid += 1;
+        let zxid = Zxid::from_bits(self.zxid);
+        let header = TxnHeader { session: SessionId(0), cxid: 0, zxid, time: 0 };
+        let applied = self.state.apply(&header, &txn);
+        applied.response.ok()?;
+        let mut fired = Vec::new();
+        self.watches.fire(&applied.changes, &mut fired);
+        let told = fired.into_iter().map(|one| (one.kind, one.path.to_string(), one.watchers));
+        Some(told.collect())
+    }
+
+    fn check_counts(&self, model: &Model) {
+        let rows = |table| {
+            let rows = model.0.iter().filter(move |watch| watch.2 == table);
+            rows.map(|watch| (watch.0.clone(), watch.1)).collect::<BTreeSet<_>>()
+        };
+        let (data, child) = (rows(Table::Data), rows(Table::Child));
+        let counts = self.watches.counts(&self.state);
+        let distinct = |part: fn(&(String, Watcher)) -> String| {
+            data.iter().map(part).collect::<BTreeSet<_>>().len()
+        };
+        let expected = WatchCounts {
+            watchers: distinct(|row| row.1.0.to_string()),
+            paths: distinct(|row| row.0.clone()),
+            data: data.len(),
+            all: data.len() + child.len(),
+        };
+        assert_eq!(counts, expected);
+        let mut shown = BTreeSet::new();
+        self.watches.data_watches(&self.state, |path, watchers| {
+            shown.extend(watchers.iter().map(|watcher| (path.to_owned(), *watcher)));
+        });
+        assert_eq!(shown, data);
+        for watcher in (0..WATCHERS).map(Watcher) {
+            let has_any = model.0.iter().any(|watch| watch.1 == watcher);
+            assert_eq!(self.watches.held(watcher) > 0, has_any);
         }
     }
 }
+
+/// What happened, where, and who is told.
+type Told = (EventType, String, Vec<Watcher>);
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -106,7 +176,7 @@ impl Model {
         self.0.len() < before
     }
 
-    fn fire(&mut self, kind: EventType, path: &str) -> Vec<(EventType, String, Vec<Watcher>)> {
+    fn fire(&mut self, kind: EventType, path: &str) -> Vec<Told> {
         let mut told = Vec::new();
         let mut tell = |kind, path: &str, watchers: BTreeSet<Watcher>| {
             if !watchers.is_empty() {
@@ -143,20 +213,8 @@ impl Model {
     }
 }
 
-fn change(kind: EventType, path: &str) -> Change {
-    let open: Arc<[Acl]> = Arc::new([Acl::OPEN]);
-    let what = match kind {
-        EventType::Created => {
-            What::Created { data: None, stat: Stat::default(), parent_acl: open.clone() }
-        }
-        EventType::Deleted => What::Deleted { parent_acl: open.clone() },
-        _ => What::DataSet { data: None, stat: Stat::default() },
-    };
-    Change { path: Text::from(path), what, acl: open }
-}
-
 fn step() -> impl Strategy<Value = Step> {
-    let watcher = || (0..4_u32).prop_map(Watcher);
+    let watcher = || (0..WATCHERS).prop_map(Watcher);
     let path =
         || prop::sample::select(vec!["/", "/a", "/ab", "/a/b", "/a/b/c"]).prop_map(str::to_owned);
     let kind = prop::sample::select(vec![WatchKind::Data, WatchKind::Child]);
@@ -166,7 +224,7 @@ fn step() -> impl Strategy<Value = Step> {
     // The root is neither made nor deleted.
     let below = prop::sample::select(vec!["/a", "/ab", "/a/b", "/a/b/c"]).prop_map(str::to_owned);
     prop_oneof![
-        6 => (watcher(), kind, path()).prop_map(|(who, kind, path)| Step::Watch(who, kind, path)),
+        9 => (watcher(), kind, path()).prop_map(|(who, kind, path)| Step::Watch(who, kind, path)),
         2 => (watcher(), prop::sample::select(modes), path())
             .prop_map(|(who, mode, path)| Step::Add(who, mode, path)),
         2 => (watcher(), types, path()).prop_map(|(who, kind, path)| Step::Remove(who, kind, path)),

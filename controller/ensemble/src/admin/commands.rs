@@ -137,7 +137,8 @@ const COMMANDS: &[Command] = &[
     Command {
         names: &["watch_summary", "wchs"],
         run: |shared, _| {
-            let counts = shared.watchers().watches.counts();
+            let tree = shared.tree();
+            let counts = shared.watchers().watches.counts(&tree);
             json!({
                 "num_connections": counts.watchers,
                 "num_paths": counts.paths,

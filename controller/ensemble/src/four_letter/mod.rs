@@ -146,7 +146,8 @@ fn monitor(shared: &Shared) -> String {
 }
 
 fn watches(shared: &Shared) -> String {
-    let counts = shared.watchers().watches.counts();
+    let tree = shared.tree();
+    let counts = shared.watchers().watches.counts(&tree);
     format!(
         "{} connections watching {} paths\nTotal watches:{}\n",
         counts.watchers, counts.paths, counts.data

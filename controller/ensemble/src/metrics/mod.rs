@@ -62,7 +62,7 @@ fn gauges(shared: &Shared) -> Vec<(&'static str, Value<'static>)> {
     let latency = latency(stats);
     let (connections, watches) = {
         let watchers = shared.watchers();
-        (watchers.count(), watchers.watches.counts())
+        (watchers.count(), watchers.watches.total())
     };
     let (nodes, ephemerals, sessions) = {
         let tree = shared.tree();
@@ -80,7 +80,7 @@ fn gauges(shared: &Shared) -> Vec<(&'static str, Value<'static>)> {
         ("outstanding_requests", gauge(stats.outstanding.load(Relaxed))),
         ("uptime", gauge(shared.now().as_millis())),
         ("znode_count", size(nodes)),
-        ("watch_count", size(watches.all)),
+        ("watch_count", size(watches)),
         ("ephemerals_count", size(ephemerals)),
         ("approximate_data_size", gauge(approximate_data_size(shared, nodes))),
         ("global_sessions", size(sessions)),

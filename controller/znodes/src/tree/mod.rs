@@ -27,6 +27,21 @@ pub(crate) struct NodeId(u32);
 impl NodeId {
     /// The lowest there is.
     pub(crate) const FIRST: Self = Self(0);
+
+    /// As a number; ids are dense.
+    pub(crate) fn number(self) -> u32 {
+        self.0
+    }
+
+    /// As an index.
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    /// From [`Self::index`].
+    pub(crate) fn from_index(index: usize) -> Self {
+        Self(u32::try_from(index).expect("an id's index"))
+    }
 }
 
 /// No znode.

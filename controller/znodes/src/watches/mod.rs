@@ -2,22 +2,23 @@
 //!
 //! Lives here: the watches of one member's connections. Must not: deliver, or know what a connection is
 //! beyond its number. Start at [`Watches::fire`]. Source: `WatchManager`, `DataTree.setWatches`.
-//! Watches are sets of small numbers by path: one word each, with the kinds in its low bits.
-//! **Invariant:** a path has a slot as long as it has a watch, and each watch is in its watcher's set.
+//! One-shot watches of znodes that exist, which most are, are kept by the znode's number (`near`), all
+//! others by path (`far`). A state that is replaced by another needs new watches.
+//! **Invariant:** a one-shot watch is near just as long as its znode exists.
 
+mod far;
+mod near;
 mod set;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::hash::BuildHasher;
-
-use foldhash::fast::FixedState;
-use hashbrown::HashTable;
 use jute::{AddWatchMode, EventType, SetWatches, Text, WatcherType};
 
 use crate::acls::AclList;
 use crate::apply::{Change, What};
+use crate::tree::NodeId;
 use crate::{State, path};
-use set::{ALL, ONE_SHOT, PERSISTENT, RECURSIVE, Set};
+use far::{Far, Table};
+use near::{CHILD, DATA, Near};
+use set::{ALL, ONE_SHOT, PERSISTENT, RECURSIVE};
 
 /// A connection that may have watches: a number below 2^29, given again only after
 /// [`Watches::drop_watcher`].
@@ -31,6 +32,19 @@ pub enum WatchKind {
     Data,
     /// Children made or deleted, or itself deleted.
     Child,
+}
+
+/// A path, and the znode that is there now. Made by [`State::place`]; to be used before the state changes.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    path: &'a str,
+    id: Option<NodeId>,
+}
+
+impl<'a> Place<'a> {
+    pub(crate) fn new(path: &'a str, id: Option<NodeId>) -> Self {
+        Self { path, id }
+    }
 }
 
 /// An event and whom to tell, in the order of their numbers.
@@ -62,48 +76,45 @@ pub struct WatchCounts {
 /// Every watch of this member's connections.
 #[derive(Debug)]
 pub struct Watches {
-    slots: Vec<Slot>,
-    vacant: Vec<u32>,
-    index: HashTable<u32>,
-    hasher: FixedState,
-    by_watcher: BTreeMap<Watcher, BTreeSet<u32>>,
-    /// Recursive watches; without any, no ancestor needs to be looked up.
-    recursive: usize,
-}
-
-#[derive(Debug, Default)]
-struct Slot {
-    path: Box<str>,
-    data: Set,
-    child: Set,
+    near: Near,
+    far: Far,
+    /// How many one watcher may have.
+    limit: usize,
 }
 
 impl Watches {
-    /// None yet. `hash_seed` should be random, as that of [`State::new`].
-    pub fn new(hash_seed: u64) -> Self {
-        Self {
-            slots: Vec::new(),
-            vacant: Vec::new(),
-            index: HashTable::new(),
-            hasher: FixedState::with_seed(hash_seed),
-            by_watcher: BTreeMap::new(),
-            recursive: 0,
-        }
+    /// None yet. `hash_seed` should be random, as that of [`State::new`]; `limit` is what
+    /// [`Self::has_room`] judges by.
+    pub fn new(hash_seed: u64, limit: usize) -> Self {
+        Self { near: Near::default(), far: Far::new(hash_seed), limit }
+    }
+
+    /// Whether a watcher may have so many more. To be asked before a request that sets watches; nothing
+    /// here is refused.
+    pub fn has_room(&self, watcher: Watcher, more: usize) -> bool {
+        more == 0 || self.held(watcher).saturating_add(more) <= self.limit
+    }
+
+    /// How many znodes and other paths a watcher watches.
+    pub fn held(&self, watcher: Watcher) -> usize {
+        self.near.held(watcher) + self.far.held(watcher)
     }
 
     /// Sets a one-shot watch.
-    pub fn watch(&mut self, watcher: Watcher, kind: WatchKind, path: &str) {
-        match kind {
-            WatchKind::Data => self.set(watcher, path, ONE_SHOT, 0),
-            WatchKind::Child => self.set(watcher, path, 0, ONE_SHOT),
+    pub fn watch(&mut self, watcher: Watcher, kind: WatchKind, place: Place<'_>) {
+        match (place.id, kind) {
+            (Some(id), WatchKind::Data) => self.near.set(id, watcher, DATA),
+            (Some(id), WatchKind::Child) => self.near.set(id, watcher, CHILD),
+            (None, WatchKind::Data) => self.far.set(watcher, place.path, ONE_SHOT, 0),
+            (None, WatchKind::Child) => self.far.set(watcher, place.path, 0, ONE_SHOT),
         }
     }
 
     /// Sets a watch that stays until removed.
     pub fn add(&mut self, watcher: Watcher, path: &str, mode: AddWatchMode) {
         match mode {
-            AddWatchMode::Persistent => self.set(watcher, path, PERSISTENT, PERSISTENT),
-            AddWatchMode::PersistentRecursive => self.set(watcher, path, RECURSIVE, 0),
+            AddWatchMode::Persistent => self.far.set(watcher, path, PERSISTENT, PERSISTENT),
+            AddWatchMode::PersistentRecursive => self.far.set(watcher, path, RECURSIVE, 0),
         }
     }
 
@@ -121,20 +132,20 @@ impl Watches {
             match state.get(path).map(|node| node.stat().mzxid > since) {
                 None => missed.push((EventType::Deleted, path.clone())),
                 Some(true) => missed.push((EventType::DataChanged, path.clone())),
-                Some(false) => self.watch(watcher, WatchKind::Data, path),
+                Some(false) => self.watch(watcher, WatchKind::Data, state.place(path)),
             }
         }
         for path in &wanted.exist {
             match state.get(path) {
                 Some(_) => missed.push((EventType::Created, path.clone())),
-                None => self.watch(watcher, WatchKind::Data, path),
+                None => self.watch(watcher, WatchKind::Data, state.place(path)),
             }
         }
         for path in &wanted.child {
             match state.get(path).map(|node| node.stat().pzxid > since) {
                 None => missed.push((EventType::Deleted, path.clone())),
                 Some(true) => missed.push((EventType::ChildrenChanged, path.clone())),
-                Some(false) => self.watch(watcher, WatchKind::Child, path),
+                Some(false) => self.watch(watcher, WatchKind::Child, state.place(path)),
             }
         }
         for path in &wanted.persistent {
@@ -147,41 +158,43 @@ impl Watches {
     }
 
     /// Whether the watcher has such a watch.
-    pub fn has(&self, watcher: Watcher, path: &str, kind: WatcherType) -> bool {
-        let Some(slot) = self.find(path).map(|at| &self.slots[at as usize]) else {
-            return false;
-        };
-        let (data, child) = (slot.data.kinds(watcher), slot.child.kinds(watcher));
+    pub fn has(&self, watcher: Watcher, place: Place<'_>, kind: WatcherType) -> bool {
+        let near = place.id.map_or(0, |id| self.near.kinds(id, watcher));
+        let far = self.far.get(place.path);
+        let (data, child) =
+            far.map_or((0, 0), |far| (far.data.kinds(watcher), far.child.kinds(watcher)));
         match kind {
-            WatcherType::Children => child & ONE_SHOT != 0,
-            WatcherType::Data => data & ONE_SHOT != 0,
+            WatcherType::Children => near & CHILD != 0 || child & ONE_SHOT != 0,
+            WatcherType::Data => near & DATA != 0 || data & ONE_SHOT != 0,
             WatcherType::Persistent => data & PERSISTENT != 0,
             WatcherType::PersistentRecursive => data & RECURSIVE != 0,
-            WatcherType::Any => data | child != 0,
+            WatcherType::Any => near | data | child != 0,
         }
     }
 
     /// Removes such watches; false when there are none. Nobody is told.
-    pub fn remove(&mut self, watcher: Watcher, path: &str, kind: WatcherType) -> bool {
-        let Some(at) = self.find(path).filter(|_| self.has(watcher, path, kind)) else {
+    pub fn remove(&mut self, watcher: Watcher, place: Place<'_>, kind: WatcherType) -> bool {
+        if !self.has(watcher, place, kind) {
             return false;
+        }
+        let (near, data, child) = match kind {
+            WatcherType::Children => (CHILD, 0, ONE_SHOT),
+            WatcherType::Data => (DATA, ONE_SHOT, 0),
+            WatcherType::Persistent => (0, PERSISTENT, PERSISTENT),
+            WatcherType::PersistentRecursive => (0, RECURSIVE, 0),
+            WatcherType::Any => (DATA | CHILD, ALL, ALL),
         };
-        let (data, child) = match kind {
-            WatcherType::Children => (0, ONE_SHOT),
-            WatcherType::Data => (ONE_SHOT, 0),
-            WatcherType::Persistent => (PERSISTENT, PERSISTENT),
-            WatcherType::PersistentRecursive => (RECURSIVE, 0),
-            WatcherType::Any => (ALL, ALL),
-        };
-        self.clear(at, watcher, data, child);
+        if let Some(id) = place.id {
+            self.near.clear(id, watcher, near);
+        }
+        self.far.clear(watcher, place.path, data, child);
         true
     }
 
     /// The connection is gone, and its watches with it.
     pub fn drop_watcher(&mut self, watcher: Watcher) {
-        for at in self.by_watcher.remove(&watcher).unwrap_or_default() {
-            self.clear(at, watcher, ALL, ALL);
-        }
+        self.near.drop_watcher(watcher);
+        self.far.drop_watcher(watcher);
     }
 
     /// Adds to `fired` what these changes mean to the watchers, in the order in which they are to be told.
@@ -189,165 +202,160 @@ impl Watches {
     /// To be called for the changes of each transaction right after it was applied, before any read sees
     /// them. One-shot watches that fire are gone.
     pub fn fire(&mut self, changes: &[Change], fired: &mut Vec<Fired>) {
-        if self.index.is_empty() {
+        if self.total() == 0 {
             return;
         }
-        for Change { path, what, acl } in changes {
-            match what {
+        for change in changes {
+            match &change.what {
                 What::Created { parent_acl, .. } => {
-                    self.fire_data(EventType::Created, path, acl, fired);
-                    self.fire_children(path, parent_acl, fired);
+                    self.fire_data(EventType::Created, change, fired);
+                    self.fire_children(change, parent_acl, fired);
                 }
                 What::DataSet { .. } => {
-                    self.fire_data(EventType::DataChanged, path, acl, fired);
+                    self.fire_data(EventType::DataChanged, change, fired);
                 }
                 What::Deleted { parent_acl } => {
-                    let told = self.fire_data(EventType::Deleted, path, acl, fired);
-                    let mut watchers = self.take_children(path);
+                    let Change { path, acl, id, .. } = change;
+                    let told = self.fire_data(EventType::Deleted, change, fired);
+                    let mut watchers = self.take_children(*id, path);
                     watchers.retain(|watcher| told.binary_search(watcher).is_err());
                     tell(EventType::Deleted, path.clone(), acl, watchers, fired);
-                    self.fire_children(path, parent_acl, fired);
+                    self.fire_children(change, parent_acl, fired);
                 }
             }
         }
     }
 
-    /// How many there are; looks at every one.
-    pub fn counts(&self) -> WatchCounts {
-        let mut counts = WatchCounts::default();
-        let mut watchers = BTreeSet::new();
-        for slot in &self.slots {
-            counts.paths += usize::from(!slot.data.is_empty());
-            counts.data += slot.data.len();
-            counts.all += slot.data.len() + slot.child.len();
-            watchers.extend(slot.data.watchers());
+    /// How many there are of both kinds, at no cost. A persistent one counts twice; one that is there in
+    /// two ways counts for each.
+    pub fn total(&self) -> usize {
+        self.near.len() + self.far.len()
+    }
+
+    /// How many there are; looks at every one. `state` is the one they were set on.
+    pub fn counts(&self, state: &State) -> WatchCounts {
+        let mut counts = WatchCounts { all: self.total(), ..WatchCounts::default() };
+        let mut watchers = Bits::default();
+        for (id, words) in self.near.watched() {
+            let data = words.filter(|&word| near::kinds(word) & DATA != 0);
+            let data = data.map(|word| watchers.add(near::watcher(word))).count();
+            counts.data += data;
+            // One that is also there by its path is counted with it, below.
+            let is_far = !self.far.is_empty() && self.far_data(state, id);
+            counts.paths += usize::from(data > 0 && !is_far);
         }
-        counts.watchers = watchers.len();
+        for slot in self.far.slots() {
+            let id = state.place(&slot.path).id;
+            let is_near =
+                |watcher, kind| id.is_some_and(|id| self.near.kinds(id, watcher) & kind != 0);
+            let twice = slot.data.watchers().filter(|&watcher| is_near(watcher, DATA)).count();
+            let child = slot.child.watchers().filter(|&watcher| is_near(watcher, CHILD)).count();
+            slot.data.watchers().for_each(|watcher| watchers.add(watcher));
+            counts.data += slot.data.len() - twice;
+            counts.all -= twice + child;
+            counts.paths += usize::from(!slot.data.is_empty());
+        }
+        counts.watchers = watchers.count();
         counts
     }
 
-    /// Each path that is watched for data or existence, and by whom.
-    pub fn data_watches(&self) -> impl Iterator<Item = (&str, impl Iterator<Item = Watcher>)> {
-        let used = self.slots.iter().filter(|slot| !slot.data.is_empty());
-        used.map(|slot| (&*slot.path, slot.data.watchers()))
+    /// Shows each path that is watched for data or existence, and by whom, in no order.
+    pub fn data_watches(&self, state: &State, mut show: impl FnMut(&str, &[Watcher])) {
+        for (id, words) in self.near.watched() {
+            let data = words.filter(|&word| near::kinds(word) & DATA != 0);
+            let watchers: Vec<Watcher> = data.map(near::watcher).collect();
+            if !watchers.is_empty() && !self.far_data(state, id) {
+                show(path::public(&state.tree.path(id)), &watchers);
+            }
+        }
+        for slot in self.far.slots().filter(|slot| !slot.data.is_empty()) {
+            let mut watchers: Vec<Watcher> = slot.data.watchers().collect();
+            if let Some(id) = state.place(&slot.path).id {
+                watchers.extend(self.near.data_watchers(id));
+            }
+            watchers.sort_unstable();
+            watchers.dedup();
+            show(&slot.path, &watchers);
+        }
+    }
+
+    /// Whether the znode's path has a watch of data by path, too.
+    fn far_data(&self, state: &State, id: NodeId) -> bool {
+        let by_path = |path: &str| self.far.get(path).is_some_and(|slot| !slot.data.is_empty());
+        !self.far.is_empty() && by_path(path::public(&state.tree.path(id)))
     }
 
     /// Returns whom it told.
     fn fire_data(
         &mut self,
         kind: EventType,
-        path: &Text,
-        acl: &AclList,
+        change: &Change,
         fired: &mut Vec<Fired>,
     ) -> Vec<Watcher> {
         let mut watchers = Vec::new();
-        if let Some(at) = self.find(path) {
-            watchers.extend(self.slots[at as usize].data.watchers());
-            self.spend(at, |slot| &mut slot.data);
-        }
-        if self.recursive > 0 {
-            let mut ancestor = path::canonical(path);
-            while let Some(parent) = path::parent(ancestor) {
-                if let Some(at) = self.find(path::public(parent)) {
-                    watchers.extend(self.slots[at as usize].data.recursive());
-                }
-                ancestor = parent;
-            }
+        self.near.fire(change.id, DATA, &mut watchers);
+        if !self.far.is_empty() {
+            self.far.fire(Table::Data, &change.path, &mut watchers);
+            self.add_recursive(&change.path, &mut watchers);
             watchers.sort_unstable();
             watchers.dedup();
         }
-        tell(kind, path.clone(), acl, watchers.clone(), fired);
+        tell(kind, change.path.clone(), &change.acl, watchers.clone(), fired);
         watchers
     }
 
-    fn fire_children(&mut self, path: &Text, parent_acl: &AclList, fired: &mut Vec<Fired>) {
-        let parent = match path::parent(path) {
+    /// Adds those who watch all that is below some znode above.
+    fn add_recursive(&self, path: &str, watchers: &mut Vec<Watcher>) {
+        if !self.far.has_recursive() {
+            return;
+        }
+        let mut ancestor = path::canonical(path);
+        while let Some(parent) = path::parent(ancestor) {
+            if let Some(slot) = self.far.get(path::public(parent)) {
+                watchers.extend(slot.data.recursive());
+            }
+            ancestor = parent;
+        }
+    }
+
+    fn fire_children(&mut self, change: &Change, parent_acl: &AclList, fired: &mut Vec<Fired>) {
+        let parent = match path::parent(&change.path) {
             None => return,
             Some("") => Text::from_static("/"),
-            Some(parent) => path.slice(parent),
+            Some(parent) => change.path.slice(parent),
         };
-        let watchers = self.take_children(&parent);
+        let watchers = self.take_children(change.parent, &parent);
         tell(EventType::ChildrenChanged, parent, parent_acl, watchers, fired);
     }
 
     /// Who watches the children, whose one-shot watches are spent by this.
-    fn take_children(&mut self, path: &str) -> Vec<Watcher> {
-        let Some(at) = self.find(path) else {
-            return Vec::new();
-        };
-        let watchers = self.slots[at as usize].child.watchers().collect();
-        self.spend(at, |slot| &mut slot.child);
+    fn take_children(&mut self, id: NodeId, path: &str) -> Vec<Watcher> {
+        let mut watchers = Vec::new();
+        self.near.fire(id, CHILD, &mut watchers);
+        if !self.far.is_empty() {
+            self.far.fire(Table::Child, path, &mut watchers);
+            watchers.sort_unstable();
+            watchers.dedup();
+        }
         watchers
     }
+}
 
-    fn set(&mut self, watcher: Watcher, path: &str, data: u32, child: u32) {
-        let at = self.find(path).unwrap_or_else(|| self.take_slot(path));
-        let slot = &mut self.slots[at as usize];
-        let before = slot.data.kinds(watcher);
-        slot.data.set(watcher, data);
-        slot.child.set(watcher, child);
-        self.recursive += usize::from(before & RECURSIVE == 0 && data & RECURSIVE != 0);
-        self.by_watcher.entry(watcher).or_default().insert(at);
-    }
+/// A set of watchers: their numbers are dense.
+#[derive(Default)]
+struct Bits(Vec<u64>);
 
-    fn clear(&mut self, at: u32, watcher: Watcher, data: u32, child: u32) {
-        let slot = &mut self.slots[at as usize];
-        let before = slot.data.kinds(watcher);
-        slot.data.clear(watcher, data);
-        slot.child.clear(watcher, child);
-        self.recursive -= usize::from(before & data & RECURSIVE != 0);
-        self.maybe_let_go(at, [watcher]);
-    }
-
-    /// The one-shot watches of a table have fired.
-    fn spend(&mut self, at: u32, table: impl Fn(&mut Slot) -> &mut Set) {
-        let spent = table(&mut self.slots[at as usize]).spend();
-        self.maybe_let_go(at, spent);
-    }
-
-    /// Drops what says that these watch the path, where they no longer do, and the path when nobody does.
-    fn maybe_let_go(&mut self, at: u32, watchers: impl IntoIterator<Item = Watcher>) {
-        let slot = &self.slots[at as usize];
-        for watcher in watchers {
-            let gone = slot.data.kinds(watcher) | slot.child.kinds(watcher) == 0;
-            if gone && let Some(paths) = self.by_watcher.get_mut(&watcher) {
-                paths.remove(&at);
-                if paths.is_empty() {
-                    self.by_watcher.remove(&watcher);
-                }
-            }
+impl Bits {
+    fn add(&mut self, watcher: Watcher) {
+        let (at, bit) = (watcher.0 as usize / 64, watcher.0 % 64);
+        if self.0.len() <= at {
+            self.0.resize(at + 1, 0);
         }
-        if slot.data.is_empty() && slot.child.is_empty() {
-            let hash = self.hasher.hash_one(&*slot.path);
-            if let Ok(entry) = self.index.find_entry(hash, |&other| other == at) {
-                entry.remove();
-            }
-            self.slots[at as usize] = Slot::default();
-            self.vacant.push(at);
-        }
+        self.0[at] |= 1 << bit;
     }
 
-    fn find(&self, path: &str) -> Option<u32> {
-        let same = |&at: &u32| &*self.slots[at as usize].path == path;
-        self.index.find(self.hasher.hash_one(path), same).copied()
-    }
-
-    fn take_slot(&mut self, path: &str) -> u32 {
-        let slot = Slot { path: path.into(), ..Slot::default() };
-        let at = match self.vacant.pop() {
-            Some(at) => {
-                self.slots[at as usize] = slot;
-                at
-            }
-            None => {
-                self.slots.push(slot);
-                u32::try_from(self.slots.len() - 1).expect("memory ends before paths do")
-            }
-        };
-        let (slots, hasher) = (&self.slots, &self.hasher);
-        let rehash = |&at: &u32| hasher.hash_one(&*slots[at as usize].path);
-        self.index.insert_unique(hasher.hash_one(path), at, rehash);
-        at
+    fn count(&self) -> usize {
+        self.0.iter().map(|word| word.count_ones() as usize).sum()
     }
 }
 
