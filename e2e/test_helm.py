@@ -4,6 +4,7 @@ No node is needed: the controller that the chart would run in a pod runs here, w
 ServiceAccount and so with no more rights than the chart grants.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -67,11 +68,22 @@ def as_account(kube_apiserver, kubectl, namespace, name, path):
     return path
 
 
+def forget_finalizers(kubectl):
+    """Objects that a failed test left have no controller any more that would let them go."""
+    for kind in CRDS:
+        found = kubectl.run("get", f"{kind}.troupe.dev", "-A", "-o", "json")
+        for item in json.loads(found.stdout)["items"] if found.returncode == 0 else []:
+            name, namespace = item["metadata"]["name"], item["metadata"]["namespace"]
+            patch = ["--type=merge", "-p", '{"metadata":{"finalizers":null}}']
+            kubectl("-n", namespace, "patch", f"{kind}.troupe.dev/{name}", *patch)
+
+
 def test_install_plan_prune_upgrade_uninstall(helm, kube_apiserver, tmp_path):
     kubectl = Kubectl(kube_apiserver.kubeconfig)
     release = f"troupe-{helm.binary.name}"
     system, user = f"{release}-system", f"{release}-user"
     # A run of another module may have left the definitions; the chart must be their owner here.
+    forget_finalizers(kubectl)
     kubectl("delete", "crd", *[f"{c}.troupe.dev" for c in CRDS], "--ignore-not-found", "--timeout=60s")
     helm("install", release, CHARTS / "troupe", "-n", system, "--create-namespace")
     for crd in CRDS:

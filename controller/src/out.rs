@@ -1,7 +1,7 @@
 //! What a person reads: standard output and standard error, and the log.
 
 use std::fmt::Arguments;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use tracing_subscriber::EnvFilter;
 
@@ -22,7 +22,12 @@ pub(crate) fn init_log(filter: &str) {
         complain(&format!("troupe: --log {filter:?}: {why}; logging warnings"));
         EnvFilter::new("warn")
     });
-    tracing_subscriber::fmt().with_env_filter(parsed).with_writer(io::stderr).init();
+    let colours = io::stderr().is_terminal();
+    tracing_subscriber::fmt()
+        .with_env_filter(parsed)
+        .with_writer(io::stderr)
+        .with_ansi(colours)
+        .init();
 }
 
 /// `say!("…")`: one line to standard output.

@@ -87,10 +87,9 @@ impl ClusterPlatform {
                 &ApiResource::from_gvk(&gvk),
             );
             let name = object.name_any();
-            let now =
-                api.patch(&name, &params, &Patch::Apply(&object)).await.map_err(|source| {
-                    refused("write", &format!("{} {owner}/{name}", gvk.kind), source)
-                })?;
+            let now = write(&api, &name, &params, &object).await.map_err(|source| {
+                refused("write", &format!("{} {owner}/{name}", gvk.kind), source)
+            })?;
             written.push(DynamicObject { types: Some(types), ..now });
         }
         let keep: BTreeSet<_> = written.iter().filter_map(ResourceExt::uid).collect();
@@ -218,6 +217,24 @@ impl Platform for ClusterPlatform {
 
     fn changes(&self) -> broadcast::Receiver<Owner> {
         self.changes.subscribe()
+    }
+}
+
+/// Server-side apply; where somebody changed the key of a list's entry, so that both entries together are
+/// invalid, the planned lists whole.
+async fn write(
+    api: &Api<DynamicObject>,
+    name: &str,
+    params: &PatchParams,
+    object: &DynamicObject,
+) -> Result<DynamicObject, kube::Error> {
+    match api.patch(name, params, &Patch::Apply(object)).await {
+        Err(kube::Error::Api(status)) if status.code == 422 => {
+            let manager = Some(MANAGER.to_owned());
+            let params = PatchParams { field_manager: manager, ..PatchParams::default() };
+            api.patch(name, &params, &Patch::Merge(object)).await
+        }
+        answer => answer,
     }
 }
 
