@@ -292,7 +292,7 @@ impl State {
         for path in rest {
             let _deleted = self.delete(header.zxid, &path.into(), changes);
         }
-        self.sessions.remove(&header.session);
+        self.sessions.remove(header.session);
     }
 
     fn owns(&self, session: SessionId, path: &str) -> bool {

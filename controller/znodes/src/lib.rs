@@ -35,6 +35,7 @@ pub mod reads;
 mod reaper;
 mod rules;
 mod session_id;
+mod session_table;
 mod sessions;
 pub mod snapshot;
 mod state;

@@ -12,6 +12,7 @@ use jute::{Acl, Id, Perms, Put, StatPersisted, Text, TxnDigest};
 use types::{SessionId, Zxid};
 
 use crate::acls::{AclId, Acls};
+use crate::session_table::SessionTable;
 use crate::tree::{NodeId, Pages, Tree};
 use crate::{State, path};
 
@@ -21,7 +22,7 @@ use crate::{State, path};
 pub struct Frozen {
     pages: Pages,
     acls: Acls,
-    sessions: BTreeMap<SessionId, i32>,
+    sessions: SessionTable,
     digest: TxnDigest,
     zxid: Zxid,
 }
@@ -86,9 +87,9 @@ impl Frozen {
     pub fn write(&self, to: &mut impl Write) -> io::Result<()> {
         let mut out = Vec::with_capacity(CHUNK);
         out.put_length(self.sessions.len());
-        for (session, timeout_ms) in &self.sessions {
-            out.put_session(*session);
-            out.put_i32(*timeout_ms);
+        for (session, timeout_ms) in self.sessions.iter() {
+            out.put_session(session);
+            out.put_i32(timeout_ms);
         }
         let lists = self.acls.iter();
         out.put_length(lists.len());
@@ -127,7 +128,7 @@ pub fn read(
     hash_seed: u64,
 ) -> Result<State, SnapshotError> {
     let mut source = Source { from, at: 0, limit };
-    let mut sessions = BTreeMap::new();
+    let mut sessions = SessionTable::default();
     for _ in 0..source.int()? {
         sessions.insert(SessionId(source.long()?), source.int()?);
     }

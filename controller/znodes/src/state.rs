@@ -13,6 +13,7 @@ use types::{SessionId, Zxid};
 use crate::acls::{AclId, AclList, Acls};
 use crate::owner::Owner;
 use crate::quota::Difference;
+use crate::session_table::SessionTable;
 use crate::tree::{NodeId, Tree};
 use crate::watches::Place;
 use crate::{digest, path};
@@ -22,7 +23,7 @@ use crate::{digest, path};
 pub struct State {
     pub(crate) tree: Tree,
     pub(crate) acls: Acls,
-    pub(crate) sessions: BTreeMap<SessionId, i32>,
+    pub(crate) sessions: SessionTable,
     pub(crate) ephemerals: BTreeMap<SessionId, BTreeSet<NodeId>>,
     /// Containers and znodes with a time to live.
     pub(crate) reapable: BTreeSet<NodeId>,
@@ -66,7 +67,7 @@ impl State {
         Self {
             tree: Tree::new(hash_seed, stat, data, acl),
             acls: Acls::new(),
-            sessions: BTreeMap::new(),
+            sessions: SessionTable::default(),
             ephemerals: BTreeMap::new(),
             reapable: BTreeSet::new(),
             quotas: BTreeSet::new(),
@@ -104,12 +105,12 @@ impl State {
 
     /// Every session and its timeout in ms.
     pub fn sessions(&self) -> impl ExactSizeIterator<Item = (SessionId, i32)> {
-        self.sessions.iter().map(|(&session, &timeout_ms)| (session, timeout_ms))
+        self.sessions.iter()
     }
 
     /// A session's timeout in ms; `None` when there is no such session.
     pub fn session_timeout(&self, session: SessionId) -> Option<i32> {
-        self.sessions.get(&session).copied()
+        self.sessions.get(session)
     }
 
     /// The paths that go with a session, in the order in which its end deletes them.
@@ -143,7 +144,7 @@ impl State {
     /// To be called once the log was replayed: a snapshot of another make may hold such. Returns their paths.
     pub fn drop_orphans(&mut self) -> Vec<String> {
         let owners: Vec<SessionId> = self.ephemerals.keys().copied().collect();
-        let orphaned = owners.into_iter().filter(|owner| !self.sessions.contains_key(owner));
+        let orphaned = owners.into_iter().filter(|owner| self.sessions.get(*owner).is_none());
         let ids: Vec<NodeId> = orphaned.flat_map(|owner| self.ephemerals[&owner].clone()).collect();
         let mut paths = Vec::with_capacity(ids.len());
         for id in ids {

@@ -1,0 +1,155 @@
+//! The replicated table of sessions: ids and timeouts, in order.
+//!
+//! A copy shares its chunks with the original until one of them is written, so that a snapshot begins at
+//! once however many sessions there are. **Invariant:** no chunk is empty or longer than [`CHUNK`], and
+//! ids ascend through all of them.
+
+use std::sync::Arc;
+
+use types::SessionId;
+
+/// Sessions and their timeouts in ms.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SessionTable {
+    chunks: Vec<Arc<Vec<Row>>>,
+    len: usize,
+}
+
+type Row = (SessionId, i32);
+
+/// Rows in a chunk.
+const CHUNK: usize = 256;
+
+impl SessionTable {
+    pub(crate) fn get(&self, session: SessionId) -> Option<i32> {
+        let chunk = self.chunks.get(self.chunk_of(session))?;
+        let found = chunk.binary_search_by_key(&session, |row| row.0);
+        found.ok().map(|at| chunk[at].1)
+    }
+
+    /// Adds a session, or changes its timeout.
+    pub(crate) fn insert(&mut self, session: SessionId, timeout_ms: i32) {
+        let at = self.chunk_of(session);
+        let Some(chunk) = self.chunks.get_mut(at) else {
+            self.chunks.push(Arc::new(vec![(session, timeout_ms)]));
+            self.len += 1;
+            return;
+        };
+        let place = match chunk.binary_search_by_key(&session, |row| row.0) {
+            Ok(place) => {
+                Arc::make_mut(chunk)[place].1 = timeout_ms;
+                return;
+            }
+            Err(place) => place,
+        };
+        self.len += 1;
+        let row = (session, timeout_ms);
+        if chunk.len() < CHUNK {
+            Arc::make_mut(chunk).insert(place, row);
+            return;
+        }
+        // New sessions mostly have the highest id: what came before them stays full.
+        let split = if place == CHUNK { CHUNK } else { CHUNK / 2 };
+        let mut rest = Arc::make_mut(chunk).split_off(split);
+        match place.checked_sub(split) {
+            Some(place) => rest.insert(place, row),
+            None => Arc::make_mut(chunk).insert(place, row),
+        }
+        self.chunks.insert(at + 1, Arc::new(rest));
+    }
+
+    /// Removes a session, if it is there.
+    pub(crate) fn remove(&mut self, session: SessionId) {
+        let at = self.chunk_of(session);
+        let Some(chunk) = self.chunks.get_mut(at) else {
+            return;
+        };
+        let Ok(place) = chunk.binary_search_by_key(&session, |row| row.0) else {
+            return;
+        };
+        Arc::make_mut(chunk).remove(place);
+        self.len -= 1;
+        let len = chunk.len();
+        if len == 0 {
+            self.chunks.remove(at);
+        } else if self.chunks.get(at + 1).is_some_and(|next| len + next.len() <= CHUNK / 2) {
+            let next = self.chunks.remove(at + 1);
+            Arc::make_mut(&mut self.chunks[at]).extend_from_slice(&next);
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = Row> {
+        Rows { rows: self.chunks.iter().flat_map(|chunk| chunk.iter().copied()), left: self.len }
+    }
+
+    /// The chunk that has the session, or would take it.
+    fn chunk_of(&self, session: SessionId) -> usize {
+        self.chunks.partition_point(|chunk| chunk[0].0 <= session).saturating_sub(1)
+    }
+}
+
+/// Rows that know how many they are.
+struct Rows<I> {
+    rows: I,
+    left: usize,
+}
+
+impl<I: Iterator<Item = Row>> Iterator for Rows<I> {
+    type Item = Row;
+
+    fn next(&mut self) -> Option<Row> {
+        let row = self.rows.next()?;
+        self.left -= 1;
+        Some(row)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl<I: Iterator<Item = Row>> ExactSizeIterator for Rows<I> {}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// As a map, and a copy holds still.
+        #[test]
+        fn it_is_a_map(steps in vec((0..1500_i64, any::<bool>()), 0..3000), ascending in 0..1000_i64) {
+            let (mut table, mut map) = (SessionTable::default(), BTreeMap::new());
+            for id in 0..ascending {
+                table.insert(SessionId(id), 1);
+                map.insert(SessionId(id), 1);
+            }
+            let copy = (table.clone(), map.clone());
+            for (at, (id, gone)) in steps.into_iter().enumerate() {
+                let session = SessionId(id);
+                if gone {
+                    table.remove(session);
+                    map.remove(&session);
+                } else {
+                    let timeout_ms = i32::try_from(at).expect("few");
+                    table.insert(session, timeout_ms);
+                    map.insert(session, timeout_ms);
+                }
+                prop_assert_eq!(table.get(session), map.get(&session).copied());
+            }
+            for (table, map) in [(table, map), copy] {
+                prop_assert_eq!(table.len(), map.len());
+                prop_assert!(table.iter().eq(map.iter().map(|(&id, &timeout_ms)| (id, timeout_ms))));
+                prop_assert!(table.chunks.iter().all(|chunk| (1..=CHUNK).contains(&chunk.len())));
+            }
+        }
+    }
+}
