@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::AdminConfig;
+use crate::{AdminConfig, SaslConfig, TlsConfig};
 use storage::Compression;
 use types::PeerId;
 use znodes::{ReaperConfig, Rules};
@@ -61,6 +61,13 @@ pub struct MemberConfig {
     pub admin: Option<AdminConfig>,
     /// Where Prometheus finds `/metrics`; `None`: nowhere.
     pub prometheus: Option<SocketAddr>,
+    /// How clients may speak TLS; `None`: not at all.
+    pub tls: Option<TlsConfig>,
+    /// Who may authenticate by SASL; `None`: nobody.
+    pub sasl: Option<SaslConfig>,
+    /// A client must have proven an id of one of these schemes before it asks for anything; none: it
+    /// need not.
+    pub required_schemes: Vec<String>,
     /// Whether every change that a client asks for is told to the log's target `audit`.
     pub audit: bool,
     /// Whether a commit waits for the disk; `false` loses acknowledged writes at a power cut.
@@ -98,6 +105,9 @@ impl MemberConfig {
             snapshot_compression: Compression::None,
             admin: None,
             prometheus: None,
+            tls: None,
+            sasl: None,
+            required_schemes: Vec::new(),
             audit: false,
             force_sync: true,
         }

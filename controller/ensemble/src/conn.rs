@@ -18,6 +18,7 @@ use types::{Instant, SessionId, Zxid};
 
 use crate::core::wall_ms;
 use crate::metrics::micros;
+use crate::sasl::Exchange;
 
 /// One client connection.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ pub(crate) struct Conn {
     pub(crate) slot: u32,
     pub(crate) remote: SocketAddr,
     /// It came through TLS.
-    pub(crate) secure: bool,
+    pub(crate) secure: AtomicBool,
     /// Wakes the connection's job: there is something to send, or it must end.
     pub(crate) wake: Notify,
     /// When the client was last heard, in nanoseconds of the member's clock.
@@ -55,6 +56,8 @@ pub(crate) struct Inner {
     /// Close once all of `out` is sent.
     pub(crate) closing: bool,
     pub(crate) talk: Talk,
+    /// The client was challenged and has not answered.
+    pub(crate) sasl: Option<Box<Exchange>>,
 }
 
 /// What was said lastly, and how quickly it was answered; times in ms.
@@ -188,17 +191,11 @@ impl Pending {
 }
 
 impl Conn {
-    pub(crate) fn new(
-        slot: u32,
-        remote: SocketAddr,
-        secure: bool,
-        auth: Arc<[Id]>,
-        now: Instant,
-    ) -> Self {
+    pub(crate) fn new(slot: u32, remote: SocketAddr, auth: Arc<[Id]>, now: Instant) -> Self {
         Self {
             slot,
             remote,
-            secure,
+            secure: AtomicBool::new(false),
             wake: Notify::new(),
             heard: AtomicU64::new(now.as_nanos()),
             closed: AtomicBool::new(false),
@@ -212,7 +209,8 @@ impl Conn {
                 timeout_ms: 0,
                 auth,
                 closing: false,
-                talk: Talk { since_ms: wall_ms(), last_cxid: -1, last_zxid: -1, ..Talk::default() },
+                talk: Talk::begun(wall_ms()),
+                sasl: None,
             }),
         }
     }
@@ -267,6 +265,17 @@ impl Conn {
 }
 
 impl Inner {
+    /// The client has shown to be these, too.
+    pub(crate) fn add_ids(&mut self, ids: impl IntoIterator<Item = Id>) {
+        let mut auth = self.auth.to_vec();
+        for id in ids {
+            if !auth.contains(&id) {
+                auth.push(id);
+            }
+        }
+        self.auth = auth.into();
+    }
+
     pub(crate) fn backlog(&self) -> Backlog {
         Backlog {
             unsent: self.out.len(),
@@ -307,7 +316,15 @@ impl Inner {
 
     /// Answers in turn: now when nothing waits, else behind what waits.
     pub(crate) fn reply_in_turn(&mut self, xid: i32, zxid: Zxid, error: Option<ErrorCode>) {
-        let result = error.map_or(Ok(&Response::Empty), Err);
+        self.reply_with_in_turn(xid, zxid, error.map_or(Ok(&Response::Empty), Err));
+    }
+
+    pub(crate) fn reply_with_in_turn(
+        &mut self,
+        xid: i32,
+        zxid: Zxid,
+        result: Result<&Response, ErrorCode>,
+    ) {
         if self.pending.is_empty() {
             self.put_reply(xid, zxid, result);
         } else {
@@ -352,7 +369,7 @@ mod tests {
 
     fn conn() -> Conn {
         let remote = "127.0.0.1:1".parse().expect("an address");
-        Conn::new(0, remote, false, Arc::from([]), Instant::ZERO)
+        Conn::new(0, remote, Arc::from([]), Instant::ZERO)
     }
 
     #[test]

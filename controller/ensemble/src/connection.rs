@@ -10,23 +10,29 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use jute::{
-    ConnectRequest, ErrorCode, OpCode, Reader, ReplyHeader, Request, RequestHeader, Response,
+    ConnectRequest, ErrorCode, Id, OpCode, Reader, ReplyHeader, Request, RequestHeader, Response,
 };
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 use types::Zxid;
+use znodes::access::SUPER;
 
 use crate::conn::{Backlog, Conn, Pending};
 use crate::core::Command;
 use crate::four_letter::{self, Word};
 use crate::metrics::Stats;
+use crate::sasl::Exchange;
 use crate::serve;
 use crate::shared::Shared;
+use crate::socket::Socket;
+use crate::tls;
 
 /// The job of one connection.
 pub(crate) struct Connection {
-    stream: TcpStream,
+    socket: Socket,
+    /// How it may turn to TLS; on a plain port, `None`.
+    security: Security,
     conn: Arc<Conn>,
     shared: Arc<Shared>,
     stage: Stage,
@@ -42,8 +48,23 @@ pub(crate) struct Connection {
     deadline: Instant,
 }
 
+/// Whether a connection speaks TLS.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Security {
+    /// Never.
+    Plain,
+    /// As its first byte tells.
+    Either,
+    /// From the first byte on.
+    Secure,
+}
+
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum Stage {
+    /// The first byte tells whether TLS is spoken.
+    Detecting,
+    /// TLS is begun.
+    Handshake,
     /// A four-letter word or a connect record comes first.
     Opening,
     /// The core has the connect record; what follows waits until the session is there.
@@ -55,12 +76,22 @@ enum Stage {
 struct HangUp;
 
 impl Connection {
-    pub(crate) fn new(stream: TcpStream, conn: Arc<Conn>, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(
+        stream: TcpStream,
+        security: Security,
+        conn: Arc<Conn>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        let stage = match security {
+            Security::Plain => Stage::Opening,
+            Security::Either | Security::Secure => Stage::Detecting,
+        };
         Self {
-            stream,
+            socket: Socket::plain(stream),
+            security,
             conn,
             shared,
-            stage: Stage::Opening,
+            stage,
             input: BytesMut::new(),
             skip: 0,
             sending: BytesMut::new(),
@@ -72,6 +103,16 @@ impl Connection {
     /// Serves until either side ends the connection.
     pub(crate) async fn run(mut self) {
         while self.turn().await.is_ok() {}
+        match self.stage {
+            Stage::Detecting | Stage::Handshake | Stage::Opening if !self.closing => {
+                Stats::count(&self.shared.stats.sessionless_expired);
+            }
+            _ => {}
+        }
+        if self.stage == Stage::Handshake {
+            Stats::count(&self.shared.stats.tls_failed);
+            self.shared.stats.tls_handshakes.fetch_sub(1, Relaxed);
+        }
         self.conn.close(false);
         self.shared.tell(Command::Gone(Arc::clone(&self.conn)));
     }
@@ -79,7 +120,7 @@ impl Connection {
     async fn turn(&mut self) -> Result<(), HangUp> {
         self.parse()?;
         let (closing, backlog) = self.send().map_err(|_| HangUp)?;
-        if closing && backlog.unsent == 0 {
+        if closing && backlog.unsent == 0 && !self.socket.wants_write() {
             return Err(HangUp);
         }
         if closing && !self.closing {
@@ -91,7 +132,8 @@ impl Connection {
         let busy = backlog.waiting > 0
             && self.shared.stats.outstanding.load(Relaxed) > self.shared.config.outstanding_limit;
         let read = !closing && self.stage != Stage::Connecting && !backlog.is_too_much() && !busy;
-        let interest = match (read, self.sending.is_empty()) {
+        let sent = self.sending.is_empty() && !self.socket.wants_write();
+        let interest = match (read, sent) {
             (true, true) => Some(Interest::READABLE),
             (true, false) => Some(Interest::READABLE | Interest::WRITABLE),
             (false, false) => Some(Interest::WRITABLE),
@@ -99,7 +141,7 @@ impl Connection {
         };
         let ready = async {
             match interest {
-                Some(interest) => self.stream.ready(interest).await,
+                Some(interest) => self.socket.ready(interest).await,
                 None => std::future::pending().await,
             }
         };
@@ -110,7 +152,7 @@ impl Connection {
                 }
             }
             () = self.conn.wake.notified() => {}
-            () = sleep_until(self.deadline), if closing || self.stage == Stage::Opening => {
+            () = sleep_until(self.deadline), if closing || self.stage.is_before_session() => {
                 return Err(HangUp);
             }
         }
@@ -120,7 +162,7 @@ impl Connection {
     /// Takes what the socket has, as far as one read goes.
     fn receive(&mut self) -> io::Result<()> {
         self.input.reserve(READ_BYTES);
-        match self.stream.try_read_buf(&mut self.input) {
+        match self.socket.read(&mut self.input) {
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(count) => {
                 self.shared.stats.bytes_received.fetch_add(count as u64, Relaxed);
@@ -140,9 +182,10 @@ impl Connection {
                 std::mem::swap(&mut self.sending, &mut inner.out);
             }
             if self.sending.is_empty() {
+                self.socket.flush()?;
                 break;
             }
-            match self.stream.try_write(&self.sending) {
+            match self.socket.write(&self.sending) {
                 Ok(sent) => self.sending.advance(sent),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
@@ -167,6 +210,8 @@ impl Connection {
     fn parse(&mut self) -> Result<(), HangUp> {
         loop {
             let progress = match self.stage {
+                Stage::Detecting => self.detect()?,
+                Stage::Handshake => self.after_handshake(),
                 Stage::Opening => self.parse_opening()?,
                 Stage::Connecting => {
                     let there = self.conn.lock().session.0 != 0;
@@ -181,6 +226,39 @@ impl Connection {
                 return Ok(());
             }
         }
+    }
+
+    /// A record of TLS begins with 22; a frame's length and the words do not.
+    fn detect(&mut self) -> Result<bool, HangUp> {
+        let Some(first) = self.input.first() else { return Ok(false) };
+        if self.security == Security::Either && *first != TLS_HANDSHAKE {
+            self.stage = Stage::Opening;
+            return Ok(true);
+        }
+        let config = self.shared.tls.as_ref().ok_or(HangUp)?.server();
+        self.stage = Stage::Handshake;
+        self.conn.secure.store(true, Relaxed);
+        self.shared.stats.tls_handshakes.fetch_add(1, Relaxed);
+        let received = std::mem::take(&mut self.input);
+        self.socket.secure(config, &received, &mut self.input).map_err(|_| HangUp)?;
+        Ok(true)
+    }
+
+    /// The certificate that a client has shown is an id.
+    fn after_handshake(&mut self) -> bool {
+        if self.socket.is_handshaking() {
+            return false;
+        }
+        self.stage = Stage::Opening;
+        self.shared.stats.tls_handshakes.fetch_sub(1, Relaxed);
+        if let (Some(certificate), Some(tls)) = (self.socket.certificate(), &self.shared.tls)
+            && let Some(name) = tls::subject(certificate)
+        {
+            let above = tls.is_super(&name).then(|| Id::new("super", name.as_str()));
+            let ids = std::iter::once(Id::new("x509", name.as_str())).chain(above);
+            self.conn.lock().add_ids(ids);
+        }
+        true
     }
 
     fn parse_opening(&mut self) -> Result<bool, HangUp> {
@@ -238,11 +316,20 @@ impl Connection {
             handled += 1;
             let mut reader = Reader::new(&frame);
             let header = RequestHeader::decode(&mut reader).map_err(|_| HangUp)?;
+            if !self.has_required_id(header.op) {
+                let error = Err(ErrorCode::SessionClosedRequireSaslAuth);
+                self.conn.lock().put_reply(header.xid, Zxid::ZERO, error);
+                self.conn.close(true);
+                break;
+            }
             match OpCode::try_from(header.op) {
                 Ok(op) if op.is_for_clients() => match Request::decode(op, &mut reader) {
                     Ok(request) if op.is_write() => self.submit(header.xid, request, length)?,
                     Ok(Request::Ping) => self.pong(),
                     Ok(Request::Auth(packet)) => self.authenticate(header.xid, &packet),
+                    Ok(Request::Sasl { token }) if shared.config.sasl.is_some() => {
+                        self.sasl(header.xid, token.as_deref().unwrap_or_default());
+                    }
                     Ok(request) => {
                         let tree = tree.get_or_insert_with(|| shared.tree());
                         let conn = &self.conn;
@@ -330,21 +417,70 @@ impl Connection {
         let mut inner = self.conn.lock();
         match result {
             Ok(ids) => {
-                let mut auth = inner.auth.to_vec();
-                for id in ids {
-                    if !auth.contains(&id) {
-                        auth.push(id);
-                    }
-                }
-                inner.auth = auth.into();
+                inner.add_ids(ids);
                 inner.reply_in_turn(xid, Zxid::ZERO, None);
             }
             Err(error) => {
                 inner.put_reply(xid, Zxid::ZERO, Err(error));
                 drop(inner);
+                Stats::count(&self.shared.stats.auth_failed);
                 self.conn.close(true);
             }
         }
+    }
+
+    /// One step of the exchange: the first token is answered with a challenge, the second is the proof.
+    fn sasl(&self, xid: i32, token: &[u8]) {
+        let Some(config) = &self.shared.config.sasl else { return };
+        let mut inner = self.conn.lock();
+        let Some(exchange) = inner.sasl.take() else {
+            let mut random = [0; 16];
+            let provider = rustls::crypto::ring::default_provider();
+            if provider.secure_random.fill(&mut random).is_err() {
+                drop(inner);
+                return self.refuse(xid, ErrorCode::SystemError);
+            }
+            let (exchange, challenge) = Exchange::begin(random);
+            inner.sasl = Some(Box::new(exchange));
+            let response = Response::Token(Some(challenge));
+            return inner.reply_with_in_turn(xid, self.shared.applied(), Ok(&response));
+        };
+        match exchange.finish(token, config) {
+            Ok(proven) => {
+                let above = config.super_users.contains(&proven.user).then_some(SUPER);
+                let id = Id::new("sasl", proven.user.as_str());
+                inner.add_ids(std::iter::once(id).chain(above));
+                let response = Response::Token(Some(proven.token));
+                inner.reply_with_in_turn(xid, self.shared.applied(), Ok(&response));
+            }
+            Err(refused) => {
+                tracing::warn!(remote = %self.conn.remote, why = refused.why(), "SASL refused");
+                Stats::count(&self.shared.stats.auth_failed);
+                let enforced =
+                    self.shared.config.required_schemes.iter().any(|scheme| scheme == "sasl");
+                let error = match enforced {
+                    true => ErrorCode::SessionClosedRequireSaslAuth,
+                    false => ErrorCode::AuthFailed,
+                };
+                inner.put_reply(xid, Zxid::ZERO, Err(error));
+                drop(inner);
+                self.conn.close(true);
+            }
+        }
+    }
+
+    /// Whether the client may ask for this before it has shown more of who it is.
+    fn has_required_id(&self, op: i32) -> bool {
+        let required = &self.shared.config.required_schemes;
+        required.is_empty()
+            || op == OpCode::Auth.code()
+            || op == OpCode::Sasl.code()
+            || self
+                .conn
+                .lock()
+                .auth
+                .iter()
+                .any(|id| required.iter().any(|one| one.as_str() == id.scheme.as_str()))
     }
 
     fn heard(&self, packets: u64) {
@@ -354,6 +490,13 @@ impl Connection {
     }
 }
 
+impl Stage {
+    fn is_before_session(self) -> bool {
+        matches!(self, Self::Detecting | Self::Handshake | Self::Opening)
+    }
+}
+
+const TLS_HANDSHAKE: u8 = 0x16;
 /// How long a client may take to say what it wants.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 const READ_BYTES: usize = 16 << 10;

@@ -16,13 +16,14 @@ use znodes::access::{SUPER, ip_id};
 use znodes::{SessionIds, Sessions};
 
 use crate::conn::Conn;
-use crate::connection::Connection;
+use crate::connection::{Connection, Security};
 use crate::core::{Command, Core};
 use crate::load::{Found, LoadError, load, words};
 use crate::metrics::{Stats, micros};
 use crate::shared::Shared;
 use crate::snapshots::Snapshots;
-use crate::{Local, MemberConfig, admin};
+use crate::tls::Tls;
+use crate::{Local, MemberConfig, TlsError, admin};
 
 /// A running member. Dropping it stops it without waiting; [`Member::shutdown`] waits for the end.
 #[derive(Debug)]
@@ -67,6 +68,9 @@ pub enum StartError {
         /// The system's reason.
         source: io::Error,
     },
+    /// The certificates cannot be used.
+    #[error("TLS for clients")]
+    Tls(#[from] TlsError),
     /// The data cannot be loaded.
     #[error("load the data")]
     Load(#[from] LoadError),
@@ -92,6 +96,13 @@ impl Member {
             Some(addr) => Some(listen(addr).await?),
             None => None,
         };
+        let secure = match config.tls.as_ref().and_then(|tls| tls.secure_addr) {
+            Some(addr) => Some(listen(addr).await?),
+            None => None,
+        };
+        let unify = config.tls.as_ref().is_some_and(|tls| tls.unify);
+        let security = if unify { Security::Either } else { Security::Plain };
+        let tls = config.tls.clone().map(Tls::load).transpose()?;
         let admin = match &config.admin {
             Some(admin) => Some((listen(admin.addr).await?, admin.clone())),
             None => None,
@@ -104,7 +115,7 @@ impl Member {
         let limit = config.longest_record();
         let loading = tokio::task::spawn_blocking(move || (load(&dirs, limit), dirs));
         let (found, dirs) = loading.await.map_err(|error| StartError::Lead(error.to_string()))?;
-        let (shared, core, ready) = assemble(config, found?, dirs)?;
+        let (shared, core, ready) = assemble(config, tls, found?, dirs)?;
         let mut failed = shared.failed.subscribe();
         tokio::select! {
             led = ready => if led.is_err() {
@@ -128,7 +139,17 @@ impl Member {
             listeners: Vec::new(),
         };
         if let Some(listener) = listener {
-            member.listeners.push(tokio::spawn(accept(listener, Arc::clone(&member.shared))));
+            member.listeners.push(tokio::spawn(accept(
+                listener,
+                security,
+                Arc::clone(&member.shared),
+            )));
+        }
+        if let Some(listener) = secure {
+            let addr = listener.local_addr().map_err(StartError::Thread)?;
+            member.shared.secure_addr.get_or_init(|| addr);
+            let serve = accept(listener, Security::Secure, Arc::clone(&member.shared));
+            member.listeners.push(tokio::spawn(serve));
         }
         if let Some((listener, config)) = admin {
             member.admin_addr = listener.local_addr().ok();
@@ -146,6 +167,11 @@ impl Member {
     /// Where clients connect, with the port that was taken.
     pub fn client_addr(&self) -> Option<SocketAddr> {
         self.client_addr
+    }
+
+    /// Where clients connect by TLS only, with the port that was taken.
+    pub fn secure_addr(&self) -> Option<SocketAddr> {
+        self.shared.secure_addr.get().copied()
     }
 
     /// Where commands are taken over HTTP, with the port that was taken.
@@ -210,10 +236,15 @@ impl From<DirError> for StartError {
 type Assembled = (Arc<Shared>, JoinHandle<()>, oneshot::Receiver<()>);
 
 /// Puts the parts together and sets the core to work; the receiver tells when it leads.
-fn assemble(config: MemberConfig, found: Found, dirs: DataDir) -> Result<Assembled, StartError> {
+fn assemble(
+    config: MemberConfig,
+    tls: Option<Tls>,
+    found: Found,
+    dirs: DataDir,
+) -> Result<Assembled, StartError> {
     let (commands, inbox) = mpsc::unbounded_channel();
     let tell = commands.clone();
-    let (core, ready) = make_core(config, found, dirs, commands, move |event| {
+    let (core, ready) = make_core(config, tls, found, dirs, commands, move |event| {
         // The core is gone only when the member ends.
         let _ = tell.send(Command::Log(event));
     })?;
@@ -227,11 +258,12 @@ pub(crate) fn stopped_core(config: MemberConfig) -> Result<Core, StartError> {
     let dirs = DataDir::open(&config.data_dir, None)?;
     let found = load(&dirs, config.max_request_bytes)?;
     let (commands, _) = mpsc::unbounded_channel();
-    Ok(make_core(config, found, dirs, commands, |_| {})?.0)
+    Ok(make_core(config, None, found, dirs, commands, |_| {})?.0)
 }
 
 fn make_core(
     config: MemberConfig,
+    tls: Option<Tls>,
     found: Found,
     dirs: DataDir,
     commands: mpsc::UnboundedSender<Command>,
@@ -245,7 +277,7 @@ fn make_core(
     let sessions = Sessions::new(config.tick_time);
     let ids = SessionIds::new(me, wall_ms());
     let snapshots = Snapshots::new(config.snap_count, replayed, &dirs);
-    let shared = Arc::new(Shared::new(config, dirs.logs().to_owned(), state, commands));
+    let shared = Arc::new(Shared::new(config, tls, dirs.logs().to_owned(), state, commands));
     let stats = &shared.stats;
     stats.snapshot_load_time.record(micros(snapshot_time));
     stats.replay_time.record(micros(replay_time));
@@ -263,7 +295,7 @@ async fn listen(addr: SocketAddr) -> Result<TcpListener, StartError> {
     })
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+async fn accept(listener: TcpListener, security: Security, shared: Arc<Shared>) {
     loop {
         let (stream, remote) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -291,11 +323,11 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
                 true => Arc::from([ip_id(remote.ip()), SUPER]),
                 false => Arc::from([ip_id(remote.ip())]),
             };
-            watchers.add(|slot| Conn::new(slot, remote, false, auth, shared.now()))
+            watchers.add(|slot| Conn::new(slot, remote, auth, shared.now()))
         };
         // Replies are written whole; waiting for more to send only delays them.
         let _ = stream.set_nodelay(true);
-        tokio::spawn(Connection::new(stream, conn, Arc::clone(&shared)).run());
+        tokio::spawn(Connection::new(stream, security, conn, Arc::clone(&shared)).run());
     }
 }
 

@@ -42,7 +42,7 @@ fn client(shared: &Shared, conn: &Conn) -> Client {
     let ticks = (conn.heard() + timeout).as_nanos() / tick;
     Client {
         remote: conn.remote,
-        secure: conn.secure,
+        secure: conn.secure.load(Relaxed),
         queued: inner.backlog().waiting,
         received: conn.received.load(Relaxed),
         sent: conn.sent.load(Relaxed),

@@ -21,6 +21,7 @@ use crate::conn::Conn;
 use crate::core::Command;
 use crate::local::{Change, What};
 use crate::metrics::Stats;
+use crate::tls::Tls;
 use crate::{MemberConfig, MemberFailed};
 
 /// One member's shared parts.
@@ -29,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) config: MemberConfig,
     pub(crate) max_request_bytes: usize,
     pub(crate) access: Access,
+    /// What secure connections use.
+    pub(crate) tls: Option<Tls>,
     pub(crate) stats: Stats,
     /// Where clients connect, once that is known.
     pub(crate) client_addr: OnceLock<SocketAddr>,
@@ -76,6 +79,7 @@ struct Follower {
 impl Shared {
     pub(crate) fn new(
         config: MemberConfig,
+        tls: Option<Tls>,
         log_dir: PathBuf,
         state: State,
         core: mpsc::UnboundedSender<Command>,
@@ -89,6 +93,7 @@ impl Shared {
                 from: HashMap::new(),
             }),
             access: Access { super_digest: config.super_digest.clone() },
+            tls,
             config,
             stats: Stats::default(),
             client_addr: OnceLock::new(),

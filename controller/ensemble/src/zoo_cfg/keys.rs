@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::ConfigError;
-use crate::{AdminConfig, Compression, MemberConfig};
+use super::{ConfigError, jaas};
+use crate::{AdminConfig, ClientAuth, Compression, MemberConfig, SaslConfig, TlsConfig};
 
 /// A configuration while its keys are read; the last of a key counts.
 #[derive(Debug)]
@@ -22,6 +22,22 @@ pub(super) struct Draft {
     admin_named: bool,
     metrics: SocketAddr,
     prometheus: bool,
+    secure_port: Option<u16>,
+    secure_address: Option<IpAddr>,
+    unify: bool,
+    reload: bool,
+    key_store: Option<PathBuf>,
+    trust_store: Option<PathBuf>,
+    client_auth: ClientAuth,
+    x509_super: Option<String>,
+    /// The JAAS file and its section.
+    jaas: Option<PathBuf>,
+    jaas_section: String,
+    super_password: Option<String>,
+    sasl_supers: Vec<String>,
+    require_sasl: bool,
+    enforce: bool,
+    schemes: Vec<String>,
 }
 
 /// What a key does.
@@ -55,6 +71,21 @@ impl Default for Draft {
             admin_named: false,
             metrics: SocketAddr::new(address, 7000),
             prometheus: false,
+            secure_port: None,
+            secure_address: None,
+            unify: false,
+            reload: false,
+            key_store: None,
+            trust_store: None,
+            client_auth: ClientAuth::default(),
+            x509_super: None,
+            jaas: None,
+            jaas_section: "Server".to_owned(),
+            super_password: None,
+            sasl_supers: Vec::new(),
+            require_sasl: false,
+            enforce: false,
+            schemes: Vec::new(),
         }
     }
 }
@@ -159,6 +190,56 @@ impl Draft {
             | "metricsProvider.numWorkerThreads"
             | "metricsProvider.maxQueueSize"
             | "metricsProvider.workerShutdownTimeoutMs" => {}
+            "secureClientPort" => self.secure_port = Some(number(value).ok_or(PORT)?),
+            "secureClientPortAddress" => {
+                self.secure_address = Some(value.parse().map_err(|_| ADDRESS)?);
+            }
+            "client.portUnification" => self.unify = switch(value)?,
+            "client.certReload" => self.reload = switch(value)?,
+            "ssl.keyStore.location" => self.key_store = Some(value.into()),
+            "ssl.trustStore.location" => self.trust_store = Some(value.into()),
+            "ssl.clientAuth" => {
+                self.client_auth = match value.to_ascii_lowercase().as_str() {
+                    "need" => ClientAuth::Need,
+                    "want" => ClientAuth::Want,
+                    "none" => ClientAuth::None,
+                    _ => return Err("need, want or none"),
+                };
+            }
+            // The form is told by what is in the file.
+            "ssl.keyStore.type" | "ssl.trustStore.type" if value.eq_ignore_ascii_case("PEM") => {}
+            "ssl.keyStore.type" | "ssl.trustStore.type" => {
+                return Err("PEM, the only form that is read");
+            }
+            "ssl.keyStore.password" | "ssl.keyStore.passwordPath" if !value.is_empty() => {
+                return Ok(Effect::NotYet);
+            }
+            "ssl.authProvider" if value != "x509" => return Ok(Effect::NotYet),
+            "ssl.authProvider" | "ssl.trustStore.password" | "ssl.keyStore.password" => {}
+            // The only factory there is does both.
+            "serverCnxnFactory" => {}
+            "X509AuthenticationProvider.superUser" => {
+                self.x509_super = Some(value.to_owned());
+            }
+            "java.security.auth.login.config" => self.jaas = Some(value.into()),
+            "sasl.serverconfig" => value.clone_into(&mut self.jaas_section),
+            "SASLAuthenticationProvider.superPassword" => {
+                self.super_password = Some(value.to_owned());
+            }
+            _ if key == "superUser" || key.starts_with("superUser.") => {
+                self.sasl_supers.push(value.to_owned());
+            }
+            "sessionRequireClientSASLAuth" => self.require_sasl = switch(value)?,
+            "enforce.auth.enabled" => self.enforce = switch(value)?,
+            "enforce.auth.schemes" => {
+                self.schemes = value.split(',').map(|scheme| scheme.trim().to_owned()).collect();
+            }
+            // Every provider that is configured is there.
+            _ if key.starts_with("authProvider.") => {
+                let known = ["SASLAuthenticationProvider", "X509AuthenticationProvider"];
+                let known = known.iter().any(|name| value.ends_with(name));
+                return if known { Ok(Effect::Some) } else { Ok(Effect::NotYet) };
+            }
             "electionAlg" if value != "3" => return Err("3, the only election there is"),
             // Meant for peers; a member alone has none.
             "initLimit" | "syncLimit" | "electionAlg" | "standaloneEnabled" => {}
@@ -178,21 +259,68 @@ impl Draft {
     }
 
     /// All keys were taken.
-    pub(super) fn finish(self, path: &Path) -> Result<MemberConfig, ConfigError> {
-        let Self { mut config, port, address, servers, .. } = self;
+    pub(super) fn finish(mut self, path: &Path) -> Result<MemberConfig, ConfigError> {
+        if self.servers > 1 {
+            return Err(ConfigError::Ensemble { path: path.to_owned(), count: self.servers });
+        }
+        let missing = |key| ConfigError::Missing { path: path.to_owned(), key };
+        if self.config.data_dir.as_os_str().is_empty() {
+            return Err(missing("dataDir"));
+        }
+        self.config.tls = self.tls(missing)?;
+        self.config.sasl = self.sasl()?;
+        self.config.required_schemes = match (self.require_sasl, self.enforce) {
+            (true, _) => vec!["sasl".to_owned()],
+            (false, true) if self.schemes.is_empty() => {
+                return Err(missing("enforce.auth.schemes"));
+            }
+            (false, true) => self.schemes,
+            (false, false) => Vec::new(),
+        };
         // Apache opens 8080 to everyone unasked; here somebody must want it.
         let wanted = self.admin_enabled.unwrap_or(self.admin_named);
-        config.admin = wanted.then_some(self.admin);
-        config.prometheus = self.prometheus.then_some(self.metrics);
-        if servers > 1 {
-            return Err(ConfigError::Ensemble { path: path.to_owned(), count: servers });
+        self.config.admin = wanted.then_some(self.admin);
+        self.config.prometheus = self.prometheus.then_some(self.metrics);
+        self.config.client_addr = match (self.port, &self.config.tls) {
+            (Some(port), _) => Some(SocketAddr::new(self.address, port)),
+            (None, Some(tls)) if tls.secure_addr.is_some() => None,
+            (None, _) => return Err(missing("clientPort")),
+        };
+        Ok(self.config)
+    }
+
+    fn tls(
+        &mut self,
+        missing: impl Fn(&'static str) -> ConfigError,
+    ) -> Result<Option<TlsConfig>, ConfigError> {
+        if self.secure_port.is_none() && !self.unify {
+            return Ok(None);
         }
-        if config.data_dir.as_os_str().is_empty() {
-            return Err(ConfigError::Missing { path: path.to_owned(), key: "dataDir" });
+        let address = self.secure_address.unwrap_or(self.address);
+        let key_store = self.key_store.take().ok_or_else(|| missing("ssl.keyStore.location"))?;
+        if self.trust_store.is_none() && self.client_auth == ClientAuth::Need {
+            return Err(missing("ssl.trustStore.location"));
         }
-        let missing = || ConfigError::Missing { path: path.to_owned(), key: "clientPort" };
-        config.client_addr = Some(SocketAddr::new(address, port.ok_or_else(missing)?));
-        Ok(config)
+        Ok(Some(TlsConfig {
+            secure_addr: self.secure_port.map(|port| SocketAddr::new(address, port)),
+            unify: self.unify,
+            key_store,
+            trust_store: self.trust_store.take(),
+            client_auth: self.client_auth,
+            reload: self.reload,
+            super_user: self.x509_super.take(),
+        }))
+    }
+
+    fn sasl(&mut self) -> Result<Option<SaslConfig>, ConfigError> {
+        let Some(path) = self.jaas.take() else { return Ok(None) };
+        let text = std::fs::read_to_string(&path)
+            .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
+        let Some(mut users) = jaas::users(&text, &self.jaas_section) else { return Ok(None) };
+        if let Some(password) = self.super_password.take() {
+            users.insert("super".to_owned(), password);
+        }
+        Ok(Some(SaslConfig { users, super_users: std::mem::take(&mut self.sasl_supers) }))
     }
 }
 
@@ -242,6 +370,7 @@ fn switch(value: &str) -> Result<bool, &'static str> {
 
 /// Properties of ours that Apache reads without `zookeeper.` before them.
 pub(super) const BARE: &[&str] = &[
+    "java.security.auth.login.config",
     "jute.maxbuffer",
     "znode.container.checkIntervalMs",
     "znode.container.maxPerMinute",
@@ -256,8 +385,6 @@ const MAX_REQUEST: usize = 1 << 30;
 
 /// Keys of Apache's that a member understands later.
 const NOT_YET: &[&str] = &[
-    "secureClientPort",
-    "secureClientPortAddress",
     "clientPortListenBacklog",
     "maxCnxns",
     "dynamicConfigFile",
@@ -267,7 +394,6 @@ const NOT_YET: &[&str] = &[
     "localSessionsEnabled",
     "localSessionsUpgradingEnabled",
     "sslQuorum",
-    "client.portUnification",
     "snapSizeLimitInKb",
     "commitLogCount",
     "txnLogSizeLimitInKb",

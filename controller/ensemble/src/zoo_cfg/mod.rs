@@ -4,6 +4,7 @@
 //! meaning of each key in `keys`. A key that has no effect is named in a [`Warning`]; a value that cannot be
 //! meant is an error with the line.
 
+mod jaas;
 mod keys;
 mod properties;
 
@@ -219,5 +220,30 @@ mod tests {
         assert!(config.skip_acl && config.rules.extended_types && config.rules.enforce_quota);
         assert_eq!((config.outstanding_limit, config.max_connections), (5, 9));
         assert!(!config.rules.reconfig);
+    }
+
+    #[test]
+    fn ports_of_all_kinds_are_configured() {
+        let text = "dataDir=/d\nsecureClientPort=2281\nssl.keyStore.location=/k.pem\n\
+            ssl.clientAuth=none\nadmin.serverPort=8081\nsnapshot.compression.method=snappy\n\
+            metricsProvider.className=org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider\n\
+            authProvider.x509=org.apache.zookeeper.server.auth.X509AuthenticationProvider\n";
+        let (config, warnings) = check(text).expect("it is complete");
+        assert!(warnings.is_empty(), "{warnings:?}");
+        assert_eq!(config.client_addr, None);
+        let tls = config.tls.expect("it is wanted");
+        assert_eq!(tls.secure_addr, Some("0.0.0.0:2281".parse().expect("an address")));
+        let admin = config.admin.expect("it is named");
+        assert_eq!(admin.addr, "0.0.0.0:8081".parse().expect("an address"));
+        assert_eq!(config.prometheus, Some("0.0.0.0:7000".parse().expect("an address")));
+        let error = |text: &str| check(text).expect_err("it is wrong").to_string();
+        let no_store = "dataDir=/d\nsecureClientPort=1\n";
+        assert!(
+            error(no_store).contains("add a line ssl.keyStore.location="),
+            "{}",
+            error(no_store)
+        );
+        let jks = "ssl.keyStore.type=JKS\n";
+        assert!(error(jks).contains("PEM, the only form that is read"), "{}", error(jks));
     }
 }

@@ -1,0 +1,255 @@
+//! Clients that prove who they are: by TLS, and by SASL.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+
+use ensemble::{ClientAuth, Member, MemberConfig, SaslConfig, TlsConfig};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+const WHO_AM_I: i32 = 107;
+const SASL: i32 = 102;
+
+/// An authority, and what it has signed.
+struct Authority {
+    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
+    certificate: rcgen::Certificate,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = rcgen::CertificateParams::new(Vec::new()).expect("no names");
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let key = rcgen::KeyPair::generate().expect("random bytes");
+        let certificate = params.self_signed(&key).expect("it can be signed");
+        Self { issuer: rcgen::Issuer::new(params, key), certificate }
+    }
+
+    fn sign(&self, name: &str) -> (rcgen::Certificate, rcgen::KeyPair) {
+        let mut params =
+            rcgen::CertificateParams::new(vec!["localhost".to_owned()]).expect("a good name");
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        let key = rcgen::KeyPair::generate().expect("random bytes");
+        let certificate = params.signed_by(&key, &self.issuer).expect("it can be signed");
+        (certificate, key)
+    }
+
+    fn write_server(&self, dir: &Path, name: &str) {
+        let (certificate, key) = self.sign(name);
+        let both = key.serialize_pem() + &certificate.pem();
+        fs::write(dir.join("server.pem"), both).expect("it is writable");
+        fs::write(dir.join("trust.pem"), self.certificate.pem()).expect("it is writable");
+    }
+
+    fn client(&self, name: Option<&str>) -> Arc<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.certificate.der().clone()).expect("it is a certificate");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("the provider has them")
+            .with_root_certificates(roots);
+        Arc::new(match name {
+            None => builder.with_no_client_auth(),
+            Some(name) => {
+                let (certificate, key) = self.sign(name);
+                let chain = vec![CertificateDer::from(certificate)];
+                let key = PrivateKeyDer::try_from(key.serialize_der()).expect("it is a key");
+                builder.with_client_auth_cert(chain, key).expect("they fit")
+            }
+        })
+    }
+}
+
+fn secure(addr: SocketAddr, config: Arc<ClientConfig>) -> StreamOwned<ClientConnection, TcpStream> {
+    let name = ServerName::try_from("localhost").expect("a good name");
+    let tls = ClientConnection::new(config, name).expect("a good configuration");
+    StreamOwned::new(tls, TcpStream::connect(addr).expect("it listens"))
+}
+
+fn frame(bytes: &[u8]) -> Vec<u8> {
+    let length = i32::try_from(bytes.len()).expect("short");
+    [&length.to_be_bytes(), bytes].concat()
+}
+
+fn receive(stream: &mut impl Read) -> std::io::Result<Vec<u8>> {
+    let mut length = [0; 4];
+    stream.read_exact(&mut length)?;
+    let mut answer = vec![0; usize::try_from(i32::from_be_bytes(length)).expect("a length")];
+    stream.read_exact(&mut answer)?;
+    Ok(answer)
+}
+
+fn open(stream: &mut (impl Read + Write)) -> std::io::Result<()> {
+    let mut connect = vec![0; 12];
+    connect.extend_from_slice(&10_000_i32.to_be_bytes());
+    connect.extend_from_slice(&[0; 8]);
+    connect.extend_from_slice(&16_i32.to_be_bytes());
+    connect.extend_from_slice(&[0; 17]);
+    stream.write_all(&frame(&connect))?;
+    receive(stream).map(drop)
+}
+
+/// The error and the body of an answer.
+fn request(stream: &mut (impl Read + Write), op: i32, body: &[u8]) -> (i32, Vec<u8>) {
+    let request = [&1_i32.to_be_bytes(), &op.to_be_bytes(), body].concat();
+    stream.write_all(&frame(&request)).expect("it reads");
+    let answer = receive(stream).expect("it answers");
+    let error = i32::from_be_bytes(answer[12..16].try_into().expect("4 bytes"));
+    (error, answer[16..].to_vec())
+}
+
+fn who(stream: &mut (impl Read + Write)) -> String {
+    let (error, body) = request(stream, WHO_AM_I, &[]);
+    assert_eq!(error, 0);
+    String::from_utf8_lossy(&body).into_owned()
+}
+
+fn tls(dir: &Path) -> TlsConfig {
+    TlsConfig {
+        secure_addr: Some(loopback()),
+        unify: true,
+        key_store: dir.join("server.pem"),
+        trust_store: Some(dir.join("trust.pem")),
+        client_auth: ClientAuth::Need,
+        reload: false,
+        super_user: Some("CN=root".to_owned()),
+    }
+}
+
+fn loopback() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_is_an_id_on_either_port() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let authority = Authority::new();
+    authority.write_server(dir.path(), "server");
+    let mut config = MemberConfig::in_process(dir.path().join("data"));
+    config.client_addr = Some(loopback());
+    config.tls = Some(tls(dir.path()));
+    let member = Member::start(config).await.expect("the directory is new");
+    let plain = member.client_addr().expect("it was asked for");
+    let only = member.secure_addr().expect("it was asked for");
+    for addr in [plain, only] {
+        let mut stream = secure(addr, authority.client(Some("jane")));
+        open(&mut stream).expect("it is let in");
+        let ids = who(&mut stream);
+        assert!(ids.contains("x509") && ids.contains("CN=jane") && !ids.contains("super"), "{ids}");
+        let mut stream = secure(addr, authority.client(Some("root")));
+        open(&mut stream).expect("it is let in");
+        assert!(who(&mut stream).contains("super"));
+        // An answer longer than one record of TLS.
+        let path = format!("/{}", "n".repeat(100_000));
+        let mut exists = i32::try_from(path.len()).expect("short").to_be_bytes().to_vec();
+        exists.extend_from_slice(path.as_bytes());
+        let sync = request(&mut stream, 9, &exists);
+        assert_eq!((sync.0, sync.1.len()), (0, path.len() + 4));
+
+        open(&mut secure(addr, authority.client(None))).expect_err("it has no certificate");
+        let stranger = Authority::new();
+        open(&mut secure(addr, stranger.client(Some("jane")))).expect_err("nobody knows it");
+    }
+    let mut stream = TcpStream::connect(plain).expect("it listens");
+    open(&mut stream).expect("the plain port takes plain clients, too");
+    assert!(!who(&mut stream).contains("x509"));
+    let mut stream = TcpStream::connect(only).expect("it listens");
+    open(&mut stream).expect_err("the other one does not");
+    let mut stream = secure(only, authority.client(Some("jane")));
+    stream.write_all(b"srvr").expect("it reads");
+    let mut answer = Vec::new();
+    // Java's servers end without saying so in TLS, and so may we.
+    let _ = stream.read_to_end(&mut answer);
+    assert!(answer.starts_with(b"Zookeeper version: "));
+    member.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changed_certificates_are_used_and_bad_ones_are_not() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let old = Authority::new();
+    old.write_server(dir.path(), "server");
+    let mut config = MemberConfig::in_process(dir.path().join("data"));
+    config.tls = Some(TlsConfig { reload: true, ..tls(dir.path()) });
+    let member = Member::start(config).await.expect("the directory is new");
+    let addr = member.secure_addr().expect("it was asked for");
+    open(&mut secure(addr, old.client(Some("jane")))).expect("it is let in");
+    let new = Authority::new();
+    new.write_server(dir.path(), "server");
+    // Nobody tells the member; it finds out with one of the next connections.
+    while open(&mut secure(addr, new.client(Some("jane")))).is_err() {}
+    open(&mut secure(addr, old.client(Some("jane")))).expect_err("it is nobody's now");
+    member.shutdown().await;
+}
+
+#[test]
+fn certificates_that_cannot_be_used_keep_a_member_from_starting() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    fs::write(dir.path().join("server.pem"), "-----BEGIN nothing").expect("it is writable");
+    let mut config = MemberConfig::in_process(dir.path().join("data"));
+    config.tls = Some(TlsConfig { secure_addr: None, ..tls(dir.path()) });
+    let refused = runtime.block_on(Member::start(config)).expect_err("no key");
+    let source = std::error::Error::source(&refused).expect("a cause").to_string();
+    assert!(source.contains("server.pem holds no private key"), "{source}");
+    assert!(!dir.path().join("data").exists(), "a start that fails leaves no files");
+}
+
+/// What a client of Java's answers to a challenge.
+fn answer(challenge: &str, user: &str, password: &str) -> Vec<u8> {
+    use md5::{Digest, Md5};
+    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let nonce = challenge.split("nonce=\"").nth(1).and_then(|rest| rest.split('"').next());
+    let nonce = nonce.expect("a nonce");
+    let uri = "zookeeper/zk-sasl-md5";
+    let secret = Md5::digest(format!("{user}:zk-sasl-md5:{password}"));
+    let a1 = [&secret[..], format!(":{nonce}:cn").as_bytes()].concat();
+    let (a1, a2) = (hex(&Md5::digest(a1)), hex(&Md5::digest(format!("AUTHENTICATE:{uri}"))));
+    let proof = hex(&Md5::digest(format!("{a1}:{nonce}:00000001:cn:auth:{a2}")));
+    format!(
+        "charset=utf-8,username=\"{user}\",realm=\"zk-sasl-md5\",nonce=\"{nonce}\",nc=00000001,\
+         cnonce=\"cn\",digest-uri=\"{uri}\",maxbuf=65536,response={proof},qop=auth"
+    )
+    .into_bytes()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_is_proven_without_being_sent_and_may_be_required() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut config = MemberConfig::in_process(dir.path());
+    config.client_addr = Some(loopback());
+    let users = [("jane".to_owned(), "secret".to_owned()), ("adm".to_owned(), "a".to_owned())];
+    config.sasl = Some(SaslConfig { users: users.into(), super_users: vec!["adm".to_owned()] });
+    config.required_schemes = vec!["sasl".to_owned()];
+    let member = Member::start(config).await.expect("the directory is new");
+    let addr = member.client_addr().expect("it was asked for");
+    let prove = |user: &str, password: &str| {
+        let mut stream = TcpStream::connect(addr).expect("it listens");
+        open(&mut stream).expect("it is let in");
+        let (error, token) = request(&mut stream, SASL, &frame(b""));
+        assert_eq!(error, 0);
+        let challenge = String::from_utf8(token[4..].to_vec()).expect("text");
+        let (error, token) =
+            request(&mut stream, SASL, &frame(&answer(&challenge, user, password)));
+        (stream, error, token)
+    };
+    let (mut stream, error, token) = prove("jane", "secret");
+    assert_eq!((error, &token[4..12]), (0, &b"rspauth="[..]));
+    let ids = who(&mut stream);
+    assert!(ids.contains("sasl") && ids.contains("jane") && !ids.contains("super"), "{ids}");
+    assert!(who(&mut prove("adm", "a").0).contains("super"));
+    let (mut stream, error, _) = prove("jane", "other");
+    assert_eq!(error, -124, "authentication is required here");
+    assert_eq!(stream.read(&mut [0; 9]).expect("it is closed"), 0);
+
+    let mut stream = TcpStream::connect(addr).expect("it listens");
+    open(&mut stream).expect("it is let in");
+    assert_eq!(request(&mut stream, WHO_AM_I, &[]).0, -124);
+    assert_eq!(stream.read(&mut [0; 9]).expect("it is closed"), 0);
+    member.shutdown().await;
+}
