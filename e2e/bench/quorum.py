@@ -14,8 +14,8 @@ import time
 from e2e.bench.zookeepers import NAMES, Null, Server, prepare
 
 SHORT = {
-    "pairs": 2, "seconds": 1.5, "warmup": 1.5, "znodes": 100_000, "watchers": 10, "sessions": 2_000,
-    "snapshot_seconds": 8, "rate": 20_000, "snapshot_rate": 10_000, "heap": "2g",
+    "pairs": 2, "seconds": 1, "warmup": 0.7, "znodes": 100_000, "watchers": 5, "sessions": 2_000,
+    "snapshot_seconds": 6, "rate": 20_000, "snapshot_rate": 10_000, "heap": "2g",
 }  # fmt: skip
 FULL = {
     "pairs": 5, "seconds": 5, "warmup": 3, "znodes": 1_000_000, "watchers": 10, "sessions": 15_000,
@@ -70,7 +70,7 @@ def rates(commands, folder, size):
                 server.load("fill", "--nodes", 4_000_000, "--parents-only")
                 server.load("run create", "--nodes", 1000, "--ops", 1000)
                 # A virtual machine compiles what is hot; that is paid once and is not what is compared.
-                server.load("run set", "--seconds", size["warmup"], "--warmup", 0)
+                server.load("run set", "--seconds", 2, "--warmup", 0)
                 for case in CASES:
                     span = ["--seconds", size["seconds"], "--warmup", size["warmup"]]
                     runs[case][name].append(server.load(*arguments(case, size), *span))

@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import resource
+import select
 import shutil
 import signal
 import socket
@@ -108,16 +109,24 @@ class Server:
                 self.process.wait()
 
     def _wait_for_session(self, began):
-        while time.monotonic() < began + 120:
-            if self.process.poll() is not None:
-                raise RuntimeError(f"{self.name} ended with {self.process.returncode}:\n{self.tail()}")
-            with contextlib.suppress(OSError, EOFError):
-                with socket.create_connection(("127.0.0.1", self.port), timeout=60) as session:
-                    session.sendall(struct.pack(">i", len(CONNECT)) + CONNECT)
-                    # An answer means that it serves: it gives none before its data are loaded.
-                    if len(session.recv(64)) > 20:
-                        return time.monotonic() - began
-            time.sleep(0.002)
+        """Asks for a session again and again: what asks while a server starts may never be answered."""
+        with contextlib.ExitStack() as links:
+            asked = []
+            while time.monotonic() < began + 120:
+                if self.process.poll() is not None:
+                    raise RuntimeError(f"{self.name} ended with {self.process.returncode}:\n{self.tail()}")
+                with contextlib.suppress(OSError):
+                    link = links.enter_context(socket.create_connection(("127.0.0.1", self.port), timeout=60))
+                    link.sendall(struct.pack(">i", len(CONNECT)) + CONNECT)
+                    asked.append(link)
+                for link in select.select(asked, [], [], 0.01)[0]:
+                    with contextlib.suppress(OSError):
+                        # An answer means that it serves: it gives none before its data are loaded.
+                        if len(link.recv(64)) > 20:
+                            return time.monotonic() - began
+                    asked.remove(link)
+                if not asked:
+                    time.sleep(0.002)
         raise RuntimeError(f"{self.name} gave no session within 120 s:\n{self.tail()}")
 
     def tail(self):

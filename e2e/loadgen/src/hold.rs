@@ -98,8 +98,8 @@ fn until_told() -> Result<()> {
     stdin().read_to_end(&mut Vec::new()).map(drop).context("wait for the end of input")
 }
 
-/// Handshakes under way together.
-const AT_ONCE: usize = 64;
+/// Handshakes under way together: fewer than Java's backlog of 50, beyond which a connect waits a second.
+const AT_ONCE: usize = 32;
 
 /// Files that a process has open beside its sockets.
 const SPARE_FILES: usize = 16;
