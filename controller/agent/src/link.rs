@@ -84,6 +84,8 @@ pub(crate) enum ToMaster {
 pub(crate) struct About {
     pub(crate) info: AgentInfo,
     pub(crate) enforcement: Enforcement,
+    /// Where it listens, if that is one address.
+    pub(crate) ip: Option<String>,
 }
 
 /// Keeps the agent connected to whoever leads, until the loop is gone.
@@ -261,6 +263,7 @@ impl Session<'_> {
     fn subscribe(&self, introduction: Introduction) -> Subscribe {
         Subscribe {
             agent: self.about.info.clone(),
+            ip: self.about.ip.clone(),
             agent_id: introduction.agent.map(Into::into),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             capabilities: Vec::new(),

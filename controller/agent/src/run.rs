@@ -77,13 +77,14 @@ pub async fn run(
         "resources": resources.to_string(),
         "enforcement": enforcement,
     });
+    let ip = (!local.ip().is_unspecified()).then(|| local.ip().to_string());
     let (tell, from_master) = mpsc::channel(WAITING);
     let (to_master, updates) = mpsc::unbounded_channel();
     let (ask, questions) = mpsc::channel(WAITING);
     let sandboxes: PathBuf = store.layout().sandboxes();
     let recovered = store.recover();
     let jobs = [
-        tokio::spawn(link::keep(address, About { info, enforcement }, tell, updates)),
+        tokio::spawn(link::keep(address, About { info, enforcement, ip }, tell, updates)),
         tokio::spawn(http::serve(listener, ask, sandboxes)),
     ];
     let parts = Parts {

@@ -16,6 +16,8 @@ pub(crate) struct Agent {
     pub(crate) id: AgentId,
     /// Invariant: `id` is set.
     pub(crate) info: AgentInfo,
+    /// Where it listens, if it said so; else its host name has to do.
+    pub(crate) ip: Option<String>,
     pub(crate) total: Resources,
     pub(crate) version: String,
     pub(crate) capabilities: Vec<Capability>,
@@ -42,6 +44,13 @@ pub(crate) enum Link {
 }
 
 impl Agent {
+    /// The IP address to reach it at, if it is known.
+    pub(crate) fn ip(&self) -> Option<String> {
+        let by_name =
+            || self.info.hostname.parse::<std::net::IpAddr>().ok().map(|ip| ip.to_string());
+        self.ip.clone().or_else(by_name)
+    }
+
     pub(crate) fn stream(&self) -> Option<StreamId> {
         match &self.link {
             Link::Up { stream, .. } => Some(*stream),

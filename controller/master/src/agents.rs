@@ -120,6 +120,7 @@ impl Master {
         let agent = Agent {
             id: id.clone(),
             info: call.agent.clone(),
+            ip: ip(call),
             total,
             version: call.version.clone(),
             capabilities: call.capabilities.clone(),
@@ -143,6 +144,7 @@ impl Master {
         }
         let Some(agent) = self.agents.get_mut(id) else { return };
         agent.info = call.agent.clone();
+        agent.ip = ip(call);
         agent.total = total;
         agent.version.clone_from(&call.version);
         agent.capabilities.clone_from(&call.capabilities);
@@ -444,6 +446,11 @@ impl Master {
         self.counters.agent += 1;
         id.as_str().into()
     }
+}
+
+/// The address an agent says it listens at; text that is no address is not passed on.
+fn ip(call: &Subscribe) -> Option<String> {
+    call.ip.as_ref()?.parse::<std::net::IpAddr>().ok().map(|ip| ip.to_string())
 }
 
 /// What an agent has. The call was checked when it came in.

@@ -78,11 +78,8 @@ impl Master {
         let multi_role = framework.can(Capability::MultiRole);
         let role = multi_role.then_some(&offer.role);
         let hostname = agent.info.hostname.clone();
-        let address = Address {
-            hostname: Some(hostname.clone()),
-            ip: hostname.parse::<std::net::IpAddr>().ok().map(|ip| ip.to_string()),
-            port: agent.info.port(),
-        };
+        let address =
+            Address { hostname: Some(hostname.clone()), ip: agent.ip(), port: agent.info.port() };
         Some(Wire {
             id: id.into(),
             framework_id: framework.id.as_str().into(),

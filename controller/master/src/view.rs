@@ -141,7 +141,11 @@ impl Master {
             active: agent.may_be_offered(),
             deactivated: Some(agent.deactivated),
             version: agent.version.clone(),
-            pid: Some(format!("slave(1)@{}:{}", agent.info.hostname, agent.info.port())),
+            pid: Some(format!(
+                "slave(1)@{}:{}",
+                agent.ip().unwrap_or_else(|| agent.info.hostname.clone()),
+                agent.info.port()
+            )),
             registered_time: Some(TimeInfo { nanoseconds: agent.registered }),
             reregistered_time: agent.reregistered.map(|nanoseconds| TimeInfo { nanoseconds }),
             total_resources: write(&agent.total, None, Form::Operator),

@@ -47,6 +47,10 @@ pub enum AgentCall {
 pub struct Subscribe {
     /// Host name, port, resources and attributes. `id` is left out.
     pub agent: AgentInfo,
+    /// The IP address it listens at, where that is one address: the host name need not be one that others
+    /// can resolve.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip: Option<String>,
     /// The id from an earlier registration, kept in its checkpoints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_id: Option<AgentId>,

@@ -1,7 +1,7 @@
 //! What an agent says of itself: `GET /state`.
 //!
-//! Read from it: `tasks` (a list), `cgroups` (`v1`, `v2`, `hybrid`, `none`), `enforced` (whether limits
-//! are) and `enforcement` (why not, in words).
+//! Read from it: `tasks` (a list) and `enforcement` with `enforced` (whether limits are), `hierarchy` (`v1`,
+//! `v2`, `hybrid`, `none`) and `message` (why not, in words).
 
 use serde_json::Value;
 

@@ -50,8 +50,9 @@ pub(crate) fn status(
     if let Some(state) = &seen.state {
         let tasks = state["tasks"].as_array().map(Vec::len);
         status.tasks = tasks.and_then(|tasks| i32::try_from(tasks).ok());
-        status.cgroups =
-            Some(state["cgroups"].as_str().unwrap_or("none").chars().take(32).collect());
+        status.cgroups = Some(
+            state["enforcement"]["hierarchy"].as_str().unwrap_or("none").chars().take(32).collect(),
+        );
     }
     let (enforced, reason, why) = enforcement(seen.state.as_ref());
     set(status, generation, reasons::ENFORCED, enforced, reason, &why, now);
@@ -71,7 +72,8 @@ pub(crate) fn enforcement(state: Option<&Value>) -> (Truth, &'static str, String
     let Some(state) = state else {
         return (Truth::Unknown, reasons::STARTING, "the agent has not told yet".into());
     };
-    match (state["enforced"].as_bool(), state["enforcement"].as_str()) {
+    let told = &state["enforcement"];
+    match (told["enforced"].as_bool(), told["message"].as_str()) {
         (Some(true), _) => (Truth::True, reasons::BY_CGROUPS, "cgroups enforce the limits".into()),
         (Some(false), Some(why)) => (Truth::False, reasons::CGROUPS_NOT_WRITABLE, why.to_owned()),
         (Some(false), None) => {

@@ -237,7 +237,7 @@ mod tests {
             )]),
             ..AgentReport::default()
         };
-        let state = Some(json!({ "enforced": false, "enforcement": "not root" }));
+        let state = Some(json!({ "enforcement": { "enforced": false, "message": "not root" } }));
         let seen = Seen { part: Some(part(0)), report: Some(report.clone()), state };
         let view = View {
             masters: vec![part(0)],
