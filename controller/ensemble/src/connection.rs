@@ -3,9 +3,11 @@
 //! Lives here: framing, the first bytes, the request limit, back-pressure. Must not: decide what a write
 //! does (the core) or what a read shows (`serve`). Start at [`Connection::run`].
 
+use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -101,7 +103,7 @@ impl Connection {
     }
 
     /// Serves until either side ends the connection.
-    pub(crate) async fn run(mut self) {
+    pub(crate) async fn run(&mut self) {
         while self.turn().await.is_ok() {}
         match self.stage {
             Stage::Detecting | Stage::Handshake | Stage::Opening if !self.closing => {
@@ -145,6 +147,13 @@ impl Connection {
                 None => std::future::pending().await,
             }
         };
+        // On the heap, since most connections are idle, and an idle one needs no timer.
+        let timed = closing || self.stage.is_before_session();
+        let mut timer = timed.then(|| Box::pin(sleep_until(self.deadline)));
+        let timer = poll_fn(|cx| match &mut timer {
+            Some(timer) => timer.as_mut().poll(cx),
+            None => Poll::Pending,
+        });
         tokio::select! {
             ready = ready => {
                 if ready.map_err(|_| HangUp)?.is_readable() && read {
@@ -152,9 +161,7 @@ impl Connection {
                 }
             }
             () = self.conn.wake.notified() => {}
-            () = sleep_until(self.deadline), if closing || self.stage.is_before_session() => {
-                return Err(HangUp);
-            }
+            () = timer => return Err(HangUp),
         }
         Ok(())
     }
