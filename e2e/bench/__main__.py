@@ -4,6 +4,7 @@ import argparse
 import json
 import platform
 import signal
+import statistics
 import sys
 import time
 
@@ -46,7 +47,7 @@ def against(figure, middle):
 
 def spread(values):
     ordered = sorted(values)
-    return ordered[0], ordered[len(ordered) // 2], ordered[-1]
+    return ordered[0], statistics.median(ordered), ordered[-1]
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from e2e.bench.zookeepers import NAMES, Null, Server, prepare
 
 SHORT = {
     "pairs": 2, "seconds": 1, "warmup": 0.7, "znodes": 100_000, "watchers": 5, "sessions": 2_000,
-    "snapshot_seconds": 6, "rate": 20_000, "snapshot_rate": 10_000, "heap": "2g",
+    "snapshot_seconds": 5, "rate": 20_000, "snapshot_rate": 10_000, "heap": "2g",
 }  # fmt: skip
 FULL = {
     "pairs": 5, "seconds": 5, "warmup": 3, "znodes": 1_000_000, "watchers": 10, "sessions": 15_000,

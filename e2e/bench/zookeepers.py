@@ -1,5 +1,6 @@
 """The two ZooKeeper servers that are held side by side, and the load generator. Loopback only; nothing is left behind."""
 
+import collections
 import contextlib
 import json
 import os
@@ -110,23 +111,30 @@ class Server:
 
     def _wait_for_session(self, began):
         """Asks for a session again and again: what asks while a server starts may never be answered."""
-        with contextlib.ExitStack() as links:
-            asked = []
+        asked = collections.deque()
+        try:
             while time.monotonic() < began + 120:
                 if self.process.poll() is not None:
                     raise RuntimeError(f"{self.name} ended with {self.process.returncode}:\n{self.tail()}")
                 with contextlib.suppress(OSError):
-                    link = links.enter_context(socket.create_connection(("127.0.0.1", self.port), timeout=60))
-                    link.sendall(struct.pack(">i", len(CONNECT)) + CONNECT)
-                    asked.append(link)
-                for link in select.select(asked, [], [], 0.01)[0]:
-                    with contextlib.suppress(OSError):
-                        # An answer means that it serves: it gives none before its data are loaded.
-                        if len(link.recv(64)) > 20:
-                            return time.monotonic() - began
-                    asked.remove(link)
-                if not asked:
-                    time.sleep(0.002)
+                    asked.append(socket.create_connection(("127.0.0.1", self.port), timeout=60))
+                    asked[-1].sendall(struct.pack(">i", len(CONNECT)) + CONNECT)
+                if len(asked) > 100:
+                    asked.popleft().close()
+                again = time.monotonic() + 0.01
+                while (left := again - time.monotonic()) > 0:
+                    if not asked:
+                        time.sleep(left)
+                    for link in select.select(list(asked), [], [], left)[0]:
+                        with contextlib.suppress(OSError):
+                            # An answer means that it serves: it gives none before its data are loaded.
+                            if len(link.recv(64)) > 20:
+                                return time.monotonic() - began
+                        asked.remove(link)
+                        link.close()
+        finally:
+            for link in asked:
+                link.close()
         raise RuntimeError(f"{self.name} gave no session within 120 s:\n{self.tail()}")
 
     def tail(self):
