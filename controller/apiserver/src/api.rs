@@ -91,7 +91,9 @@ impl Api {
     ) -> Response<Body> {
         let head = *request.method() == Method::HEAD;
         let pretty = media::for_people(request.headers(), None);
-        let writing = Writing { pretty, ..Writing::default() };
+        // What a client cannot be given in any form that it names is told as JSON.
+        let syntax = media::accept(request.headers(), Offers::Objects).unwrap_or_default().syntax;
+        let writing = Writing { syntax, pretty };
         let mut response = match self.dispatch(user, request).await {
             Ok(response) => response,
             Err(error) => reply::error(&error, writing),
@@ -185,9 +187,8 @@ impl Api {
                 sub.map_or(&[][..], |sub| sub.verbs)
             }
         };
-        let onto_object = verb == "create" && target.name.is_some() && target.subresource.is_none();
-        if onto_object || !allowed.contains(&verb) {
-            return Err(ApiError::method_not_allowed(&kind, verb));
+        if !allowed.contains(&verb) || !fits_method(&kind, request.method(), verb, &target) {
+            return Err(refused_method(&kind, verb, &target));
         }
         let (parts, body) = request.into_parts();
         let form = media::accept(&parts.headers, Offers::Objects)?;
@@ -290,9 +291,7 @@ fn place(kind: &Kind, target: Target, verb: &str) -> Answer<(String, Target)> {
 
 fn verb_of(method: &Method, target: &Target, params: &Params) -> &'static str {
     match (method.as_str(), target.name.is_some()) {
-        ("GET" | "HEAD", _) if target.watch || (params.watch && target.subresource.is_none()) => {
-            "watch"
-        }
+        ("GET" | "HEAD", named) if target.watch || (params.watch && !named) => "watch",
         ("GET" | "HEAD", true) => "get",
         ("GET" | "HEAD", false) => "list",
         ("POST", _) => "create",
@@ -302,7 +301,26 @@ fn verb_of(method: &Method, target: &Target, params: &Params) -> &'static str {
         ("DELETE", false) => "deletecollection",
         ("PUT", false) => "update of a collection",
         ("PATCH", false) => "patch of a collection",
-        _ => "this method",
+        _ => "",
+    }
+}
+
+/// Built-in kinds know fewer methods than custom ones, which take a POST to an object as one to the
+/// collection.
+fn fits_method(kind: &Kind, method: &Method, verb: &str, target: &Target) -> bool {
+    kind.builtin().is_none()
+        || (method != Method::HEAD
+            && (verb != "create" || target.name.is_none() || target.subresource.is_some()))
+}
+
+/// Built-in kinds refuse by path, custom kinds by verb.
+fn refused_method(kind: &Kind, verb: &str, target: &Target) -> ApiError {
+    match verb {
+        _ if kind.builtin().is_some() => ApiError::no_such_method(),
+        "update of a collection" | "patch of a collection" if target.name.is_none() => {
+            ApiError::bad_request("name must be provided")
+        }
+        verb => ApiError::method_not_allowed(kind, verb),
     }
 }
 

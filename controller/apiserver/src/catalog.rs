@@ -9,7 +9,7 @@ use bytes::Bytes;
 use objects::crd::Crd;
 
 use crate::builtin;
-use crate::kind::{Kind, PART, Rules, STORED, Subresource, group_version};
+use crate::kind::{CUSTOM, Kind, PART, Rules, Subresource, group_version};
 use crate::store::Resource;
 use crate::world::{Object, World};
 
@@ -157,7 +157,7 @@ fn kinds_of(custom: &Arc<Crd>) -> Vec<Kind> {
                 short_names: custom.short_names.clone(),
                 categories: custom.categories.clone(),
                 namespaced: custom.namespaced,
-                verbs: STORED,
+                verbs: CUSTOM,
                 subresources,
                 storage: Resource::new(&custom.group, &custom.plural),
                 storage_version: group_version(&custom.group, storage),

@@ -89,5 +89,8 @@ pub(crate) fn group_version(group: &str, version: &str) -> String {
 /// Verbs of kinds that are stored.
 pub(crate) const STORED: &[&str] =
     &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+/// The same for custom kinds, in the order that discovery shows.
+pub(crate) const CUSTOM: &[&str] =
+    &["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
 /// Verbs of status and scale.
 pub(crate) const PART: &[&str] = &["get", "patch", "update"];

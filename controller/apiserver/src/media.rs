@@ -42,23 +42,33 @@ pub(crate) enum Offers {
     Plain,
 }
 
-/// The first clause of `Accept` that can be satisfied.
+/// The clause of `Accept` that weighs most, and among equals comes first, of those that can be satisfied.
 pub(crate) fn accept(headers: &HeaderMap, offers: Offers) -> Answer<Form> {
     let mut any = false;
+    let mut best: Option<(f32, Form)> = None;
     for header in headers.get_all(ACCEPT) {
         let Ok(header) = header.to_str() else { continue };
         for clause in header.split(',').map(str::trim).filter(|clause| !clause.is_empty()) {
             any = true;
-            if let Some(form) = satisfy(clause, offers) {
-                return Ok(form);
+            let weight = weight(clause);
+            if best.is_none_or(|(most, _)| weight > most)
+                && let Some(form) = satisfy(clause, offers)
+            {
+                best = Some((weight, form));
             }
         }
     }
-    if any {
-        Err(ApiError::not_acceptable("application/json, application/yaml"))
-    } else {
-        Ok(Form::default())
+    match best {
+        Some((_, form)) => Ok(form),
+        None if any => Err(ApiError::not_acceptable("application/json, application/yaml")),
+        None => Ok(Form::default()),
     }
+}
+
+/// `q` of a clause; 1 when it is not said or cannot be read.
+fn weight(clause: &str) -> f32 {
+    let q = clause.split(';').filter_map(|part| part.trim().strip_prefix("q=")).next();
+    q.and_then(|q| q.parse().ok()).unwrap_or(1.0)
 }
 
 fn satisfy(clause: &str, offers: Offers) -> Option<Form> {
@@ -157,6 +167,8 @@ mod tests {
         assert_eq!(shape("application/json;as=Nonsense;g=meta.k8s.io;v=v1", Offers::Objects), None);
         let discovery = "application/json;g=apidiscovery.k8s.io;v=v2; as=APIGroupDiscoveryList";
         assert_eq!(shape(discovery, Offers::Discovery), Some(Shape::Discovery("v2")));
+        let weighed = choose("application/yaml;q=0.1, application/json", Offers::Objects);
+        assert_eq!(weighed.unwrap().syntax, Syntax::Json);
         let yaml = choose("application/yaml", Offers::Objects).unwrap();
         assert_eq!(yaml.syntax, Syntax::Yaml);
     }

@@ -1,8 +1,10 @@
 //! What the query of a request asks for.
 //!
-//! Unknown parameters are ignored. A value that cannot be read is refused, not taken for its default.
+//! Unknown parameters are ignored. A value that cannot be read is refused, not taken for its default;
+//! where a bad one of another form is ignored by the original, it is ignored here.
 
 use objects::field::{FieldError, Path};
+use objects::shown::quoted;
 use serde_json::{Value, json};
 
 use crate::route::unescape;
@@ -28,6 +30,8 @@ pub(crate) struct Params {
     pub(crate) continue_token: String,
     /// `None`: not given. `Some(0)`: any.
     pub(crate) resource_version: Option<u64>,
+    /// What was given as a resourceVersion and is none.
+    pub(crate) bad_version: Option<String>,
     pub(crate) resource_version_match: Option<String>,
     pub(crate) bookmarks: bool,
     pub(crate) send_initial_events: Option<bool>,
@@ -47,15 +51,23 @@ impl Params {
     /// Reads a query; `options` is the name of the options object in errors (`CreateOptions`).
     pub(crate) fn parse(query: &str, options: &str) -> Answer<Self> {
         let mut params = Self::default();
-        let mut errors = Vec::new();
+        let (mut errors, mut seen) = (Vec::new(), Vec::new());
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let (Some(name), Some(value)) =
-                (unescape(&name.replace('+', " ")), unescape(&value.replace('+', " ")))
-            else {
-                return Err(ApiError::bad_request(format!("invalid URL escape in {pair:?}")));
+            // As in the original, a pair that cannot be read counts as not given, and of several values
+            // of one name the first counts.
+            let (Some(name), Some(value), false) = (
+                unescape(&name.replace('+', " ")),
+                unescape(&value.replace('+', " ")),
+                pair.contains(';'),
+            ) else {
+                continue;
             };
+            if seen.contains(&name) && name != "dryRun" {
+                continue;
+            }
             params.set(&name, value, &mut errors)?;
+            seen.push(name);
         }
         if errors.is_empty() {
             Ok(params)
@@ -64,30 +76,33 @@ impl Params {
         }
     }
 
+    /// What is wrong with the resourceVersion asked for, if anything.
+    pub(crate) fn refused_version(&self) -> Option<String> {
+        let value = quoted(self.bad_version.as_deref()?);
+        Some(format!(
+            "resourceVersion: Invalid value: {value}: strconv.ParseUint: parsing {value}: invalid syntax"
+        ))
+    }
+
     fn set(&mut self, name: &str, value: String, errors: &mut Vec<FieldError>) -> Answer<()> {
         match name {
-            "watch" => self.watch = boolean(name, &value)?,
+            "watch" => self.watch = boolean(&value),
             "labelSelector" => self.label_selector = value,
             "fieldSelector" => self.field_selector = value,
-            "limit" => self.limit = usize::try_from(integer(name, &value)?).unwrap_or(0),
+            "limit" => self.limit = usize::try_from(integer(&value)?).unwrap_or(0),
             "continue" => self.continue_token = value,
             "resourceVersion" if value.is_empty() => {}
-            "resourceVersion" => {
-                let rv = value.parse().map_err(|_| {
-                    ApiError::bad_request(format!(
-                        "invalid resource version {value:?}: it must be a number this server gave out"
-                    ))
-                })?;
-                self.resource_version = Some(rv);
-            }
+            "resourceVersion" => match value.parse() {
+                Ok(rv) => self.resource_version = Some(rv),
+                Err(_) => self.bad_version = Some(value),
+            },
             "resourceVersionMatch" => {
                 self.resource_version_match = (!value.is_empty()).then_some(value);
             }
-            "allowWatchBookmarks" => self.bookmarks = boolean(name, &value)?,
-            "sendInitialEvents" => self.send_initial_events = Some(boolean(name, &value)?),
+            "allowWatchBookmarks" => self.bookmarks = boolean(&value),
+            "sendInitialEvents" => self.send_initial_events = Some(boolean(&value)),
             "timeoutSeconds" => {
-                self.timeout_seconds =
-                    u64::try_from(integer(name, &value)?).ok().filter(|t| *t > 0);
+                self.timeout_seconds = u64::try_from(integer(&value)?).ok().filter(|t| *t > 0);
             }
             "fieldManager" => self.set_manager(value, errors),
             "fieldValidation" => match field_validation(&value) {
@@ -98,11 +113,11 @@ impl Params {
                 Ok(dry) => self.dry_run |= dry,
                 Err(error) => errors.push(error),
             },
-            "force" => self.force = Some(boolean(name, &value)?),
+            "force" => self.force = Some(boolean(&value)),
             "propagationPolicy" => self.propagation = (!value.is_empty()).then_some(value),
-            "gracePeriodSeconds" => self.grace_seconds = Some(integer(name, &value)?),
-            "orphanDependents" => self.orphan_dependents = Some(boolean(name, &value)?),
-            "pretty" => self.pretty = Some(boolean(name, &value).unwrap_or(true)),
+            "gracePeriodSeconds" => self.grace_seconds = Some(integer(&value)?),
+            "orphanDependents" => self.orphan_dependents = Some(boolean(&value)),
+            "pretty" => self.pretty = Some(boolean(&value)),
             "includeObject" => self.include_object = Some(value),
             _ => {}
         }
@@ -114,8 +129,8 @@ impl Params {
         let path = path.child("fieldManager");
         if value.len() > MAX_MANAGER {
             errors.push(FieldError::too_long(&path, MAX_MANAGER as u64));
-        } else if value.chars().any(char::is_control) {
-            let detail = "should not contain non-printable characters";
+        } else if let Some((at, c)) = value.char_indices().find(|(_, c)| c.is_control()) {
+            let detail = format!("invalid character U+{:04X} (at position {at})", u32::from(c));
             errors.push(FieldError::invalid(&path, &Value::from(value), detail));
         } else if !value.is_empty() {
             self.field_manager = Some(value);
@@ -148,30 +163,20 @@ fn field_validation(value: &str) -> Result<FieldValidation, FieldError> {
         other => Err(FieldError::not_supported(
             &Path::Root.child("fieldValidation"),
             &other.into(),
-            ["Ignore", "Strict", "Warn"],
+            ["", "Ignore", "Strict", "Warn"],
         )),
     }
 }
 
-fn boolean(name: &str, value: &str) -> Answer<bool> {
-    match value {
-        // A name without a value counts as set, as in `?watch`.
-        "" | "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        other => Err(ApiError::bad_request(format!(
-            "query parameter {name:?}: {other:?} is neither true nor false"
-        ))),
-    }
+/// Only two words say no; a name without a value counts as set, as in `?watch`.
+fn boolean(value: &str) -> bool {
+    !matches!(value.to_ascii_lowercase().as_str(), "0" | "false")
 }
 
-fn integer(name: &str, value: &str) -> Answer<i64> {
-    if value.is_empty() {
-        return Ok(0);
-    }
+fn integer(value: &str) -> Answer<i64> {
     value.parse().map_err(|_| {
-        ApiError::bad_request(format!(
-            "query parameter {name:?}: strconv.ParseInt: parsing {value:?}: invalid syntax"
-        ))
+        let value = quoted(value);
+        ApiError::bad_request(format!("strconv.ParseInt: parsing {value}: invalid syntax"))
     })
 }
 
@@ -190,7 +195,15 @@ mod tests {
         assert_eq!(p.label_selector, "a=b");
         assert_eq!(Params::parse("limit=-1", "").unwrap().limit, 0);
         assert_eq!(Params::parse("limit=abc", "").unwrap_err().code, 400);
-        assert_eq!(Params::parse("resourceVersion=a", "").unwrap_err().code, 400);
+        assert_eq!(Params::parse("limit=", "").unwrap_err().code, 400);
+        assert_eq!(Params::parse("limit=1&limit=2&x=%zz", "").unwrap().limit, 1);
+        let bad = Params::parse("resourceVersion=a", "").unwrap();
+        assert_eq!(
+            bad.refused_version().as_deref(),
+            Some(
+                "resourceVersion: Invalid value: \"a\": strconv.ParseUint: parsing \"a\": invalid syntax"
+            )
+        );
         let error = Params::parse("dryRun=Maybe", "CreateOptions").unwrap_err();
         assert_eq!(error.code, 422);
         assert!(error.message.starts_with("CreateOptions.meta.k8s.io \"\" is invalid: dryRun"));

@@ -3,7 +3,9 @@
 use std::convert::Infallible;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{
+    CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+};
 use http::{Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
@@ -68,7 +70,11 @@ pub(crate) fn value(
 /// A refusal.
 pub(crate) fn error(error: &ApiError, writing: Writing) -> Response<Body> {
     if error.plain {
-        return text(error.code, error.message.clone());
+        let mut response = text(error.code, error.message.clone());
+        let headers = response.headers_mut();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        return response;
     }
     let mut response = value(error.code, &error.body(), writing, &Warnings::default());
     if let Some(seconds) = error.retry_after {

@@ -23,6 +23,8 @@ pub(crate) struct ApiError {
     pub(crate) retry_after: Option<u32>,
     /// The body is this text instead of a `Status`.
     pub(crate) plain: bool,
+    /// `details` is there even when it is empty.
+    pub(crate) with_details: bool,
     /// A token for going on with a list whose snapshot has expired.
     pub(crate) fresh_continue: Option<String>,
 }
@@ -38,6 +40,7 @@ impl ApiError {
             details: Map::new(),
             retry_after: None,
             plain: false,
+            with_details: false,
             fresh_continue: None,
         }
     }
@@ -86,12 +89,33 @@ impl ApiError {
     }
 
     pub(crate) fn method_not_allowed(kind: &Kind, verb: &str) -> Self {
-        let message = format!("{verb} is not supported on resources of kind {:?}", kind.plural);
+        let resource = qualified(&kind.plural, &kind.group);
+        let message = format!("{verb} is not supported on resources of kind {resource:?}");
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message).about(
             &kind.plural,
             &kind.group,
             "",
         )
+    }
+
+    /// A method that a path of a built-in kind, or of no kind, does not know.
+    pub(crate) fn no_such_method() -> Self {
+        let message = "the server does not allow this method on the requested resource";
+        let mut error = Self::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message);
+        error.with_details = true;
+        error
+    }
+
+    /// A refusal of the original that has a code and no reason.
+    pub(crate) fn unreasoned(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "", message)
+    }
+
+    /// A change or replacement that does not say which object it is of.
+    pub(crate) fn nameless(name: &str) -> Self {
+        Self::bad_request(format!(
+            "the name of the object ({name} based on URL) was undeterminable: name must be provided"
+        ))
     }
 
     pub(crate) fn not_acceptable(types: &str) -> Self {
@@ -173,6 +197,18 @@ impl ApiError {
     /// A PUT without the resourceVersion that it must have; names the plural.
     pub(crate) fn invalid_resource(kind: &Kind, name: &str, errors: &[FieldError]) -> Self {
         Self::invalid_as(&kind.plural, &kind.group, name, errors)
+    }
+
+    /// An object that says it is of another kind or version than its address.
+    pub(crate) fn invalid_type(kind: &str, group: &str, name: &str, errors: &[FieldError]) -> Self {
+        Self::invalid_as(kind, group, name, errors)
+    }
+
+    /// A patch whose outcome, as JSON, cannot be decoded as the kind.
+    pub(crate) fn invalid_patch(outcome: &str, why: &str) -> Self {
+        let path = objects::field::Path::Root;
+        let error = FieldError::invalid(&path.child("patch"), &outcome.into(), why);
+        Self::invalid_as("", "", "", &[error])
     }
 
     /// Options of the request that do not hold, such as `dryRun=Maybe`.
@@ -264,14 +300,17 @@ impl ApiError {
             "metadata": metadata,
             "status": "Failure",
             "message": self.message,
-            "reason": self.reason,
             "code": self.code.as_u16(),
         });
+        if !self.reason.is_empty() {
+            status["reason"] = self.reason.into();
+        }
         let mut details = self.details.clone();
         if let Some(seconds) = self.retry_after {
             details.insert("retryAfterSeconds".to_owned(), seconds.into());
         }
-        if !details.is_empty() || self.code == StatusCode::UNPROCESSABLE_ENTITY {
+        let always = self.with_details || self.code == StatusCode::UNPROCESSABLE_ENTITY;
+        if !details.is_empty() || always {
             status["details"] = Value::Object(details);
         }
         status

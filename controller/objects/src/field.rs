@@ -7,6 +7,8 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::shown;
+
 /// A place in an object; the root prints as `<nil>`.
 ///
 /// A linked list on the stack: extending borrows, so walking a valid object allocates nothing.
@@ -154,7 +156,7 @@ impl FieldError {
         value: &Value,
         supported: impl IntoIterator<Item = &'v str>,
     ) -> Self {
-        let supported: Vec<String> = supported.into_iter().map(|s| format!("{s:?}")).collect();
+        let supported: Vec<String> = supported.into_iter().map(shown::quoted).collect();
         let detail = match supported.is_empty() {
             true => String::new(),
             false => format!("supported values: {}", supported.join(", ")),
@@ -171,7 +173,12 @@ impl FieldError {
     /// `<field>: Too many: <actual>: must have at most <max> items`.
     pub fn too_many(path: &Path<'_>, actual: usize, max: u64) -> Self {
         let value = Value::from(actual);
-        Self::with_value(Reason::TooMany, path, &value, format!("must have at most {max} items"))
+        Self::with_value(
+            Reason::TooMany,
+            path,
+            &value,
+            format!("must have at most {max} {}", if max == 1 { "item" } else { "items" }),
+        )
     }
 
     fn with_value(
@@ -222,7 +229,11 @@ pub fn aggregate(errors: &[FieldError]) -> String {
 
 /// A value in a message, cut when it is long: a message is for a person.
 fn shown(value: &Value) -> String {
-    let mut text = value.to_string();
+    let mut text = match value {
+        Value::String(text) => shown::quoted(text),
+        Value::Number(n) if n.is_f64() => shown::plain(value),
+        value => value.to_string(),
+    };
     if text.len() > MAX_SHOWN {
         let end = (0..=MAX_SHOWN).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0);
         text.truncate(end);

@@ -20,4 +20,5 @@ pub mod protobuf;
 pub mod quantity;
 pub mod schema;
 pub mod select;
+pub mod shown;
 pub mod table;

@@ -7,6 +7,7 @@
 use serde_json::{Map, Value};
 
 use crate::field::{FieldError, Path};
+use crate::shown;
 
 /// What names a kind accepts.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -56,7 +57,8 @@ pub fn validate_update(new: &Value, old: &Value) -> Vec<FieldError> {
             errors.push(FieldError::forbidden(
                 &root.child("finalizers"),
                 &format!(
-                    "no new finalizers can be added if the object is being deleted, found new finalizers {added:?}"
+                    "no new finalizers can be added if the object is being deleted, found new finalizers {}",
+                    shown::texts(&added)
                 ),
             ));
         }
@@ -66,25 +68,69 @@ pub fn validate_update(new: &Value, old: &Value) -> Vec<FieldError> {
 
 /// Texts for the `Warning` header about finalizers without a domain.
 pub fn finalizer_warnings(object: &Value) -> Vec<String> {
-    let unqualified = finalizers(object).into_iter().enumerate().filter(|(_, name)| {
-        !name.contains('/') && !matches!(*name, "orphan" | "foregroundDeletion" | "kubernetes")
-    });
+    let unqualified = finalizers(object)
+        .into_iter()
+        .filter(|name| !name.contains('/') && !is_standard_finalizer(name));
     unqualified
-        .map(|(index, name)| {
+        .map(|name| {
+            let path = if name.contains('.') { " including a path (/)" } else { "" };
             format!(
-                "metadata.finalizers[{index}]: prefer a domain-qualified finalizer name including a path (/) to avoid accidental conflicts with other finalizer writers: {name:?}"
+                "metadata.finalizers: {}: prefer a domain-qualified finalizer name{path} to avoid accidental conflicts with other finalizer writers",
+                shown::quoted(name)
             )
         })
         .collect()
 }
 
-/// Keeps of `metadata` what Kubernetes knows, in its types, and drops the rest; `null` counts as absent.
+/// What built-in kinds refuse and custom kinds only warn of: finalizers without a domain.
+pub fn unqualified_finalizers(object: &Value) -> Vec<FieldError> {
+    let root = Path::Root.child("metadata");
+    let path = root.child("finalizers");
+    let unqualified = finalizers(object)
+        .into_iter()
+        .enumerate()
+        .filter(|(_, name)| !name.contains('/') && !is_standard_finalizer(name));
+    let detail = "name is neither a standard finalizer name nor is it fully qualified";
+    unqualified
+        .map(|(index, name)| FieldError::invalid(&path.index(index), &name.into(), detail))
+        .collect()
+}
+
+/// Keeps the first of several references to one owner; a text for the client when there were several.
+pub fn dedup_owners(metadata: &mut Map<String, Value>) -> Option<String> {
+    let owners = metadata.get_mut("ownerReferences").and_then(Value::as_array_mut)?;
+    let mut kept: Vec<Value> = Vec::with_capacity(owners.len());
+    let mut doubled: Vec<String> = Vec::new();
+    for owner in owners.drain(..) {
+        match kept.contains(&owner) {
+            true => doubled.push(shown::plain(&owner["uid"])),
+            false => kept.push(owner),
+        }
+    }
+    *owners = kept;
+    doubled.dedup();
+    (!doubled.is_empty()).then(|| {
+        format!(
+            ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {}",
+            doubled.join(", ")
+        )
+    })
+}
+
+/// Keeps of `metadata` what Kubernetes knows, in its types, and drops the rest; `null` and what is empty
+/// count as absent.
 ///
-/// Returns one text for each unknown field, `prefix` first: `unknown field "metadata.junk"`.
+/// `place` is where the metadata stand in what is decoded: empty for custom kinds, `metadata.` for
+/// built-in ones. Returns one text for each unknown field, `prefix` first:
+/// `unknown field "metadata.junk"`.
 ///
 /// # Errors
 /// A known field has another type than it must: the decoding error that the client gets.
-pub fn prune(metadata: &mut Map<String, Value>, prefix: &str) -> Result<Vec<String>, String> {
+pub fn prune(
+    metadata: &mut Map<String, Value>,
+    prefix: &str,
+    place: &str,
+) -> Result<Vec<String>, String> {
     let mut unknown = Vec::new();
     let mut wrong = None;
     metadata.retain(|name, value| {
@@ -95,21 +141,48 @@ pub fn prune(metadata: &mut Map<String, Value>, prefix: &str) -> Result<Vec<Stri
             unknown.push(format!("unknown field \"{prefix}.{name}\""));
             return false;
         };
-        if let Err(found) = form.fit(value) {
-            wrong.get_or_insert_with(|| {
-                format!(
-                    "json: cannot unmarshal {found} into Go struct field ObjectMeta.{prefix}.{name} of type {}",
-                    form.go_name()
-                )
-            });
+        if let Err(why) = form.fit(value, &format!("{place}{name}")) {
+            wrong.get_or_insert(why);
         }
-        // The empty point in time of a typed client.
-        !(name == "creationTimestamp" && value.as_str() == Some(""))
+        if matches!(form, Form::Owners) {
+            prune_owners(value, &format!("{prefix}.{name}"), &mut unknown);
+        }
+        !is_empty(value)
     });
     match wrong {
         None => Ok(unknown),
         Some(text) => Err(text),
     }
+}
+
+fn prune_owners(owners: &mut Value, path: &str, unknown: &mut Vec<String>) {
+    let list = owners.as_array_mut().into_iter().flatten();
+    for (index, owner) in list.enumerate() {
+        let Some(fields) = owner.as_object_mut() else { continue };
+        fields.retain(|name, value| {
+            let known = OWNER_FIELDS.iter().any(|(known, _)| known == name);
+            if !known {
+                unknown.push(format!("unknown field \"{path}[{index}].{name}\""));
+            }
+            known && !value.is_null()
+        });
+        for name in ["apiVersion", "kind", "name", "uid"] {
+            fields.entry(name).or_insert_with(|| "".into());
+        }
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        _ => false,
+    }
+}
+
+fn is_standard_finalizer(name: &str) -> bool {
+    matches!(name, "orphan" | "foregroundDeletion" | "kubernetes")
 }
 
 /// A name from `metadata.generateName`: the base, cut to 58 characters, and five drawn from `random`.
@@ -128,7 +201,7 @@ pub fn generate_name(base: &str, random: u64) -> String {
 /// What is wrong with a lower-case RFC 1123 subdomain, if anything.
 pub fn subdomain_error(name: &str) -> Option<String> {
     if name.len() > 253 {
-        return Some("must be no more than 253 bytes".into());
+        return Some("must be no more than 253 characters".into());
     }
     let valid = name.split('.').all(is_label);
     (!valid).then(|| SUBDOMAIN_TEXT.into())
@@ -137,7 +210,7 @@ pub fn subdomain_error(name: &str) -> Option<String> {
 /// What is wrong with a lower-case RFC 1123 label, if anything.
 pub fn label_error(name: &str) -> Option<String> {
     if name.len() > 63 {
-        return Some("must be no more than 63 bytes".into());
+        return Some("must be no more than 63 characters".into());
     }
     (!is_label(name)).then(|| LABEL_TEXT.into())
 }
@@ -164,7 +237,7 @@ pub fn qualified_name_error(key: &str) -> Option<String> {
     }
     match name.len() {
         0 => Some("name part must be non-empty".into()),
-        64.. => Some("name part must be no more than 63 bytes".into()),
+        64.. => Some("name part must be no more than 63 characters".into()),
         _ if is_free_label(name) => None,
         _ => Some(format!("name part {QUALIFIED_TEXT}")),
     }
@@ -173,7 +246,7 @@ pub fn qualified_name_error(key: &str) -> Option<String> {
 /// What is wrong with the value of a label, if anything.
 pub fn label_value_error(value: &str) -> Option<String> {
     match value.len() {
-        64.. => Some("must be no more than 63 bytes".into()),
+        64.. => Some("must be no more than 63 characters".into()),
         0 => None,
         _ if is_free_label(value) => None,
         _ => Some(LABEL_VALUE_TEXT.into()),
@@ -276,33 +349,41 @@ fn check_annotations(meta: &Map<String, Value>, root: &Path<'_>, errors: &mut Ve
     }
 }
 
+/// As on the real server, errors name the list and not the element.
 fn check_owners(meta: &Map<String, Value>, root: &Path<'_>, errors: &mut Vec<FieldError>) {
     let path = root.child("ownerReferences");
-    let owners = meta.get("ownerReferences").and_then(Value::as_array);
-    let mut controllers = 0;
-    for (index, owner) in owners.into_iter().flatten().enumerate() {
-        let at = path.index(index);
+    let Some(owners) = meta.get("ownerReferences") else { return };
+    let mut controller: Option<String> = None;
+    for owner in owners.as_array().into_iter().flatten() {
+        let text = |field: &str| owner.get(field).and_then(Value::as_str).unwrap_or_default();
+        let (version, kind) = (text("apiVersion"), text("kind"));
         for (field, what) in [
             ("apiVersion", "version must not be empty"),
             ("kind", "must not be empty"),
             ("name", "must not be empty"),
             ("uid", "must not be empty"),
         ] {
-            let value = owner.get(field).cloned().unwrap_or_default();
-            if value.as_str().is_none_or(str::is_empty) {
-                // The real server leaves the index out here.
-                let at = path.child(field);
-                errors.push(FieldError::invalid(&at, &"".into(), what));
+            let value = text(field);
+            // A version with more than one slash reads as none.
+            if value.is_empty() || (field == "apiVersion" && value.matches('/').count() > 1) {
+                errors.push(FieldError::invalid(&path.child(field), &value.into(), what));
             }
         }
+        if kind == "Event" && matches!(version, "v1" | "events.k8s.io/v1") {
+            let (group, version) = version.rsplit_once('/').unwrap_or(("", version));
+            let why = format!("{group}/{version}, Kind={kind} is disallowed from being an owner");
+            errors.push(FieldError::invalid(&path, owner, why));
+        }
         if owner.get("controller") == Some(&Value::Bool(true)) {
-            controllers += 1;
-            if controllers == 2 {
-                errors.push(FieldError::invalid(
-                    &at,
-                    owner,
-                    "Only one reference can have Controller set to true",
-                ));
+            let this = format!("{kind}/{}", text("name"));
+            match &controller {
+                None => controller = Some(this),
+                Some(first) => {
+                    let why = format!(
+                        "Only one reference can have Controller set to true. Found \"true\" in references for {first} and {this}"
+                    );
+                    errors.push(FieldError::invalid(&path, owners, why));
+                }
             }
         }
     }
@@ -311,10 +392,15 @@ fn check_owners(meta: &Map<String, Value>, root: &Path<'_>, errors: &mut Vec<Fie
 fn check_finalizers(meta: &Map<String, Value>, root: &Path<'_>, errors: &mut Vec<FieldError>) {
     let path = root.child("finalizers");
     let list = meta.get("finalizers").and_then(Value::as_array);
-    for (index, name) in list.into_iter().flatten().enumerate() {
-        if let Some(why) = name.as_str().and_then(qualified_name_error) {
-            errors.push(FieldError::invalid(&path.index(index), name, why));
+    let names: Vec<&str> = list.into_iter().flatten().filter_map(Value::as_str).collect();
+    for name in &names {
+        if let Some(why) = qualified_name_error(name) {
+            errors.push(FieldError::invalid(&path, &(*name).into(), why));
         }
+    }
+    if names.contains(&"orphan") && names.contains(&"foregroundDeletion") {
+        let why = "finalizer orphan and foregroundDeletion cannot be both set";
+        errors.push(FieldError::invalid(&path, &names.into(), why));
     }
 }
 
@@ -336,61 +422,92 @@ fn is_free_label(name: &str) -> bool {
 #[derive(Clone, Copy)]
 enum Form {
     Text,
+    Flag,
+    Time,
     Integer,
     Texts,
     TextMap,
+    Owners,
     Objects,
 }
 
 impl Form {
-    /// Drops nulls inside; tells in Go's words what was found when it does not fit.
-    fn fit(self, value: &mut Value) -> Result<(), &'static str> {
-        let found = go_kind(value);
-        let fits = match (self, value) {
-            (Self::Text, Value::String(_)) => true,
-            (Self::Integer, Value::Number(number)) => number.is_i64(),
-            (Self::Texts, Value::Array(list)) => list.iter().all(Value::is_string),
-            (Self::Objects, Value::Array(list)) => list.iter().all(Value::is_object),
+    /// Refuses a value that does not fit, in the words of a typed decoder; `place` is where it stands.
+    fn fit(self, value: &mut Value, place: &str) -> Result<(), String> {
+        let found = shown::json_kind(value);
+        let wrong = |found: &str, wanted: &str| {
+            Err(format!(
+                "json: cannot unmarshal {found} into Go struct field ObjectMeta.{place} of type {wanted}"
+            ))
+        };
+        match (self, value) {
+            (Self::Text, Value::String(_)) | (Self::Flag, Value::Bool(_)) => Ok(()),
+            (Self::Text, _) => wrong(found, "string"),
+            (Self::Flag, _) => wrong(found, "bool"),
+            (Self::Integer, Value::Number(number)) if number.is_i64() => Ok(()),
+            (Self::Integer, _) => wrong(found, "int64"),
+            (Self::Time, Value::String(text)) => check_time(text),
+            (Self::Time, _) => {
+                Err(format!("json: cannot unmarshal {found} into Go value of type string"))
+            }
+            (Self::Texts, Value::Array(list)) => match list.iter().find(|item| !item.is_string()) {
+                None => Ok(()),
+                Some(item) => wrong(shown::json_kind(item), "string"),
+            },
+            (Self::Texts, _) => wrong(found, "[]string"),
             (Self::TextMap, Value::Object(map)) => {
                 // A null in a map of strings reads as the empty string.
                 for entry in map.values_mut().filter(|entry| entry.is_null()) {
                     *entry = Value::String(String::new());
                 }
                 match map.values().find(|entry| !entry.is_string()) {
-                    None => true,
-                    Some(entry) => return Err(go_kind(entry)),
+                    None => Ok(()),
+                    Some(entry) => wrong(shown::json_kind(entry), "string"),
                 }
             }
-            _ => false,
-        };
-        if fits { Ok(()) } else { Err(found) }
-    }
-
-    fn go_name(self) -> &'static str {
-        match self {
-            Self::Text | Self::TextMap | Self::Texts => "string",
-            Self::Integer => "int64",
-            Self::Objects => "[]v1.OwnerReference",
+            (Self::TextMap, _) => wrong(found, "map[string]string"),
+            (Self::Owners, Value::Array(list)) => {
+                for item in list {
+                    let kind = shown::json_kind(item);
+                    let Some(fields) = item.as_object_mut() else {
+                        return wrong(kind, "v1.OwnerReference");
+                    };
+                    for (name, form) in OWNER_FIELDS {
+                        if let Some(value) = fields.get_mut(name).filter(|value| !value.is_null()) {
+                            form.fit(value, &format!("{place}.{name}")).map_err(|why| {
+                                why.replacen("field ObjectMeta.", "field OwnerReference.", 1)
+                            })?;
+                        }
+                    }
+                }
+                Ok(())
+            }
+            (Self::Owners, _) => wrong(found, "[]v1.OwnerReference"),
+            (Self::Objects, Value::Array(list)) if list.iter().all(Value::is_object) => Ok(()),
+            (Self::Objects, _) => wrong(found, "[]v1.ManagedFieldsEntry"),
         }
     }
 }
 
-fn go_kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
+/// Times are RFC 3339; an empty text is the time that is not set.
+fn check_time(text: &str) -> Result<(), String> {
+    if text.is_empty() || text.parse::<jiff::Timestamp>().is_ok() {
+        return Ok(());
     }
+    let year = text.get(..4).is_some_and(|year| year.bytes().all(|b| b.is_ascii_digit()));
+    let rest = if year {
+        "it must be RFC 3339".to_owned()
+    } else {
+        format!("cannot parse {} as \"2006\"", shown::quoted(text))
+    };
+    Err(format!("parsing time {} as \"2006-01-02T15:04:05Z07:00\": {rest}", shown::quoted(text)))
 }
 
 const FIELDS: [(&str, Form); 14] = [
     ("annotations", Form::TextMap),
-    ("creationTimestamp", Form::Text),
+    ("creationTimestamp", Form::Time),
     ("deletionGracePeriodSeconds", Form::Integer),
-    ("deletionTimestamp", Form::Text),
+    ("deletionTimestamp", Form::Time),
     ("finalizers", Form::Texts),
     ("generateName", Form::Text),
     ("generation", Form::Integer),
@@ -398,8 +515,16 @@ const FIELDS: [(&str, Form); 14] = [
     ("managedFields", Form::Objects),
     ("name", Form::Text),
     ("namespace", Form::Text),
-    ("ownerReferences", Form::Objects),
+    ("ownerReferences", Form::Owners),
     ("resourceVersion", Form::Text),
+    ("uid", Form::Text),
+];
+const OWNER_FIELDS: [(&str, Form); 6] = [
+    ("apiVersion", Form::Text),
+    ("blockOwnerDeletion", Form::Flag),
+    ("controller", Form::Flag),
+    ("kind", Form::Text),
+    ("name", Form::Text),
     ("uid", Form::Text),
 ];
 const IMMUTABLE: [&str; 5] = ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp"];
@@ -481,11 +606,13 @@ mod tests {
     #[test]
     fn metadata_is_pruned() {
         let mut meta = json!({"name":"a","junk":1,"creationTimestamp":null,"labels":{"x":null}});
-        let unknown = prune(meta.as_object_mut().expect("object"), "metadata").expect("types fit");
+        let unknown = prune(meta.as_object_mut().expect("object"), "metadata", "metadata.")
+            .expect("types fit");
         assert_eq!(unknown, [r#"unknown field "metadata.junk""#]);
         assert_eq!(meta, json!({"name":"a","labels":{"x":""}}));
         let mut wrong = json!({"labels":{"x":1}});
-        let error = prune(wrong.as_object_mut().expect("object"), "metadata").expect_err("number");
+        let error = prune(wrong.as_object_mut().expect("object"), "metadata", "metadata.")
+            .expect_err("number");
         assert_eq!(
             error,
             "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.labels of type string"

@@ -13,6 +13,9 @@ pub enum SelectorError {
     /// A label requirement is not of any known form.
     #[error("unable to parse requirement: {0}")]
     Requirement(String),
+    /// Something else stands where a label requirement or the end must be.
+    #[error("{0}")]
+    Syntax(String),
     /// A field term has no operator.
     #[error("invalid selector: '{selector}'; can't understand '{term}'")]
     Term {
@@ -58,25 +61,21 @@ impl LabelSelector {
         let mut words = Words { rest: text };
         let mut requirements = Vec::new();
         loop {
+            let syntax = |found: Word<'_>, expected: &str| {
+                SelectorError::Syntax(format!("found '{}', expected: {expected}", found.text()))
+            };
             match words.peek() {
                 Word::End => return Ok(Self(requirements)),
-                Word::Comma if !requirements.is_empty() => {
-                    return Err(words.unexpected("identifier"));
-                }
-                _ => requirements.push(words.requirement()?),
+                Word::Text(_) | Word::Not => requirements.push(words.requirement()?),
+                other => return Err(syntax(other, "!, identifier, or 'end of string'")),
             }
             match words.take() {
                 Word::End => return Ok(Self(requirements)),
-                Word::Comma if words.peek() == Word::End => {
-                    return Err(words.unexpected("identifier after ','"));
-                }
-                Word::Comma => {}
-                other => {
-                    return Err(requirement_error(format!(
-                        "found '{}', expected: ',' or 'end of string'",
-                        other.text()
-                    )));
-                }
+                Word::Comma => match words.peek() {
+                    Word::Text(_) | Word::Not => {}
+                    other => return Err(syntax(other, "identifier after ','")),
+                },
+                other => return Err(syntax(other, "',' or 'end of string'")),
             }
         }
     }
@@ -205,10 +204,9 @@ impl<'a> Words<'a> {
                 None => Ok(key.to_owned()),
                 Some(why) => Err(requirement_error(format!("key: Invalid value: {key:?}: {why}"))),
             },
-            other => Err(requirement_error(format!(
-                "found '{}', expected: !, identifier, or 'end of string'",
-                other.text()
-            ))),
+            other => {
+                Err(requirement_error(format!("found '{}', expected: identifier", other.text())))
+            }
         }
     }
 
@@ -230,8 +228,12 @@ impl<'a> Words<'a> {
     }
 
     fn values(&mut self, key: &str) -> Result<Vec<String>, SelectorError> {
-        if self.take() != Word::Open {
-            return Err(self.unexpected("'('"));
+        let opening = self.take();
+        if opening != Word::Open {
+            return Err(requirement_error(format!("found '{}' expected: '('", opening.text())));
+        }
+        if !matches!(self.peek(), Word::Text(_) | Word::Comma | Word::Close) {
+            return Err(self.unexpected("',', ')' or identifier"));
         }
         let mut values = Vec::new();
         loop {
@@ -452,7 +454,7 @@ mod tests {
             ["a=b=c", "a in b", "a in (b", ",", "a,", "a,,b", "=b", "a b", "n>x", "-a=b", "a=b c"]
         {
             let error = LabelSelector::parse(bad).expect_err(bad).to_string();
-            assert!(error.starts_with("unable to parse requirement: "), "{error}");
+            assert!(error.contains("found '") || error.contains("Invalid value"), "{error}");
         }
     }
 

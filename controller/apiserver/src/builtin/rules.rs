@@ -52,7 +52,18 @@ fn fold_string_data(value: &mut Value) {
 /// All that is wrong with an object of a built-in kind, beside its metadata and its schema.
 pub(crate) fn validate(kind: &Kind, value: &Value, old: Option<&Value>) -> Vec<FieldError> {
     match kind.builtin() {
-        Some(Builtin::ConfigMap) => keyed(value, old, &["data", "binaryData"]),
+        Some(Builtin::ConfigMap) => {
+            let mut errors = keyed(value, old, &["data", "binaryData"]);
+            let root = Path::Root;
+            let data = root.child("data");
+            for name in value["data"].as_object().into_iter().flat_map(|data| data.keys()) {
+                if value["binaryData"].get(name).is_some() {
+                    let why = "duplicate of key present in binaryData";
+                    errors.push(FieldError::invalid(&data.key(name), &name.as_str().into(), why));
+                }
+            }
+            errors
+        }
         Some(Builtin::Secret) => secret(value, old),
         Some(Builtin::Lease) => lease(value),
         Some(Builtin::Definition) => definition::validate(value, old),

@@ -6,27 +6,19 @@
 use serde_json::Value;
 
 use crate::kind::Kind;
-use crate::status::{Answer, ApiError};
 
 use super::Builtin;
 
 /// Drops what the kind does not know, one text for each; refuses wrong types.
-pub(crate) fn prune(kind: &Kind, value: &mut Value) -> Answer<Vec<String>> {
-    let wrong = |what: String| {
-        let name = &kind.kind;
-        ApiError::bad_request(format!(
-            "{name} in version {:?} cannot be handled as a {name}: {what}",
-            kind.version
-        ))
-    };
+pub(crate) fn prune(kind: &Kind, value: &mut Value) -> Result<Vec<String>, String> {
     if kind.builtin() == Some(Builtin::Definition) {
         let unknown = objects::crd::prune(value);
         let object = |value: &Value| value.is_object();
         if !object(&value["spec"]) || !object(&value["spec"]["names"]) {
-            return Err(wrong("spec and spec.names must be objects".to_owned()));
+            return Err("spec and spec.names must be objects".to_owned());
         }
         return Ok(unknown);
     }
     let form = objects::builtin::kind(&kind.group, &kind.version, &kind.kind);
-    form.map_or_else(|| Ok(Vec::new()), |form| form.admit(value).map_err(wrong))
+    form.map_or_else(|| Ok(Vec::new()), |form| form.admit(value))
 }

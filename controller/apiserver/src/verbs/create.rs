@@ -3,7 +3,6 @@
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use jiff::Timestamp;
-use objects::field::{FieldError, Path};
 use objects::meta;
 use serde_json::Value;
 
@@ -14,6 +13,7 @@ use crate::kind::Kind;
 use crate::reply::Body;
 use crate::status::{Answer, ApiError};
 use crate::store::{Key, Resource, StoreError};
+use crate::verbs::write::Part;
 use crate::verbs::{body, present, review, write};
 use crate::world::set_rv;
 
@@ -34,14 +34,14 @@ pub(crate) async fn add(api: &Api, asked: &mut Asked, mut value: Value) -> Answe
     if let Some(rv) = value["metadata"]["resourceVersion"].as_str()
         && !rv.is_empty()
     {
-        return Err(ApiError::bad_request(
+        return Err(ApiError::unreasoned(
             "resourceVersion should not be set on objects to be created",
         ));
     }
     write::settle_namespace(asked, &mut value)?;
     prepare(&kind, &mut value);
-    let generated = name_it(&kind, &mut value)?;
-    write::validate(asked, &value, None)?;
+    let generated = name_it(&mut value);
+    write::validate(asked, &value, None, Part::Main)?;
     check_namespace(api, &kind, &asked.namespace, &value)?;
     if kind.builtin() == Some(Builtin::Definition) {
         builtin::definition::settle(&asked.catalog, &mut value);
@@ -89,9 +89,7 @@ async fn store(
 /// Sets what the server alone sets.
 fn prepare(kind: &Kind, value: &mut Value) {
     let metadata = value["metadata"].as_object_mut().expect("admit made metadata an object");
-    for field in
-        ["deletionTimestamp", "deletionGracePeriodSeconds", "generation", "resourceVersion"]
-    {
+    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion"] {
         metadata.remove(field);
     }
     metadata.insert("uid".to_owned(), uuid::Uuid::new_v4().to_string().into());
@@ -112,21 +110,19 @@ fn prepare(kind: &Kind, value: &mut Value) {
 }
 
 /// Makes a name from `generateName` when there is none; whether it did.
-fn name_it(kind: &Kind, value: &mut Value) -> Answer<bool> {
+fn name_it(value: &mut Value) -> bool {
     let text = |value: &Value, field: &str| {
         value["metadata"][field].as_str().unwrap_or_default().to_owned()
     };
     if !text(value, "name").is_empty() {
-        return Ok(false);
+        return false;
     }
     if text(value, "generateName").is_empty() {
-        let root = Path::Root;
-        let path = root.child("metadata");
-        let error = FieldError::required(&path.child("name"), "name or generateName is required");
-        return Err(ApiError::invalid(kind, "", &[error]));
+        // Validation tells it, with all else.
+        return false;
     }
     generate(value);
-    Ok(true)
+    true
 }
 
 fn generate(value: &mut Value) {

@@ -191,7 +191,7 @@ fn check_preconditions(kind: &Kind, old: &Object, options: &Options) -> Answer<(
         && uid != old.uid()
     {
         let why = format!(
-            "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+            "the UID in the precondition ({uid}) does not match the UID in record ({}). The object might have been deleted and then recreated",
             old.uid()
         );
         return Err(ApiError::precondition(kind, name, &why));
@@ -200,7 +200,7 @@ fn check_preconditions(kind: &Kind, old: &Object, options: &Options) -> Answer<(
         && *rv != old.revision.rv.to_string()
     {
         let why = format!(
-            "Precondition failed: ResourceVersion in precondition: {rv}, ResourceVersion in object meta: {}",
+            "the ResourceVersion in the precondition ({rv}) does not match the ResourceVersion in record ({}). The object might have been modified",
             old.revision.rv
         );
         return Err(ApiError::precondition(kind, name, &why));
@@ -241,6 +241,12 @@ async fn options(asked: &Asked, body: Incoming) -> Answer<Options> {
         }
         (text(&given["propagationPolicy"]), given["orphanDependents"].as_bool())
     };
+    if let (Some(policy), Some(_)) = (&policy, orphan) {
+        let root = Path::Root;
+        let path = root.child("propagationPolicy");
+        let why = "orphanDependents and deletionPropagation cannot be both set";
+        errors.push(FieldError::invalid(&path, &policy.as_str().into(), why));
+    }
     options.propagation = match (policy.as_deref(), orphan) {
         (None, None) => None,
         (None, Some(true)) | (Some("Orphan"), _) => Some(Propagation::Orphan),
@@ -249,7 +255,7 @@ async fn options(asked: &Asked, body: Incoming) -> Answer<Options> {
         (Some(other), _) => {
             let root = Path::Root;
             let path = root.child("propagationPolicy");
-            let known = ["Foreground", "Background", "Orphan"];
+            let known = ["Foreground", "Background", "Orphan", "nil"];
             errors.push(FieldError::not_supported(&path, &other.into(), known));
             None
         }

@@ -1,5 +1,7 @@
 //! What is served, told to clients: groups, versions, resources, documents.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use objects::builtin;
 use objects::openapi::{self, Described};
 use serde_json::{Map, Value, json};
@@ -76,6 +78,9 @@ pub(crate) fn resources(gv: &GroupVersion) -> Value {
             "verbs": kind.verbs,
         });
         add_names(&mut resource, kind);
+        if kind.verbs.contains(&"list") {
+            resource["storageVersionHash"] = storage_hash(kind).into();
+        }
         resources.push(resource);
         for sub in &kind.subresources {
             let mut resource = json!({
@@ -98,6 +103,15 @@ pub(crate) fn resources(gv: &GroupVersion) -> Value {
         "groupVersion": group_version(&gv.group, &gv.version),
         "resources": resources,
     })
+}
+
+/// Changes when objects are kept in another version.
+fn storage_hash(kind: &Kind) -> String {
+    use sha2::Digest;
+    let (group, version) =
+        kind.storage_version.split_once('/').unwrap_or(("", &kind.storage_version));
+    let hash = sha2::Sha256::digest(format!("{group}/{version}/{}", kind.kind));
+    STANDARD.encode(&hash[..8])
 }
 
 /// `/api` and `/apis` in the aggregated form.

@@ -11,7 +11,7 @@ use crate::api::{Api, Asked};
 use crate::media::{self, BodySyntax};
 use crate::reply::Body;
 use crate::status::{Answer, ApiError};
-use crate::verbs::write::{self, Part, Replaced};
+use crate::verbs::write::{self, Part, Replaced, Unfit};
 use crate::verbs::{body, present, scale};
 
 /// A patch, read.
@@ -34,11 +34,16 @@ pub(crate) async fn patch(api: &Api, mut asked: Asked, body: Incoming) -> Answer
         let old = old.ok_or_else(|| ApiError::not_found(&asked.kind, asked.name()))?;
         let before = present::as_served(&asked.kind, &old);
         let value = patch.apply(&asked, &before)?;
-        check_result(&asked, &before, &value)?;
-        let conditional =
+        let changed_version =
             value["metadata"]["resourceVersion"] != before["metadata"]["resourceVersion"];
+        let outcome = value.to_string();
         let decoded = Decoded { value, duplicates: patch.duplicates.clone() };
-        let value = write::admit(&mut asked, decoded)?;
+        let value = write::shape(&mut asked, decoded).map_err(|unfit| match unfit {
+            Unfit::Refused(error) => error,
+            Unfit::Form(why) => ApiError::invalid_patch(&outcome, &why),
+        })?;
+        write::check_named(&asked, &value)?;
+        let conditional = changed_version && write::check_version(&asked, &value)?;
         write::check_preconditions(&asked, &old, &value)?;
         match write::replace(api, &mut asked, &old, value, part).await? {
             Replaced::Done(value) => return Ok(present::one(&asked, StatusCode::OK, value)),
@@ -78,8 +83,12 @@ async fn read(asked: &Asked, body: Incoming) -> Answer<Patch> {
         return Err(ApiError::invalid_options("PatchOptions", &[error]));
     }
     let bytes = body::read(body).await?;
-    let Decoded { value, duplicates } = decode::json(&bytes)
+    let Decoded { value, mut duplicates } = decode::json(&bytes)
         .map_err(|e| ApiError::bad_request(format!("error decoding patch: {e}")))?;
+    if syntax == BodySyntax::JsonPatch {
+        duplicates = duplicates.into_iter().map(|text| format!("json patch {text}")).collect();
+        duplicates.extend(patch::unknown_fields(&value));
+    }
     Ok(Patch { syntax, value, duplicates })
 }
 
@@ -94,7 +103,14 @@ impl Patch {
                 patch::merge(&mut value, &self.value);
                 Ok(value)
             }
-            _ => Err(PatchError::Decode("a merge patch is an object".to_owned())),
+            // Nothing to merge is no patch, and says so in other words.
+            _ if self.value.is_null() => {
+                return Err(ApiError::bad_request("Invalid JSON Patch"));
+            }
+            _ => Err(PatchError::Decode(format!(
+                "json: cannot unmarshal {} into an object",
+                objects::shown::json_kind(&self.value)
+            ))),
         };
         patched.map_err(|error| match error {
             PatchError::Rejected { .. } => {
@@ -115,24 +131,4 @@ impl Patch {
             other => ApiError::bad_request(other.to_string()),
         })
     }
-}
-
-/// A patch may not turn an object into another kind of thing.
-fn check_result(asked: &Asked, before: &Value, after: &Value) -> Answer<()> {
-    for field in ["apiVersion", "kind"] {
-        if before[field] != after[field] {
-            return Err(ApiError::bad_request(format!(
-                "the patch changes {field} from {} to {}; it must stay as it is",
-                before[field], after[field]
-            )));
-        }
-    }
-    if after["metadata"]["name"] != before["metadata"]["name"] {
-        return Err(ApiError::bad_request(format!(
-            "the name of the object ({}) does not match the name on the URL ({})",
-            after["metadata"]["name"].as_str().unwrap_or_default(),
-            asked.name()
-        )));
-    }
-    Ok(())
 }

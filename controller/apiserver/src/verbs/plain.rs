@@ -14,11 +14,7 @@ use crate::verbs::discovery;
 /// Answers a request to a path of these parts.
 pub(crate) fn answer<B>(api: &Api, parts: &[&str], request: &Request<B>) -> Answer<Response<Body>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return Err(ApiError::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "MethodNotAllowed",
-            "the server does not allow this method on the requested resource",
-        ));
+        return Err(ApiError::no_such_method());
     }
     match parts {
         [which @ ("healthz" | "livez" | "readyz"), rest @ ..] => health(api, which, rest, request),

@@ -2,6 +2,7 @@
 
 use http::{Response, StatusCode};
 use jiff::Timestamp;
+use objects::shown::quoted;
 use objects::table::Table;
 use serde_json::{Map, Value, json};
 
@@ -10,7 +11,7 @@ use crate::builtin::{Builtin, event};
 use crate::kind::Kind;
 use crate::media::Shape;
 use crate::reply::{self, Body};
-use crate::status::Answer;
+use crate::status::{Answer, ApiError};
 use crate::world::Object;
 
 /// An object as this kind's version shows it, with the defaults of today's schema.
@@ -73,6 +74,10 @@ pub(crate) fn list(
         Shape::Object | Shape::Discovery(_) => {
             // Items of typed lists say nothing of their kind, which the list says already.
             let typed = kind.builtin().is_some();
+            let mut metadata = metadata;
+            if !typed {
+                metadata.entry("continue").or_insert_with(|| "".into());
+            }
             let items: Vec<Value> = objects
                 .map(|mut object| {
                     if typed && let Some(object) = object.as_object_mut() {
@@ -134,7 +139,8 @@ impl<'a> Rows<'a> {
                 json!({"cells": cells, "object": object})
             })
             .collect();
-        let columns = if with_columns { self.table.definitions() } else { Vec::new() };
+        // Only the first table of a stream has columns.
+        let columns = with_columns.then(|| self.table.definitions());
         json!({
             "kind": "Table",
             "apiVersion": format!("meta.k8s.io/{}", self.version),
@@ -154,12 +160,27 @@ pub(crate) fn partial(value: &Value, version: &str) -> Value {
     })
 }
 
-/// Checks that can fail before anything is read: a table of parts that have none and the like.
-pub(crate) fn check_include(asked: &Asked) -> Answer<()> {
+/// Checks of the shape that can fail before anything is read: `many` objects cannot be shown as one.
+pub(crate) fn check_shape(asked: &Asked, many: bool) -> Answer<()> {
+    let (asked_for, found) = match asked.form.shape {
+        Shape::Partial(_) if many => ("PartialObjectMetadata", "a list"),
+        Shape::PartialList(_) if !many => ("PartialObjectMetadataList", "not a list"),
+        Shape::Table(_) => return check_include(asked),
+        _ => return Ok(()),
+    };
+    Err(ApiError::new(
+        StatusCode::NOT_ACCEPTABLE,
+        "NotAcceptable",
+        format!("you requested {asked_for}, but the requested object is {found}"),
+    ))
+}
+
+fn check_include(asked: &Asked) -> Answer<()> {
     match asked.params.include_object.as_deref() {
         None | Some("" | "None" | "Metadata" | "Object") => Ok(()),
-        Some(other) => Err(crate::status::ApiError::bad_request(format!(
-            "includeObject {other:?} is not one of None, Metadata, Object"
+        Some(other) => Err(ApiError::bad_request(format!(
+            "Unable to convert to Table as requested: includeObject: Invalid value: {}: must be 'Metadata', 'Object', 'None', or empty",
+            quoted(other)
         ))),
     }
 }

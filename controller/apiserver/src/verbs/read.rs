@@ -16,11 +16,14 @@ use crate::status::{Answer, ApiError};
 use crate::verbs::present;
 use crate::verbs::scale;
 use crate::verbs::select::Selection;
-use crate::world::{Fallen, Object, Page};
+use crate::world::{Object, Page};
 
 /// Answers with one object or a part of it.
 pub(crate) async fn get(api: &Api, asked: Asked) -> Answer<Response<Body>> {
-    present::check_include(&asked)?;
+    present::check_shape(&asked, false)?;
+    if let Some(why) = asked.params.refused_version() {
+        return Err(ApiError::unreasoned(why));
+    }
     wait_for(api, asked.params.resource_version).await?;
     let key = asked.kind.key(&asked.namespace, asked.name());
     let object = api.world.get(&key);
@@ -34,7 +37,7 @@ pub(crate) async fn get(api: &Api, asked: Asked) -> Answer<Response<Body>> {
 
 /// Answers with all objects that are selected, or a page of them.
 pub(crate) async fn list(api: &Api, asked: Asked) -> Answer<Response<Body>> {
-    present::check_include(&asked)?;
+    present::check_shape(&asked, true)?;
     let selection = Selection::of(&asked)?;
     let page = read_page(api, &asked).await?;
     let limit = asked.params.limit;
@@ -61,22 +64,24 @@ async fn read_page(api: &Api, asked: &Asked) -> Answer<Page> {
     let namespace = asked.kind.namespaced.then_some(asked.namespace.as_str());
     let namespace = namespace.filter(|namespace| !namespace.is_empty());
     check_match(asked)?;
+    if let Some(why) = params.refused_version() {
+        return Err(ApiError::bad_request(format!("invalid resource version: {why}")));
+    }
     let storage = &asked.kind.storage;
     if params.continue_token.is_empty() {
         wait_for(api, params.resource_version).await?;
         let exact = params.resource_version_match.as_deref() == Some("Exact");
         let at = params.resource_version.filter(|_| exact);
-        return api
-            .world
-            .page(storage, namespace, at, None)
-            .map_err(|Fallen { oldest }| ApiError::too_old(at.unwrap_or_default(), oldest));
+        return api.world.page(storage, namespace, at, None).map_err(|_| {
+            ApiError::expired("The resourceVersion for the provided list is too old.")
+        });
     }
+    let token = Token::decode(&params.continue_token)?;
     if params.resource_version.is_some_and(|rv| rv != 0) {
         return Err(ApiError::bad_request(
             "specifying resource version is not allowed when using continue",
         ));
     }
-    let token = Token::decode(&params.continue_token)?;
     let after = Some((token.namespace.as_str(), token.name.as_str()));
     let at = (token.rv > 0).then_some(token.rv);
     api.world.page(storage, namespace, at, after).map_err(|_| {
@@ -98,27 +103,25 @@ fn check_match(asked: &Asked) -> Answer<()> {
     }
     let Some(rule) = params.resource_version_match.as_deref() else { return Ok(()) };
     let path = root.child("resourceVersionMatch");
-    let error = match (rule, params.resource_version) {
-        ("Exact" | "NotOlderThan", None) => FieldError::forbidden(
-            &path,
-            "resourceVersionMatch is forbidden unless resourceVersion is provided",
-        ),
-        ("Exact", Some(0)) => FieldError::forbidden(
-            &path,
-            "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
-        ),
-        ("Exact" | "NotOlderThan", _) if !params.continue_token.is_empty() => {
-            FieldError::forbidden(
-                &path,
-                "resourceVersionMatch is forbidden when continue is provided",
-            )
-        }
-        ("Exact" | "NotOlderThan", _) => return Ok(()),
-        (other, _) => {
-            FieldError::not_supported(&path, &other.into(), ["Exact", "NotOlderThan", ""])
-        }
-    };
-    Err(ApiError::invalid_options("ListOptions", &[error]))
+    let mut errors = Vec::new();
+    let given = params.resource_version.is_some() || params.bad_version.is_some();
+    if !given {
+        let why = "resourceVersionMatch is forbidden unless resourceVersion is provided";
+        errors.push(FieldError::forbidden(&path, why));
+    }
+    if !params.continue_token.is_empty() {
+        let why = "resourceVersionMatch is forbidden when continue is provided";
+        errors.push(FieldError::forbidden(&path, why));
+    }
+    if !matches!(rule, "Exact" | "NotOlderThan") {
+        let known = ["Exact", "NotOlderThan", ""];
+        errors.push(FieldError::not_supported(&path, &rule.into(), known));
+    }
+    if rule == "Exact" && params.resource_version == Some(0) {
+        let why = "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"";
+        errors.push(FieldError::forbidden(&path, why));
+    }
+    if errors.is_empty() { Ok(()) } else { Err(ApiError::invalid_options("ListOptions", &errors)) }
 }
 
 /// Waits a little for a resourceVersion that has not been seen yet.
@@ -155,7 +158,11 @@ impl Token {
     }
 
     fn decode(text: &str) -> Answer<Self> {
-        let bad = |what: &str| ApiError::bad_request(format!("invalid continue token: {what}"));
+        let bad = |what: &str| {
+            ApiError::bad_request(format!(
+                "invalid continue token: continue key is not valid: {what}"
+            ))
+        };
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| bad("it is no base64"))?;
         let value: Value = serde_json::from_slice(&bytes).map_err(|_| bad("it is no JSON"))?;
         let token = Self::deserialize(value).map_err(|e| bad(&e.to_string()))?;

@@ -3,7 +3,6 @@
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use objects::crd::Scale;
-use objects::field::{FieldError, Path};
 use serde_json::{Map, Value, json};
 
 use crate::api::{Api, Asked};
@@ -32,9 +31,12 @@ pub(crate) fn read(kind: &Kind, value: &Value) -> Answer<Value> {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
         "metadata": metadata,
-        "spec": {"replicas": wanted},
+        "spec": {},
         "status": {"replicas": there},
     });
+    if wanted != 0 {
+        scale["spec"]["replicas"] = wanted.into();
+    }
     if let Some(selector) = &paths.label_selector
         && let Some(text) = at(value, selector).and_then(Value::as_str)
     {
@@ -50,15 +52,25 @@ pub(crate) async fn update(api: &Api, asked: Asked, body: Incoming) -> Answer<Re
     let scale = match syntax {
         // Clients send this built-in kind in the binary form too.
         media::BodySyntax::Protobuf => body::binary(&bytes)?.value,
-        syntax => body::decode_as(&asked, syntax, &bytes)?.value,
+        syntax => body::decoded(&asked, syntax, &bytes)?.value,
     };
+    if let Err(why) = form(&scale) {
+        return Err(ApiError::bad_request(why));
+    }
     write(api, asked, |_| Ok(scale.clone())).await
 }
 
 /// Sets how many are wanted, by a patch of the Scale.
 pub(crate) async fn patch(api: &Api, asked: Asked, patch: &Patch) -> Answer<Response<Body>> {
     let seen = asked.clone();
-    write(api, asked, move |before| patch.apply(&seen, before)).await
+    write(api, asked, move |before| {
+        let scale = patch.apply(&seen, before)?;
+        match form(&scale) {
+            Ok(()) => Ok(scale),
+            Err(why) => Err(ApiError::invalid_patch(&scale.to_string(), &why)),
+        }
+    })
+    .await
 }
 
 async fn write(
@@ -72,7 +84,9 @@ async fn write(
         let old = old.ok_or_else(|| ApiError::not_found(&asked.kind, asked.name()))?;
         let before = present::as_served(&asked.kind, &old);
         let scale = change(&read(&asked.kind, &before)?)?;
-        let wanted = check(&asked, &scale)?;
+        write::check_named(&asked, &scale)?;
+        let wanted = scale["spec"]["replicas"].as_i64().unwrap_or(0);
+        write::check_uid(&asked, &old, &scale)?;
         write::check_preconditions(&asked, &old, &scale)?;
         let mut new = before;
         set(&mut new, &paths(&asked.kind)?.spec_replicas, wanted.into());
@@ -81,40 +95,27 @@ async fn write(
                 let scale = read(&asked.kind, &value)?;
                 return Ok(present::one(&asked, StatusCode::OK, scale));
             }
-            Replaced::Late if scale["metadata"]["resourceVersion"].is_string() => {}
             Replaced::Late => {}
         }
     }
     Err(write::busy(&asked))
 }
 
-fn check(asked: &Asked, scale: &Value) -> Answer<i64> {
+/// Refuses what is no Scale.
+fn form(scale: &Value) -> Result<(), String> {
     if scale["kind"].as_str().is_some_and(|kind| kind != "Scale") {
-        return Err(ApiError::bad_request(format!(
+        return Err(format!(
             "the body is a {}, and this address takes a Scale of autoscaling/v1",
             scale["kind"]
-        )));
+        ));
     }
-    let given = scale["metadata"]["name"].as_str().unwrap_or_default();
-    if !given.is_empty() && given != asked.name() {
-        return Err(ApiError::bad_request(format!(
-            "the name of the object ({given}) does not match the name on the URL ({})",
-            asked.name()
-        )));
-    }
-    let root = Path::Root;
-    let path = root.child("spec");
-    let path = path.child("replicas");
-    let refused = |error| Err(ApiError::invalid(&asked.kind, asked.name(), &[error]));
     match &scale["spec"]["replicas"] {
-        Value::Null => Ok(0),
-        value => match value.as_i64() {
-            Some(wanted) if (0..=i64::from(i32::MAX)).contains(&wanted) => Ok(wanted),
-            Some(_) => {
-                refused(FieldError::invalid(&path, value, "should be a non-negative integer"))
-            }
-            None => refused(FieldError::wrong_type(&path, value, "must be an integer")),
-        },
+        Value::Null => Ok(()),
+        value if value.as_i64().is_some_and(|wanted| i32::try_from(wanted).is_ok()) => Ok(()),
+        value => Err(format!(
+            "json: cannot unmarshal {} into Go struct field ScaleSpec.spec.replicas of type int32",
+            objects::shown::json_kind(value)
+        )),
     }
 }
 

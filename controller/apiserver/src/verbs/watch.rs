@@ -30,6 +30,9 @@ use crate::world::{Cursor, Event, Object, set_rv};
 pub(crate) async fn watch(api: &Arc<Api>, asked: Asked, seat: Seat) -> Answer<Response<Body>> {
     let selection = Selection::of(&asked)?;
     check_options(&asked)?;
+    if let Some(why) = asked.params.refused_version() {
+        return Err(ApiError::unreasoned(why));
+    }
     if asked.form.syntax == Syntax::Yaml {
         return Err(ApiError::not_acceptable("application/json, application/json;stream=watch"));
     }

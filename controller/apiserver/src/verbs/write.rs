@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::StatusCode;
 use jiff::Timestamp;
+use objects::crd;
 use objects::decode::Decoded;
 use objects::field::{FieldError, Path};
 use objects::meta::{self, NameRule};
@@ -19,7 +20,7 @@ use crate::kind::Kind;
 use crate::params::FieldValidation;
 use crate::status::{Answer, ApiError};
 use crate::store::StoreError;
-use crate::verbs::present;
+use crate::verbs::{body, present};
 use crate::world::{Object, set_rv};
 
 /// What of an object a request may change.
@@ -46,31 +47,64 @@ impl Part {
 ///
 /// Unknown and doubled fields are refused or become warnings, as the request says.
 pub(crate) fn admit(asked: &mut Asked, decoded: Decoded) -> Answer<Value> {
+    let kind = Arc::clone(&asked.kind);
+    let text = |name: &str| decoded.value[name].as_str().unwrap_or_default().to_owned();
+    let (given, given_kind) = (text("apiVersion"), text("kind"));
+    let expected = kind.api_version();
+    // A built-in kind is known from the address alone; one that is named wrongly is told as named.
+    let custom = kind.builtin().is_none();
+    if custom && given != expected {
+        return Err(ApiError::bad_request(format!(
+            "the API version in the data ({given}) does not match the expected API version ({expected})"
+        )));
+    }
+    shape(asked, decoded).map_err(|unfit| match unfit {
+        Unfit::Refused(error) => error,
+        Unfit::Form(why) => {
+            let or = |given: &str, other: &str| match given {
+                "" => other.to_owned(),
+                given => given.to_owned(),
+            };
+            let named = or(&given_kind, &kind.kind);
+            let version = or(given.rsplit('/').next().unwrap_or_default(), &kind.version);
+            ApiError::bad_request(format!(
+                "{named} in version {version:?} cannot be handled as a {}: {why}",
+                kind.kind
+            ))
+        }
+    })
+}
+
+/// Why a value is no object of the kind.
+pub(crate) enum Unfit {
+    /// It cannot be decoded as one.
+    Form(String),
+    /// It can, and is refused.
+    Refused(ApiError),
+}
+
+/// The same for any value, without words for the client.
+pub(crate) fn shape(asked: &mut Asked, decoded: Decoded) -> Result<Value, Unfit> {
     let Decoded { mut value, duplicates } = decoded;
     let kind = Arc::clone(&asked.kind);
     check_kind(&kind, &mut value)?;
     let mut found = duplicates;
-    found.extend(clean_metadata(&kind, &mut value)?);
+    found.extend(clean_metadata(asked, &mut value).map_err(Unfit::Form)?);
     found.extend(match kind.custom() {
         Some((_, version)) => version.schema.prune(&mut value),
-        None => builtin::prune(&kind, &mut value)?,
+        None => builtin::prune(&kind, &mut value).map_err(Unfit::Form)?,
     });
-    report(asked, &found)?;
+    report(asked, &found).map_err(Unfit::Form)?;
     if let Some((_, version)) = kind.custom() {
         version.schema.apply_defaults(&mut value);
     }
     Ok(value)
 }
 
-fn report(asked: &mut Asked, found: &[String]) -> Answer<()> {
+fn report(asked: &mut Asked, found: &[String]) -> Result<(), String> {
     match asked.params.field_validation {
         FieldValidation::Strict if !found.is_empty() => {
-            let what = &asked.kind.kind;
-            Err(ApiError::bad_request(format!(
-                "{what} in version {:?} cannot be handled as a {what}: strict decoding error: {}",
-                asked.kind.version,
-                found.join(", ")
-            )))
+            Err(format!("strict decoding error: {}", found.join(", ")))
         }
         FieldValidation::Warn => {
             for text in found {
@@ -82,32 +116,22 @@ fn report(asked: &mut Asked, found: &[String]) -> Answer<()> {
     }
 }
 
-fn check_kind(kind: &Kind, value: &mut Value) -> Answer<()> {
+fn check_kind(kind: &Kind, value: &mut Value) -> Result<(), Unfit> {
     let Some(object) = value.as_object_mut() else {
-        return Err(ApiError::bad_request(format!(
-            "the body is no object of kind {}; it must be a map with apiVersion, kind and metadata",
-            kind.kind
-        )));
+        return Err(Unfit::Form(body::without_kind(value)));
     };
     let expected = kind.api_version();
-    let text = |name: &str, object: &Map<String, Value>| {
-        object.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
-    };
-    let (given, given_kind) = (text("apiVersion", object), text("kind", object));
-    if kind.builtin().is_none() && given_kind.is_empty() {
-        return Err(ApiError::bad_request(
-            "Object 'Kind' is missing: every object of a custom kind says its apiVersion and kind",
-        ));
+    let text = |name: &str| object.get(name).and_then(Value::as_str).unwrap_or_default();
+    let (given, given_kind) = (text("apiVersion").to_owned(), text("kind").to_owned());
+    if kind.builtin().is_none() {
+        return check_custom_kind(kind, value, &given, &given_kind);
     }
-    if !given.is_empty() && given != expected {
-        return Err(ApiError::bad_request(format!(
-            "the API version in the data ({given}) does not match the expected API version ({expected})"
-        )));
-    }
-    if !given_kind.is_empty() && given_kind != kind.kind {
-        return Err(ApiError::bad_request(format!(
-            "{given_kind} in version {:?} cannot be handled as a {}: no kind {given_kind:?} is registered at this address",
-            kind.version, kind.kind
+    let other_kind = !given_kind.is_empty() && given_kind != kind.kind;
+    if other_kind || !(given.is_empty() || given == expected) {
+        let version = if given.is_empty() { &expected } else { &given };
+        return Err(Unfit::Form(format!(
+            "no kind {:?} is registered for version {version:?}",
+            if given_kind.is_empty() { &kind.kind } else { &given_kind }
         )));
     }
     object.insert("apiVersion".to_owned(), expected.into());
@@ -115,21 +139,58 @@ fn check_kind(kind: &Kind, value: &mut Value) -> Answer<()> {
     Ok(())
 }
 
-fn clean_metadata(kind: &Kind, value: &mut Value) -> Answer<Vec<String>> {
-    let bad = |what: String| {
-        ApiError::bad_request(format!(
-            "{name} in version {:?} cannot be handled as a {name}: {what}",
-            kind.version,
-            name = kind.kind,
-        ))
-    };
+/// A custom kind is one of many that look alike: its objects say what they are.
+fn check_custom_kind(
+    kind: &Kind,
+    value: &Value,
+    given: &str,
+    given_kind: &str,
+) -> Result<(), Unfit> {
+    if given_kind.is_empty() {
+        return Err(Unfit::Form(body::without_kind(value)));
+    }
+    let root = Path::Root;
+    let mut errors = Vec::new();
+    for (field, given, wanted) in
+        [("kind", given_kind, &kind.kind), ("apiVersion", given, &kind.api_version())]
+    {
+        if given != wanted {
+            let why = format!("must be {wanted}");
+            errors.push(FieldError::invalid(&root.child(field), &given.into(), why));
+        }
+    }
+    if errors.is_empty() {
+        return Ok(());
+    }
+    let (group, _) = given.split_once('/').unwrap_or_default();
+    let name = value["metadata"]["name"].as_str().unwrap_or_default();
+    Err(Unfit::Refused(ApiError::invalid_type(given_kind, group, name, &errors)))
+}
+
+/// Brings the metadata into shape; a text for each unknown field.
+fn clean_metadata(asked: &mut Asked, value: &mut Value) -> Result<Vec<String>, String> {
+    let builtin = asked.kind.builtin().is_some();
     if value["metadata"].is_null() {
         value["metadata"] = Value::Object(Map::new());
     }
-    let Some(metadata) = value["metadata"].as_object_mut() else {
-        return Err(bad("json: metadata must be an object".to_owned()));
+    let metadata = &mut value["metadata"];
+    let found = objects::shown::json_kind(metadata);
+    let Some(metadata) = metadata.as_object_mut() else {
+        return Err(match builtin {
+            true => format!(
+                "json: cannot unmarshal {found} into Go struct field {}.metadata of type v1.ObjectMeta",
+                asked.kind.kind
+            ),
+            false => {
+                format!("json: cannot unmarshal {found} into Go value of type v1.ObjectMeta")
+            }
+        });
     };
-    let unknown = meta::prune(metadata, "metadata").map_err(bad)?;
+    let place = if builtin { "metadata." } else { "" };
+    let unknown = meta::prune(metadata, "metadata", place)?;
+    if let Some(text) = meta::dedup_owners(metadata) {
+        asked.warnings.add(text);
+    }
     metadata.remove("managedFields");
     Ok(unknown)
 }
@@ -153,7 +214,12 @@ pub(crate) fn settle_namespace(asked: &Asked, value: &mut Value) -> Answer<()> {
 }
 
 /// Everything that is wrong with an object, on create (`old` is `None`) or update.
-pub(crate) fn validate(asked: &mut Asked, value: &Value, old: Option<&Value>) -> Answer<()> {
+pub(crate) fn validate(
+    asked: &mut Asked,
+    value: &Value,
+    old: Option<&Value>,
+    part: Part,
+) -> Answer<()> {
     let kind = Arc::clone(&asked.kind);
     let name = value["metadata"]["name"].as_str().unwrap_or_default();
     let rule = match kind.builtin() {
@@ -167,16 +233,24 @@ pub(crate) fn validate(asked: &mut Asked, value: &Value, old: Option<&Value>) ->
     }
     match kind.custom() {
         Some((_, version)) => {
-            let checked = version.validate(value, old);
-            errors.extend(checked.errors);
+            let part = if part == Part::Status { crd::Part::Status } else { crd::Part::Whole };
+            let checked = version.validate(errors, value, old, part);
+            errors = checked.errors;
             for text in checked.warnings {
                 asked.warnings.add(text);
             }
+            // What was there before is not told again.
+            let had = old.map(meta::finalizer_warnings).unwrap_or_default();
             for text in meta::finalizer_warnings(value) {
-                asked.warnings.add(text);
+                if !had.contains(&text) {
+                    asked.warnings.add(text);
+                }
             }
         }
-        None => errors.extend(builtin::validate(&kind, value, old)),
+        None => {
+            errors.extend(meta::unqualified_finalizers(value));
+            errors.extend(builtin::validate(&kind, value, old));
+        }
     }
     if errors.is_empty() { Ok(()) } else { Err(ApiError::invalid(&kind, name, &errors)) }
 }
@@ -210,7 +284,7 @@ pub(crate) async fn replace(
     check_identity(asked, &before, &mut new)?;
     merge_parts(&kind, &before, &mut new, part);
     builtin::prepare_update(&kind, &before, &mut new, part);
-    validate(asked, &new, Some(&before))?;
+    validate(asked, &new, Some(&before), part)?;
     if part == Part::Main && counts_generations(&kind) && wants_other(&kind, &before, &new) {
         let generation = before["metadata"]["generation"].as_i64().unwrap_or(0);
         new["metadata"]["generation"] = (generation + 1).into();
@@ -239,24 +313,23 @@ pub(crate) async fn replace(
     }
 }
 
+/// Refuses an object that does not have the name in the address.
+pub(crate) fn check_named(asked: &Asked, value: &Value) -> Answer<()> {
+    let name = asked.name();
+    match value["metadata"]["name"].as_str().unwrap_or_default() {
+        "" => Err(ApiError::nameless(name)),
+        given if given != name => Err(ApiError::bad_request(format!(
+            "the name of the object ({given}) does not match the name on the URL ({name})"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// What may not change, and what is taken from the stored object whatever the client sent.
 fn check_identity(asked: &Asked, before: &Value, new: &mut Value) -> Answer<()> {
     settle_namespace(asked, new)?;
-    let name = asked.name();
-    let given = new["metadata"]["name"].as_str().unwrap_or_default();
-    if given.is_empty() && asked.kind.builtin().is_none() {
-        let path = Path::Root;
-        let path = path.child("metadata");
-        let error = FieldError::required(&path.child("name"), "name or generateName is required");
-        return Err(ApiError::invalid(&asked.kind, name, &[error]));
-    }
-    if !given.is_empty() && given != name {
-        return Err(ApiError::bad_request(format!(
-            "the name of the object ({given}) does not match the name on the URL ({name})"
-        )));
-    }
+    check_named(asked, new)?;
     let metadata = new["metadata"].as_object_mut().expect("admit made metadata an object");
-    metadata.insert("name".to_owned(), name.into());
     let kept = &before["metadata"];
     for field in ["creationTimestamp", "generation", "deletionGracePeriodSeconds"] {
         metadata.remove(field);
@@ -329,16 +402,50 @@ pub(crate) fn to_store(kind: &Kind, mut value: Value) -> Bytes {
     serde_json::to_vec(&value).expect("a value is written to memory").into()
 }
 
-/// Refuses a request whose resourceVersion or uid is another than the stored object's.
-pub(crate) fn check_preconditions(asked: &Asked, old: &Object, new: &Value) -> Answer<()> {
-    let metadata = &new["metadata"];
-    if let Some(rv) = metadata["resourceVersion"].as_str()
-        && !rv.is_empty()
-        && rv != old.revision.rv.to_string()
-    {
-        return Err(ApiError::modified(&asked.kind, &old.key.name));
+/// Refuses a whole object of another uid than the stored object's.
+pub(crate) fn check_uid(asked: &Asked, old: &Object, new: &Value) -> Answer<()> {
+    match new["metadata"]["uid"].as_str() {
+        Some(given) if !given.is_empty() && given != old.uid() => {
+            let why = format!(
+                "Precondition failed: UID in precondition: {given}, UID in object meta: {}",
+                old.uid()
+            );
+            Err(ApiError::conflict(&asked.kind, &old.key.name, &why))
+        }
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+/// Refuses a request whose resourceVersion is another than the stored object's.
+pub(crate) fn check_preconditions(asked: &Asked, old: &Object, new: &Value) -> Answer<()> {
+    match version_of(new) {
+        None => Ok(()),
+        Some(given) => match given.parse::<u64>() {
+            Ok(rv) if rv == old.revision.rv => Ok(()),
+            Ok(_) => Err(ApiError::modified(&asked.kind, &old.key.name)),
+            Err(_) => Err(ApiError::unreasoned(format!(
+                "strconv.ParseUint: parsing {given:?}: invalid syntax"
+            ))),
+        },
+    }
+}
+
+/// The resourceVersion that an object says it is of; 0 says nothing.
+pub(crate) fn version_of(value: &Value) -> Option<&str> {
+    value["metadata"]["resourceVersion"].as_str().filter(|rv| !rv.is_empty() && *rv != "0")
+}
+
+/// Whether the body says which version it replaces; refuses when it must and does not.
+pub(crate) fn check_version(asked: &Asked, value: &Value) -> Answer<bool> {
+    let must = matches!(asked.kind.builtin(), None | Some(Builtin::Definition | Builtin::Lease));
+    if version_of(value).is_some() || !must {
+        return Ok(version_of(value).is_some());
+    }
+    let root = Path::Root;
+    let path = root.child("metadata");
+    let path = path.child("resourceVersion");
+    let error = FieldError::invalid(&path, &0.into(), "must be specified for an update");
+    Err(ApiError::invalid_resource(&asked.kind, asked.name(), &[error]))
 }
 
 /// A point in time as objects hold it: RFC 3339, whole seconds.

@@ -159,7 +159,7 @@ async fn refusals_say_what_and_where() -> Result<()> {
             422,
             "the server rejected our request",
         ),
-        (Method::POST, a.clone(), JSON, json!({}), 405, "create is not supported"),
+        (Method::POST, format!("{a}/status"), JSON, json!({}), 405, "create is not supported"),
         (
             Method::GET,
             format!("{a}/nothing"),
@@ -200,7 +200,7 @@ async fn refusals_say_what_and_where() -> Result<()> {
             JSON,
             json!({"preconditions": {"uid": "other"}}),
             409,
-            "Operation cannot be fulfilled on Widget.oracle.test \"a\": Precondition failed",
+            "Operation cannot be fulfilled on Widget.oracle.test \"a\": the UID in the precondition (other) does not match",
         ),
     ];
     for (method, path, kind, body, code, text) in cases {

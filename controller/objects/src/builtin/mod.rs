@@ -11,6 +11,7 @@ use crate::decode;
 use crate::field::Reason;
 use crate::meta;
 use crate::schema::Schema;
+use crate::shown;
 
 /// A built-in kind.
 #[derive(Debug)]
@@ -55,38 +56,83 @@ impl Kind {
             None | Some(Value::Null) => {
                 fields.insert("metadata".into(), Value::Object(Map::new()));
             }
-            Some(Value::Object(metadata)) => unknown = meta::prune(metadata, "metadata")?,
-            Some(_) => return Err(format!("{}.metadata must be an object", self.kind)),
+            Some(Value::Object(metadata)) => {
+                unknown = meta::prune(metadata, "metadata", "metadata.")?
+            }
+            Some(other) => {
+                let found = shown::json_kind(other);
+                return Err(format!(
+                    "json: cannot unmarshal {found} into Go struct field {}.metadata of type v1.ObjectMeta",
+                    self.kind
+                ));
+            }
         }
         unknown.extend(self.schema.prune(object));
         self.schema.apply_defaults(object);
         let errors = self.schema.validate(object, None);
         match errors.iter().find(|error| error.reason == Reason::TypeInvalid) {
             None => Ok(unknown),
-            Some(error) => Err(self.decode_error(&error.field, &error.message)),
+            Some(error) => Err(self.decode_error(object, &error.field, &error.message)),
         }
     }
 
     /// The words of a typed server: a bad base64 text or a wrong type.
-    fn decode_error(&self, field: &str, message: &str) -> String {
-        let field = field.split('[').next().unwrap_or_default();
-        // `… must be of type string: "integer"`
-        let mut parts = message.rsplitn(2, "must be of type ");
-        let (wanted, found) = parts
-            .next()
-            .and_then(|end| end.split_once(": "))
-            .map_or(("", ""), |(wanted, found)| (wanted, found.trim_matches('"')));
-        match wanted {
-            "byte" => "illegal base64 data in ".to_owned() + field,
-            "date-time" => format!("parsing time {found:?} in {field}: it must be RFC 3339"),
-            _ => {
-                let found = if found == "integer" { "number" } else { found };
-                format!(
-                    "json: cannot unmarshal {found} into Go struct field {}.{field} of type {wanted}",
-                    self.kind
-                )
+    fn decode_error(&self, object: &Value, field: &str, message: &str) -> String {
+        let (place, found, declared) = self.declared(object, field);
+        let wanted = message.rsplit("must be of type ").next().unwrap_or_default();
+        if wanted.starts_with("byte") {
+            let text = found.as_str().unwrap_or_default();
+            return format!("illegal base64 data at input byte {}", bad_base64(text));
+        }
+        if wanted.starts_with("date-time") {
+            let text = shown::quoted(found.as_str().unwrap_or_default());
+            return format!(
+                "parsing time {text} as \"2006-01-02T15:04:05Z07:00\": cannot parse {text} as \"2006\""
+            );
+        }
+        let found = shown::json_kind(found);
+        let wanted = declared.map_or("", Schema::go_type);
+        format!(
+            "json: cannot unmarshal {found} into Go struct field {}.{place} of type {wanted}",
+            self.kind
+        )
+    }
+
+    /// Where an error at `field` stands for a typed decoder, which names fields and no keys or indices;
+    /// with the value and the form it should have.
+    fn declared<'v>(&self, object: &'v Value, field: &str) -> (String, &'v Value, Option<&Schema>) {
+        let (mut place, mut value, mut schema) = (String::new(), object, Some(&self.schema));
+        let field = field.replace('[', ".[");
+        let mut steps = field.split('.').filter(|step| !step.is_empty());
+        while let (Some(at), Some(step)) = (schema, steps.next()) {
+            if let Some(index) = step.strip_prefix('[') {
+                value = &value[index.trim_end_matches(']').parse::<usize>().unwrap_or_default()];
+                schema = at.items.as_deref();
+            } else if at.is_map() {
+                // A key may hold dots: all that is left belongs to it.
+                let rest: Vec<&str> = std::iter::once(step).chain(steps.by_ref()).collect();
+                value = &value[rest.join(".")];
+                schema = at.field("");
+            } else {
+                if !place.is_empty() {
+                    place.push('.');
+                }
+                place.push_str(step);
+                value = &value[step];
+                schema = at.field(step);
             }
         }
+        (place, value, schema)
+    }
+}
+
+/// Where a text stops being base64.
+fn bad_base64(text: &str) -> usize {
+    use base64::DecodeError::{InvalidByte, InvalidLastSymbol};
+    use base64::Engine;
+    match base64::engine::general_purpose::STANDARD.decode(text) {
+        Err(InvalidByte(at, _) | InvalidLastSymbol(at, _)) => at,
+        _ => text.len() / 4 * 4,
     }
 }
 
@@ -158,10 +204,14 @@ mod tests {
         let mut wrong = json!({"data":{"k":1}});
         assert_eq!(
             config.admit(&mut wrong),
-            Err("json: cannot unmarshal number into Go struct field ConfigMap.data.k of type string".to_owned())
+            Err("json: cannot unmarshal number into Go struct field ConfigMap.data of type string"
+                .to_owned())
         );
         let secret = kind("", "v1", "Secret").expect("built in");
-        assert!(secret.admit(&mut json!({"data":{"k":"%"}})).is_err());
+        assert_eq!(
+            secret.admit(&mut json!({"data":{"k.x":"aG%"}})),
+            Err("illegal base64 data at input byte 2".to_owned())
+        );
         assert_eq!(secret.admit(&mut json!({"data":{"k":"aGk="}})), Ok(vec![]));
     }
 }

@@ -5,6 +5,7 @@
 //! [`Crd::parse`].
 
 mod check;
+mod scale;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -72,6 +73,15 @@ pub struct Scale {
     pub status_replicas: Vec<String>,
     /// The label selector, as text.
     pub label_selector: Option<Vec<String>>,
+}
+
+/// What of an object a write may change.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Part {
+    /// All of it (but for a status that is a part of its own).
+    Whole,
+    /// Its status.
+    Status,
 }
 
 /// What validation found.
@@ -191,11 +201,26 @@ impl Version {
         Ok(unknown)
     }
 
-    /// Checks an object that [`Version::admit`] brought into shape: schema, then rules. With `old`, as it
-    /// is stored, transition rules run and unchanged errors are let through. Metadata is
-    /// [`meta::validate`]'s.
-    pub fn validate(&self, object: &Value, old: Option<&Value>) -> Checked {
-        let mut errors = self.schema.validate(object, old);
+    /// Checks an object that [`Version::admit`] brought into shape: schema, scale, then rules. With `old`,
+    /// as it is stored, transition rules run and unchanged errors are let through.
+    ///
+    /// `errors` are those found already: metadata is [`meta::validate`]'s. Some kinds of errors keep the
+    /// rules from being evaluated.
+    pub fn validate(
+        &self,
+        mut errors: Vec<FieldError>,
+        object: &Value,
+        old: Option<&Value>,
+        part: Part,
+    ) -> Checked {
+        let mut found = self.schema.validate(object, old);
+        if part == Part::Status {
+            found.iter_mut().for_each(as_of_status);
+        }
+        errors.extend(found);
+        if let Some(scale) = &self.scale {
+            scale.validate(object, part, &mut errors);
+        }
         if errors.iter().any(blocks_rules) && self.schema.has_rules {
             errors.push(FieldError::invalid(&Path::Root, &Value::Null, RULES_SKIPPED));
             return Checked { errors, warnings: Vec::new() };
@@ -206,6 +231,14 @@ impl Version {
     }
 }
 
+/// The schema of a status is checked by itself: its errors name places from there on.
+fn as_of_status(error: &mut FieldError) {
+    if let Some(below) = error.field.strip_prefix("status.") {
+        let whole = format!("{} in body", error.field);
+        error.message = error.message.replacen(&whole, &format!("{below} in body"), 1);
+    }
+}
+
 /// Drops nulls and unknown fields from `metadata`, and checks the types in it.
 fn admit_metadata(fields: &mut Map<String, Value>) -> Result<Vec<String>, String> {
     match fields.get_mut("metadata") {
@@ -213,7 +246,7 @@ fn admit_metadata(fields: &mut Map<String, Value>) -> Result<Vec<String>, String
             fields.insert("metadata".into(), json!({}));
             Ok(Vec::new())
         }
-        Some(Value::Object(metadata)) => meta::prune(metadata, "metadata"),
+        Some(Value::Object(metadata)) => meta::prune(metadata, "metadata", ""),
         Some(_) => Err("metadata must be an object".into()),
     }
 }

@@ -46,15 +46,15 @@ fn objects_are_shaped_and_checked() {
     let unknown = version.admit(&mut object).expect("metadata is right");
     assert_eq!(unknown, [r#"unknown field "metadata.zz""#, r#"unknown field "spec.junk""#]);
     assert_eq!(object["spec"], json!({"replicas":1}));
-    assert!(version.validate(&object, None).errors.is_empty());
+    assert!(version.validate(Vec::new(), &object, None, Part::Whole).errors.is_empty());
     object["spec"]["replicas"] = json!(3);
-    let errors = version.validate(&object, None).errors;
+    let errors = version.validate(Vec::new(), &object, None, Part::Whole).errors;
     assert_eq!(errors[0].to_string(), r#"spec: Invalid value: "object": not three"#);
     object["spec"]["replicas"] = json!("x");
-    let errors = version.validate(&object, None).errors;
-    assert_eq!(errors.len(), 2);
+    let errors = version.validate(Vec::new(), &object, None, Part::Whole).errors;
+    assert_eq!(errors.len(), 3);
     assert!(
-        errors[1]
+        errors[2]
             .to_string()
             .starts_with("<nil>: Invalid value: null: some validation rules were not checked")
     );

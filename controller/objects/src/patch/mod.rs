@@ -3,11 +3,13 @@
 //! Lives here: JSON patch (RFC 6902), merge patch (RFC 7386), strategic merge for the built-in kinds.
 //! Must not: validate the result. Start at [`json`], [`merge`] and [`strategic`].
 
+mod lenient;
 mod strategic;
 
 use json_patch::PatchOperation;
 use serde_json::Value;
 
+use crate::shown;
 pub use strategic::strategic;
 
 /// Why a patch was not applied.
@@ -17,7 +19,9 @@ pub enum PatchError {
     #[error("error decoding patch: {0}")]
     Decode(String),
     /// Too many operations: 413.
-    #[error("the allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {0}")]
+    #[error(
+        "Request entity too large: The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {0}"
+    )]
     TooManyOperations(usize),
     /// The patch grows the object beyond what any object may be: 413.
     #[error("the patch makes the object too large or nests it too deep")]
@@ -40,8 +44,16 @@ pub enum PatchError {
 /// # Errors
 /// See [`PatchError`]; `document` is left as it was.
 pub fn json(document: &Value, patch: &Value) -> Result<Value, PatchError> {
-    let Value::Array(operations) = patch else {
-        return Err(PatchError::Decode("a JSON patch is an array of operations".into()));
+    let operations = match patch {
+        Value::Array(operations) => operations,
+        // No operations at all.
+        Value::Null => return Ok(document.clone()),
+        other => {
+            return Err(PatchError::Decode(format!(
+                "json: cannot unmarshal {} into a list of operations",
+                shown::json_kind(other)
+            )));
+        }
     };
     if operations.len() > MAX_OPERATIONS {
         return Err(PatchError::TooManyOperations(operations.len()));
@@ -49,12 +61,16 @@ pub fn json(document: &Value, patch: &Value) -> Result<Value, PatchError> {
     let mut result = document.clone();
     let mut growth = 0;
     for (index, operation) in operations.iter().enumerate() {
-        if !operation.is_object() {
-            return Err(PatchError::Decode(format!("operation {index} is not an object")));
-        }
+        let Some(operation) = operation.as_object() else {
+            return Err(PatchError::Decode(format!(
+                "json: cannot unmarshal {} into operation {index}",
+                shown::json_kind(operation)
+            )));
+        };
+        let Some(operation) = lenient::by_the_rfc(&result, operation) else { continue };
         let rejected = |why: String| PatchError::Rejected { index, why };
         let operation: PatchOperation =
-            serde_json::from_value(operation.clone()).map_err(|e| rejected(e.to_string()))?;
+            serde_json::from_value(operation).map_err(|e| rejected(e.to_string()))?;
         growth += check_growth(&result, &operation)?;
         if growth > MAX_COPIED {
             return Err(PatchError::TooLarge);
@@ -63,6 +79,11 @@ pub fn json(document: &Value, patch: &Value) -> Result<Value, PatchError> {
             .map_err(|e| rejected(e.kind.to_string()))?;
     }
     Ok(result)
+}
+
+/// One text for each field that no operation of a JSON patch has.
+pub fn unknown_fields(patch: &Value) -> Vec<String> {
+    lenient::unknown_fields(patch)
 }
 
 /// Applies a merge patch: null deletes, objects merge, all else replaces.
@@ -144,10 +165,8 @@ mod tests {
         let bad = [
             json!([{"op":"test","path":"/a","value":2}]),
             json!([{"op":"remove","path":"/b"}]),
-            json!([{"op":"replace","path":"/b","value":1}]),
             json!([{"op":"frobnicate","path":"/b"}]),
             json!([{"op":"add","path":"/x/y","value":1}]),
-            json!([{"op":"add","path":"/a"}]),
         ];
         for patch in bad {
             let error = json(&document, &patch).expect_err("cannot be done");

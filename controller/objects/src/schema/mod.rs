@@ -201,6 +201,25 @@ impl Schema {
         matches!(self.kind, Kind::String | Kind::Boolean | Kind::Integer)
     }
 
+    /// The type that a typed decoder has for it, as its errors name it.
+    pub(crate) fn go_type(&self) -> &'static str {
+        match (self.kind, &self.additional, &self.items) {
+            (Kind::String, ..) => "string",
+            (Kind::Integer, ..) if self.format.as_deref() == Some("int32") => "int32",
+            (Kind::Integer, ..) => "int64",
+            (Kind::Boolean, ..) => "bool",
+            (Kind::Object, Some(Additional::Schema(values)), _)
+                if values.format.as_deref() == Some("byte") =>
+            {
+                "map[string][]uint8"
+            }
+            (Kind::Object, Some(_), _) => "map[string]string",
+            (Kind::Array, _, Some(items)) if items.kind == Kind::String => "[]string",
+            (Kind::Array, ..) => "[]v1.Object",
+            _ => "v1.Object",
+        }
+    }
+
     /// Whether it is a map: keys are data and not names of fields.
     pub(crate) fn is_map(&self) -> bool {
         self.additional.is_some()

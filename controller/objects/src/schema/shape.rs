@@ -90,7 +90,7 @@ impl Pruner {
         if !is_root && let Some(Value::Object(metadata)) = fields.get_mut("metadata") {
             let prefix = self.joined("metadata");
             // Wrong types are told by validation.
-            self.removed.extend(meta::prune(metadata, &prefix).unwrap_or_default());
+            self.removed.extend(meta::prune(metadata, &prefix, "").unwrap_or_default());
         }
         self.fields(schema, fields, true);
     }

@@ -9,8 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 use super::{Additional, Checks, Kind, ListType, Schema, format};
+use crate::decode;
 use crate::field::{FieldError, Path, Reason};
 use crate::meta::{self, NameRule};
+use crate::shown;
 
 impl Schema {
     /// All that is wrong with a whole object. With `old` (the object as it is stored), errors in parts
@@ -35,8 +37,8 @@ impl Schema {
             return;
         }
         if !self.kind.fits(value) {
+            // What else can be said about the value is said too.
             out.push(type_error(path, self.kind.word(), value));
-            return;
         }
         if let Some(format) = &self.format
             && let Value::String(text) = value
@@ -87,6 +89,13 @@ impl Schema {
         out: &mut Vec<FieldError>,
     ) {
         let old = old.and_then(Value::as_array);
+        if matches!(self.list_type, ListType::Map(_))
+            && let Some((index, item)) =
+                list.iter().enumerate().find(|(_, item)| !item.is_object() && !item.is_null())
+        {
+            let detail = "must be an object for an array of list-type map";
+            out.push(FieldError::invalid(&path.index(index), item, detail));
+        }
         // Duplicates that were there before are let through.
         if old.is_none_or(|old| self.list_type.duplicates(old).next().is_none()) {
             for (index, shown) in self.list_type.duplicates(list) {
@@ -171,7 +180,7 @@ impl Checks {
             }
             Value::String(text) => self.check_text(text, value, path, out),
             Value::Array(list) => self.check_list(list, value, path, out),
-            Value::Object(fields) => self.check_size(fields.len(), value, path, out),
+            Value::Object(fields) => self.check_size(fields.len(), path, out),
             Value::Null | Value::Bool(_) => {}
         }
         self.check_logic(value, path, out);
@@ -180,21 +189,34 @@ impl Checks {
     fn check_number(&self, number: f64, value: &Value, path: &Path<'_>, out: &mut Vec<FieldError>) {
         let mut say = |detail: String| out.push(FieldError::invalid(path, value, detail));
         let place = || in_body(path);
+        // Whole numbers are held against whole bounds.
+        let bound = |bound: f64| match decode::float(bound) {
+            Value::Number(whole) if value.is_i64() && whole.is_i64() => whole.to_string(),
+            _ => shown::number(bound),
+        };
         match self.maximum {
             Some(max) if self.exclusive_maximum && number >= max => {
-                say(format!("{} in body should be less than {max}", place()));
+                say(format!("{} in body should be less than {}", place(), bound(max)));
             }
             Some(max) if number > max => {
-                say(format!("{} in body should be less than or equal to {max}", place()));
+                say(format!(
+                    "{} in body should be less than or equal to {}",
+                    place(),
+                    shown::number(max)
+                ));
             }
             _ => {}
         }
         match self.minimum {
             Some(min) if self.exclusive_minimum && number <= min => {
-                say(format!("{} in body should be greater than {min}", place()));
+                say(format!("{} in body should be greater than {}", place(), bound(min)));
             }
             Some(min) if number < min => {
-                say(format!("{} in body should be greater than or equal to {min}", place()));
+                say(format!(
+                    "{} in body should be greater than or equal to {}",
+                    place(),
+                    shown::number(min)
+                ));
             }
             _ => {}
         }
@@ -202,7 +224,7 @@ impl Checks {
             && factor > 0.0
             && (number / factor).fract() != 0.0
         {
-            say(format!("{} in body should be a multiple of {factor}", place()));
+            say(format!("{} in body should be a multiple of {}", place(), bound(factor)));
         }
     }
 
@@ -210,10 +232,13 @@ impl Checks {
         let length = text.chars().count() as u64;
         if let Some(max) = self.max_length.filter(|max| length > *max) {
             out.push(FieldError::too_long(path, max));
+            // One thing at a time: a text that is too long or too short is not held against a pattern.
+            return;
         }
         if let Some(min) = self.min_length.filter(|min| length < *min) {
             let detail = format!("{} in body should be at least {min} chars long", in_body(path));
             out.push(FieldError::invalid(path, value, detail));
+            return;
         }
         if let Some(pattern) = self.pattern.as_ref().filter(|pattern| !pattern.matches(text)) {
             let detail = format!("{} in body should match '{}'", in_body(path), pattern.source);
@@ -234,7 +259,7 @@ impl Checks {
         }
         if let Some(min) = self.min_items.filter(|min| length < *min) {
             let detail = format!("{} in body should have at least {min} items", in_body(path));
-            out.push(FieldError::invalid(path, value, detail));
+            out.push(FieldError::invalid(path, &length.into(), detail));
         }
         if self.unique_items && ListType::Set.duplicates(list).next().is_some() {
             let detail = format!("{} in body shouldn't contain duplicates", in_body(path));
@@ -242,13 +267,13 @@ impl Checks {
         }
     }
 
-    fn check_size(&self, size: usize, value: &Value, path: &Path<'_>, out: &mut Vec<FieldError>) {
+    fn check_size(&self, size: usize, path: &Path<'_>, out: &mut Vec<FieldError>) {
         if let Some(max) = self.max_properties.filter(|max| size as u64 > *max) {
             out.push(FieldError::too_many(path, size, max));
         }
         if let Some(min) = self.min_properties.filter(|min| (size as u64) < *min) {
             let detail = format!("{} in body should have at least {min} properties", in_body(path));
-            out.push(FieldError::invalid(path, value, detail));
+            out.push(FieldError::invalid(path, &size.into(), detail));
         }
     }
 
@@ -259,8 +284,9 @@ impl Checks {
             errors
         };
         let mut say = |detail: &str, mut more: Vec<FieldError>| {
-            let detail = format!("{:?} must {detail}", in_body(path));
-            out.push(FieldError::invalid(path, &Value::from(""), detail));
+            let detail = format!("{} must {detail}", shown::quoted(&in_body(path)));
+            // The error about the choice stands for no field.
+            out.push(FieldError::invalid(&Path::Root, &Value::from(""), detail));
             out.append(&mut more);
         };
         let failed: Vec<FieldError> = self.all_of.iter().flat_map(run).collect();
@@ -433,13 +459,15 @@ mod tests {
         check(
             json!({"name":"a","one":{"a":"1","b":"2"}}),
             &[
-                r#"spec.one: Invalid value: "": "spec.one" must validate one and only one schema (oneOf). Found 2 valid alternatives"#,
+                r#"<nil>: Invalid value: "": "spec.one" must validate one and only one schema (oneOf). Found 2 valid alternatives"#,
             ],
         );
         check(
             json!({"name":"a","port":true}),
             &[
                 r#"spec.port: Invalid value: "boolean": spec.port in body must be of type integer,string: "boolean""#,
+                r#"<nil>: Invalid value: "": "spec.port" must validate at least one schema (anyOf)"#,
+                r#"spec.port: Invalid value: "boolean": spec.port in body must be of type integer: "boolean""#,
             ],
         );
     }

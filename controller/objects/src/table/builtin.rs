@@ -13,6 +13,7 @@ use crate::duration;
 pub(super) fn columns(kind: &str) -> Vec<Column> {
     let mut columns = match kind {
         "Event" => return event_columns(),
+        "Scale" => return scale_columns(),
         _ => vec![Column::made(("Name", "string", "name", 0), "Name of the object.", name)],
     };
     let mut text = |name, wide: bool, what, make| {
@@ -28,10 +29,6 @@ pub(super) fn columns(kind: &str) -> Vec<Column> {
         "ServiceAccount" => text("Secrets", false, "How many secrets it may use.", secret_count),
         "Lease" => {
             text("Holder", false, "Who holds the lease.", |o, _| at(o, "/spec/holderIdentity"))
-        }
-        "Scale" => {
-            text("Desired", false, "How many are wanted.", |o, _| number(o, "/spec/replicas"));
-            text("Available", false, "How many there are.", |o, _| number(o, "/status/replicas"));
         }
         "RoleBinding" | "ClusterRoleBinding" => {
             text("Role", false, "The role that is granted.", granted_role);
@@ -51,6 +48,20 @@ pub(super) fn columns(kind: &str) -> Vec<Column> {
         });
     }
     columns
+}
+
+fn scale_columns() -> Vec<Column> {
+    let made = |name: &str, kind: &str, format: &str, what: &str, make| {
+        Column::made((name, kind, format, 0), what, make)
+    };
+    vec![
+        made("Name", "string", "name", "Name of the object.", name),
+        made("Desired", "integer", "", "How many are wanted.", |o, _| number(o, "/spec/replicas")),
+        made("Available", "integer", "", "How many there are.", |o, _| {
+            number(o, "/status/replicas")
+        }),
+        made("Age", "date", "", AGE_TEXT, age),
+    ]
 }
 
 fn event_columns() -> Vec<Column> {
