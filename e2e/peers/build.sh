@@ -14,7 +14,7 @@ old_stamp="-X k8s.io/component-base/version.gitVersion=v1.27.16 -X k8s.io/compon
 build() {
   local name=$1 folder=$2 package=$3 flags=$4
   local want
-  want=$(cat "$folder"/go.mod "$folder"/*.go "$0" | sha256sum | cut -c1-16)
+  want=$(cat "$folder"/go.mod "$folder"/*.go build.sh | sha256sum | cut -c1-16)
   if [ -x "$out/$name" ] && [ "$(cat "$out/$name.built" 2>/dev/null)" = "$want" ]; then return; fi
   echo "building $name (minutes, once)" >&2
   (cd "$folder" && GOFLAGS=-buildvcs=false CGO_ENABLED=0 go build -ldflags "-s -w $flags" -o "$out/$name" "$package")
