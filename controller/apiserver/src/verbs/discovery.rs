@@ -194,6 +194,14 @@ pub(crate) fn openapi_document(gv: &GroupVersion) -> Vec<u8> {
     reply::json(&openapi::document(&gv.group, &gv.version, &kinds), false)
 }
 
+/// The document of everything, as older clients need it.
+pub(crate) fn openapi_v2(catalog: &Catalog) -> Vec<u8> {
+    let kinds = catalog.groups.iter().flat_map(|gv| &gv.kinds);
+    openapi::v2::document(
+        kinds.filter_map(|kind| Some((&*kind.group, &*kind.version, described(kind)?))),
+    )
+}
+
 fn described(kind: &Kind) -> Option<Described<'_>> {
     let schema = match kind.custom() {
         Some((_, version)) => &version.declared_schema,

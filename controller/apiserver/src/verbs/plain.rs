@@ -1,8 +1,9 @@
 //! Paths that are about no resource: health, version, discovery, documents.
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, HeaderValue, IF_NONE_MATCH, VARY};
+use http::header::{ACCEPT, CACHE_CONTROL, HeaderValue, IF_NONE_MATCH, VARY};
 use http::{Method, Request, Response, StatusCode};
+use objects::openapi::v2;
 use serde_json::{Value, json};
 
 use crate::api::Api;
@@ -20,6 +21,7 @@ pub(crate) fn answer<B>(api: &Api, parts: &[&str], request: &Request<B>) -> Answ
         [which @ ("healthz" | "livez" | "readyz"), rest @ ..] => health(api, which, rest, request),
         ["version"] => plain_value(request, &version()),
         ["openapi", "v3"] => plain_value(request, &discovery::openapi_index(&catalog(api))),
+        ["openapi", "v2"] => openapi_v2(api, request),
         ["openapi", "v3", "api", version] => openapi(api, "", version, request),
         ["openapi", "v3", "apis", group, version] => openapi(api, group, version, request),
         [] => plain_value(request, &discovery::root(&catalog(api))),
@@ -105,6 +107,16 @@ fn openapi<B>(
     let cache = if hashed { "public, immutable" } else { "no-cache, private" };
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(cache));
     Ok(response)
+}
+
+/// Only the binary form is asked for: what reads JSON reads v3.
+fn openapi_v2<B>(api: &Api, request: &Request<B>) -> Answer<Response<Body>> {
+    let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok());
+    if !accept.is_some_and(|accept| accept.contains("openapi.spec.v2")) {
+        return Err(ApiError::not_acceptable(v2::MEDIA_TYPE));
+    }
+    let bytes = discovery::openapi_v2(&catalog(api));
+    Ok(reply::bytes_of(StatusCode::OK, v2::MEDIA_TYPE, bytes.into()))
 }
 
 fn etag_matches<B>(request: &Request<B>, etag: &str) -> bool {

@@ -3,6 +3,8 @@
 //! Lives here: the document of one group and version, from the kinds served in it; the shared schemas of
 //! metadata (`meta.yaml`). Must not: decide what is served, or make hashes. Start at [`document`].
 
+pub mod v2;
+
 use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
