@@ -14,6 +14,8 @@ RULES = [
     # Ages: alone in a column, or before "(x2 over 3s)".
     (r"(?<![\w.-])\d+(\.\d+)?(s|m|h|d)(\d+s)?(?![\w.-])", "AGE"),
     (r'"storageVersionHash": ?"[^"]*"', '"storageVersionHash":"HASH"'),
+    # The embedded API has no server-side apply yet, and says so in the list of what it takes.
+    (r", application/apply-patch\+(yaml|cbor)", ""),
     (r"/tmp/(LIVE|MERGED)-\d+", r"/tmp/\1-N"),
 ]
 
