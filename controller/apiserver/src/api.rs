@@ -139,6 +139,10 @@ impl Api {
         let user = user.unwrap_or_else(User::anonymous);
         let text = |value: &http::HeaderValue| value.to_str().ok().map(str::to_owned);
         let Some(name) = headers.get("impersonate-user").and_then(text) else {
+            if headers.keys().any(|name| name.as_str().starts_with("impersonate-")) {
+                // Who asks to be less than they are must not be taken for who they are.
+                return Err(ApiError::half_impersonated());
+            }
             return Ok(user);
         };
         let groups: Vec<String> =
@@ -175,7 +179,10 @@ impl Api {
         let verb = verb_of(request.method(), &target, &params);
         let group = kind.as_ref().map_or(target.group.as_str(), |kind| kind.group.as_str());
         self.authorize(&user, verb, group, &target)?;
-        let kind = kind.ok_or_else(ApiError::no_such_path)?;
+        let kind = kind.ok_or_else(|| match target.group.as_str() {
+            "" => ApiError::no_such_resource(),
+            _ => ApiError::no_such_path(),
+        })?;
         let (namespace, target) = place(&kind, target, verb)?;
         if target.subresource.as_deref().is_some_and(|sub| !kind.has(sub)) {
             return Err(ApiError::not_found(&kind, target.name.as_deref().unwrap_or_default()));
@@ -286,7 +293,11 @@ fn place(kind: &Kind, target: Target, verb: &str) -> Answer<(String, Target)> {
         (true, false) => target.name.is_none() && matches!(verb, "list" | "watch"),
         (false, true) => false,
     };
-    if fits { Ok((namespace, target)) } else { Err(ApiError::no_such_path()) }
+    match kind.builtin() {
+        _ if fits => Ok((namespace, target)),
+        Some(_) => Err(ApiError::no_such_resource()),
+        None => Err(ApiError::no_such_path()),
+    }
 }
 
 fn verb_of(method: &Method, target: &Target, params: &Params) -> &'static str {

@@ -70,11 +70,7 @@ pub(crate) fn value(
 /// A refusal.
 pub(crate) fn error(error: &ApiError, writing: Writing) -> Response<Body> {
     if error.plain {
-        let mut response = text(error.code, error.message.clone());
-        let headers = response.headers_mut();
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        return response;
+        return text(error.code, error.message.clone());
     }
     let mut response = value(error.code, &error.body(), writing, &Warnings::default());
     if let Some(seconds) = error.retry_after {
@@ -85,7 +81,11 @@ pub(crate) fn error(error: &ApiError, writing: Writing) -> Response<Body> {
 
 /// Plain text.
 pub(crate) fn text(code: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
-    bytes_of(code, "text/plain; charset=utf-8", text.into())
+    let mut response = bytes_of(code, "text/plain; charset=utf-8", text.into());
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
 }
 
 /// Bytes of a type.

@@ -8,6 +8,7 @@ use http::StatusCode;
 use objects::field::{FieldError, aggregate};
 use serde_json::{Map, Value, json};
 
+use crate::builtin::Builtin;
 use crate::kind::Kind;
 use crate::store::StoreError;
 
@@ -98,6 +99,22 @@ impl ApiError {
         )
     }
 
+    /// Headers that say which groups to act in, and not as whom.
+    pub(crate) fn half_impersonated() -> Self {
+        let why = "Internal Server Error: groups, extras or a uid requested without impersonating a user\n";
+        let mut error = Self::unreasoned(why);
+        error.plain = true;
+        error
+    }
+
+    /// A path below a group and version that are served, with nothing there.
+    pub(crate) fn no_such_resource() -> Self {
+        let message = "the server could not find the requested resource";
+        let mut error = Self::new(StatusCode::NOT_FOUND, "NotFound", message);
+        error.with_details = true;
+        error
+    }
+
     /// A method that a path of a built-in kind, or of no kind, does not know.
     pub(crate) fn no_such_method() -> Self {
         let message = "the server does not allow this method on the requested resource";
@@ -142,7 +159,9 @@ impl ApiError {
 
     pub(crate) fn forbidden_path(user: &str, verb: &str, path: &str) -> Self {
         let message = format!("forbidden: User {user:?} cannot {verb} path {path:?}");
-        Self::new(StatusCode::FORBIDDEN, "Forbidden", message)
+        let mut error = Self::new(StatusCode::FORBIDDEN, "Forbidden", message);
+        error.with_details = true;
+        error
     }
 
     /// Authorization says no to something with objects.
@@ -191,7 +210,12 @@ impl ApiError {
     }
 
     pub(crate) fn invalid(kind: &Kind, name: &str, errors: &[FieldError]) -> Self {
-        Self::invalid_as(&kind.kind, &kind.group, name, errors)
+        // Events are of the core group, whichever form they were sent in.
+        let group = match kind.builtin() {
+            Some(Builtin::NewEvent) => "",
+            _ => &kind.group,
+        };
+        Self::invalid_as(&kind.kind, group, name, errors)
     }
 
     /// A PUT without the resourceVersion that it must have; names the plural.
@@ -214,6 +238,11 @@ impl ApiError {
     /// Options of the request that do not hold, such as `dryRun=Maybe`.
     pub(crate) fn invalid_options(options: &str, errors: &[FieldError]) -> Self {
         Self::invalid_as(options, "meta.k8s.io", "", errors)
+    }
+
+    /// A question that cannot be answered as it is asked.
+    pub(crate) fn invalid_review(group: &str, errors: &[FieldError]) -> Self {
+        Self::invalid_as("", group, "", errors)
     }
 
     fn invalid_as(kind: &str, group: &str, name: &str, errors: &[FieldError]) -> Self {

@@ -212,7 +212,11 @@ pub fn label_error(name: &str) -> Option<String> {
     if name.len() > 63 {
         return Some("must be no more than 63 characters".into());
     }
-    (!is_label(name)).then(|| LABEL_TEXT.into())
+    match is_label(name) {
+        true => None,
+        false if subdomain_error(name).is_none() => Some("must not contain dots".into()),
+        false => Some(LABEL_TEXT.into()),
+    }
 }
 
 /// What is wrong with the key of a label, an annotation or the like, if anything.
@@ -294,8 +298,14 @@ impl NameRule {
             Self::Subdomain => subdomain_error(name),
             Self::Label => label_error(name),
             Self::PathSegment => {
-                let bad = matches!(name, "." | "..") || name.contains(['/', '%']);
-                bad.then(|| "may not be '.' or '..', and may not contain '/' or '%'".to_owned())
+                let wrong = match name {
+                    "." => "may not be '.'",
+                    ".." => "may not be '..'",
+                    name if name.contains('/') => "may not contain '/'",
+                    name if name.contains('%') => "may not contain '%'",
+                    _ => return None,
+                };
+                Some(wrong.to_owned())
             }
         }
     }

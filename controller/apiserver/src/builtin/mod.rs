@@ -3,16 +3,18 @@
 //! Lives here: the list of them, and (one file each) the rules that the general path does not have.
 //! Must not: handle requests.
 
+mod data;
 pub(crate) mod definition;
 pub(crate) mod event;
 pub(crate) mod namespace;
+mod rbac;
 mod rules;
 mod shape;
 
 use crate::kind::{Kind, PART, Rules, STORED, Subresource};
 use crate::store::Resource;
 
-pub(crate) use rules::{prepare_create, prepare_update, validate};
+pub(crate) use rules::{complete, prepare_create, prepare_update, validate};
 pub(crate) use shape::prune;
 
 /// Which built-in kind.
@@ -93,7 +95,12 @@ fn kind(row: &Row) -> Kind {
             _ => Vec::new(),
         },
         namespaced: row.namespaced,
-        verbs: if review { &["create"] } else { STORED },
+        verbs: match row.builtin {
+            _ if review => &["create"],
+            // Not all at once.
+            Builtin::Namespace => &["create", "delete", "get", "list", "patch", "update", "watch"],
+            _ => STORED,
+        },
         subresources,
         storage: Resource::new(group, row.plural),
         storage_version: crate::kind::group_version(group, version),

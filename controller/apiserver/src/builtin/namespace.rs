@@ -1,5 +1,6 @@
 //! Namespaces: every one is born with a finalizer, so that it goes only when it is empty.
 
+use objects::field::{FieldError, Path};
 use serde_json::{Value, json};
 
 /// Namespaces that cannot be deleted.
@@ -21,6 +22,26 @@ pub(crate) fn prepare_update(before: &Value, new: &mut Value) {
     label(new);
     new["spec"] = before["spec"].clone();
     new["status"] = before["status"].clone();
+}
+
+/// The phase follows from the deletion.
+pub(crate) fn validate(value: &Value) -> Vec<FieldError> {
+    let phase = &value["status"]["phase"];
+    let deleting = value["metadata"]["deletionTimestamp"].is_string();
+    let root = Path::Root;
+    let status = root.child("status");
+    let path = status.child("Phase");
+    match (deleting, phase.as_str()) {
+        (false, Some(other)) if other != "Active" => {
+            let why = "may only be 'Active' if `deletionTimestamp` is empty";
+            vec![FieldError::invalid(&path, phase, why)]
+        }
+        (true, other) if other != Some("Terminating") => {
+            let why = "may only be 'Terminating' if `deletionTimestamp` is not empty";
+            vec![FieldError::invalid(&path, phase, why)]
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn label(value: &mut Value) {

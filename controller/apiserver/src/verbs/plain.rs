@@ -61,7 +61,10 @@ fn resources<B>(
     request: &Request<B>,
 ) -> Answer<Response<Body>> {
     let catalog = catalog(api);
-    let found = catalog.group_version(group, version).ok_or_else(ApiError::no_such_path)?;
+    let found = catalog.group_version(group, version).ok_or_else(|| match group {
+        "" => ApiError::no_such_resource(),
+        _ => ApiError::no_such_path(),
+    })?;
     plain_value(request, &discovery::resources(found))
 }
 

@@ -21,6 +21,9 @@ pub(crate) fn as_served(kind: &Kind, object: &Object) -> Value {
 
 /// A stored value as this kind's version shows it.
 pub(crate) fn served_value(kind: &Kind, mut value: Value) -> Value {
+    if matches!(kind.builtin(), Some(Builtin::Event | Builtin::NewEvent)) {
+        event::complete(&mut value);
+    }
     if kind.builtin() == Some(Builtin::NewEvent) {
         value = event::to_new(&value);
     }

@@ -1,6 +1,7 @@
 //! Questions about rights and identity: answered and not kept.
 
 use http::{Response, StatusCode};
+use objects::field::{FieldError, Path};
 use serde_json::{Value, json};
 
 use crate::api::{Api, Asked};
@@ -12,6 +13,7 @@ use crate::verbs::present;
 
 /// Answers the question in `value`.
 pub(crate) fn answer(api: &Api, asked: &Asked, mut value: Value) -> Answer<Response<Body>> {
+    check(asked, &value)?;
     let spec = &value["spec"];
     let status = match asked.kind.builtin() {
         Some(Builtin::SelfSubject) => json!({"userInfo": {
@@ -22,7 +24,7 @@ pub(crate) fn answer(api: &Api, asked: &Asked, mut value: Value) -> Answer<Respo
             rules(api, &asked.user, spec["namespace"].as_str().unwrap_or_default())
         }
         // No tokens are given out, so none is valid.
-        Some(Builtin::TokenReview) => json!({"authenticated": false, "user": {}}),
+        Some(Builtin::TokenReview) => json!({"user": {}}),
         Some(Builtin::SelfSubjectAccess) => access(api, &asked.user, spec)?,
         _ => {
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -32,10 +34,65 @@ pub(crate) fn answer(api: &Api, asked: &Asked, mut value: Value) -> Answer<Respo
         }
     };
     value["status"] = status;
+    if asked.kind.namespaced {
+        value["metadata"]["namespace"] = asked.namespace.clone().into();
+    }
     if let Some(metadata) = value["metadata"].as_object_mut() {
         metadata.retain(|name, _| name != "managedFields" && name != "resourceVersion");
     }
     Ok(present::one(asked, StatusCode::CREATED, value))
+}
+
+/// Refuses questions that leave out what they are about.
+fn check(asked: &Asked, value: &Value) -> Answer<()> {
+    let spec = &value["spec"];
+    let text = |value: &'_ Value| value.as_str().unwrap_or_default().to_owned();
+    let kind = asked.kind.builtin();
+    match kind {
+        Some(Builtin::TokenReview) if text(&spec["token"]).is_empty() => {
+            return Err(ApiError::bad_request(
+                "token is required for TokenReview in authentication",
+            ));
+        }
+        Some(Builtin::SelfSubjectRules) if text(&spec["namespace"]).is_empty() => {
+            return Err(ApiError::bad_request("no namespace on request"));
+        }
+        Some(Builtin::SelfSubjectAccess | Builtin::SubjectAccess | Builtin::LocalSubjectAccess) => {
+        }
+        _ => return Ok(()),
+    }
+    let root = Path::Root;
+    let at = root.child("spec");
+    let mut errors = Vec::new();
+    let (resource, path) = (&spec["resourceAttributes"], &spec["nonResourceAttributes"]);
+    if resource.is_object() && path.is_object() {
+        let why = "cannot be specified in combination with resourceAttributes";
+        let shown = json!({"Path": text(&path["path"]), "Verb": text(&path["verb"])});
+        errors.push(FieldError::invalid(&at.child("nonResourceAttributes"), &shown, why));
+    }
+    if !resource.is_object() && !path.is_object() {
+        let why = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
+        errors.push(FieldError::invalid(&at.child("resourceAttributes"), &Value::Null, why));
+    }
+    let somebody = kind == Some(Builtin::SelfSubjectAccess)
+        || !text(&spec["user"]).is_empty()
+        || spec["groups"].as_array().is_some_and(|groups| !groups.is_empty());
+    if !somebody {
+        let why = "at least one of user or group must be specified";
+        errors.push(FieldError::invalid(&at.child("user"), &"".into(), why));
+    }
+    if kind == Some(Builtin::LocalSubjectAccess) && text(&resource["namespace"]) != asked.namespace
+    {
+        let resource_at = at.child("resourceAttributes");
+        let shown = resource["namespace"].as_str().unwrap_or_default().into();
+        let why = "must match metadata.namespace";
+        errors.push(FieldError::invalid(&resource_at.child("namespace"), &shown, why));
+    }
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(ApiError::invalid_review(&asked.kind.group, &errors))
+    }
 }
 
 fn access(api: &Api, user: &User, spec: &Value) -> Answer<Value> {
@@ -64,11 +121,8 @@ fn access(api: &Api, user: &User, spec: &Value) -> Answer<Value> {
             let wish = Wish::Path { verb: &text(path, "verb"), path: &text(path, "path") };
             decide(&api.world, user, wish)
         }
-        _ => {
-            return Err(ApiError::bad_request(
-                "spec must have exactly one of resourceAttributes and nonResourceAttributes",
-            ));
-        }
+        // `check` has refused what is neither or both.
+        _ => None,
     };
     Ok(match reason {
         None => json!({"allowed": false}),

@@ -74,7 +74,7 @@ fn offered(kind: &Kind, field: &str) -> bool {
     }
 }
 
-const EVENT: [&str; 12] = [
+const EVENT: [&str; 11] = [
     "involvedObject.kind",
     "involvedObject.namespace",
     "involvedObject.name",
@@ -86,9 +86,8 @@ const EVENT: [&str; 12] = [
     "reportingComponent",
     "source",
     "type",
-    "metadata.uid",
 ];
-const NEW_EVENT: [&str; 8] = [
+const NEW_EVENT: [&str; 7] = [
     "regarding.kind",
     "regarding.namespace",
     "regarding.name",
@@ -96,5 +95,4 @@ const NEW_EVENT: [&str; 8] = [
     "reason",
     "reportingController",
     "type",
-    "metadata.uid",
 ];

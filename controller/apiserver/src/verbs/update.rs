@@ -2,12 +2,14 @@
 
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
+use serde_json::Value;
 
 use crate::api::{Api, Asked};
+use crate::builtin::Builtin;
 use crate::reply::Body;
 use crate::status::{Answer, ApiError};
 use crate::verbs::write::{self, Part, Replaced};
-use crate::verbs::{body, present, scale};
+use crate::verbs::{body, create, present, scale};
 
 /// Replaces the object by the one in the body.
 pub(crate) async fn update(api: &Api, mut asked: Asked, body: Incoming) -> Answer<Response<Body>> {
@@ -19,8 +21,9 @@ pub(crate) async fn update(api: &Api, mut asked: Asked, body: Incoming) -> Answe
     let part = Part::of(&asked);
     let key = asked.kind.key(&asked.namespace, asked.name());
     for _ in 0..write::TRIES {
-        let old = api.world.get(&key);
-        let old = old.ok_or_else(|| ApiError::not_found(&asked.kind, asked.name()))?;
+        let Some(old) = api.world.get(&key) else {
+            return absent(api, asked, value).await;
+        };
         let conditional = write::check_version(&asked, &value)?;
         write::check_uid(&asked, &old, &value)?;
         write::check_preconditions(&asked, &old, &value)?;
@@ -31,4 +34,15 @@ pub(crate) async fn update(api: &Api, mut asked: Asked, body: Incoming) -> Answe
         }
     }
     Err(write::busy(&asked))
+}
+
+/// Only events may come to be by a replacement.
+async fn absent(api: &Api, mut asked: Asked, value: Value) -> Answer<Response<Body>> {
+    let name = asked.name().to_owned();
+    if !matches!(asked.kind.builtin(), Some(Builtin::Event | Builtin::NewEvent)) {
+        return Err(ApiError::not_found(&asked.kind, &name));
+    }
+    write::check_named(&asked, &value)?;
+    let value = create::add(api, &mut asked, value).await?;
+    Ok(present::one(&asked, StatusCode::CREATED, value))
 }

@@ -94,6 +94,7 @@ pub(crate) fn shape(asked: &mut Asked, decoded: Decoded) -> Result<Value, Unfit>
         Some((_, version)) => version.schema.prune(&mut value),
         None => builtin::prune(&kind, &mut value).map_err(Unfit::Form)?,
     });
+    builtin::complete(&kind, &mut value);
     report(asked, &found).map_err(Unfit::Form)?;
     if let Some((_, version)) = kind.custom() {
         version.schema.apply_defaults(&mut value);
@@ -199,7 +200,7 @@ fn clean_metadata(asked: &mut Asked, value: &mut Value) -> Result<Vec<String>, S
 pub(crate) fn settle_namespace(asked: &Asked, value: &mut Value) -> Answer<()> {
     let metadata = &mut value["metadata"];
     let given = metadata["namespace"].as_str().unwrap_or_default();
-    if !given.is_empty() && given != asked.namespace {
+    if !given.is_empty() && given != asked.namespace && asked.kind.namespaced {
         return Err(ApiError::bad_request(
             "the namespace of the provided object does not match the namespace sent on the request",
         ));

@@ -68,11 +68,23 @@ impl Kind {
             }
         }
         unknown.extend(self.schema.prune(object));
+        self.fill_maps(object);
         self.schema.apply_defaults(object);
         let errors = self.schema.validate(object, None);
         match errors.iter().find(|error| error.reason == Reason::TypeInvalid) {
             None => Ok(unknown),
             Some(error) => Err(self.decode_error(object, &error.field, &error.message)),
+        }
+    }
+
+    /// A null in a map of texts reads as the empty text.
+    fn fill_maps(&self, object: &mut Value) {
+        let maps = self.schema.properties.iter().filter(|(_, schema)| schema.is_map());
+        for (name, _) in maps {
+            let entries = object.get_mut(name).and_then(Value::as_object_mut).into_iter().flatten();
+            for (_, entry) in entries.filter(|(_, entry)| entry.is_null()) {
+                *entry = Value::String(String::new());
+            }
         }
     }
 
