@@ -12,6 +12,9 @@ use super::Builtin;
 /// Drops what the kind does not know, one text for each; refuses wrong types.
 pub(crate) fn prune(kind: &Kind, value: &mut Value) -> Result<Vec<String>, String> {
     if kind.builtin() == Some(Builtin::Definition) {
+        if let Some(why) = objects::crd::misfit(value) {
+            return Err(why);
+        }
         let unknown = objects::crd::prune(value);
         let object = |value: &Value| value.is_object();
         if !object(&value["spec"]) || !object(&value["spec"]["names"]) {

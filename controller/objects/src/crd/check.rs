@@ -7,7 +7,7 @@
 use serde_json::Value;
 
 use crate::builtin;
-use crate::field::{FieldError, Path};
+use crate::field::{FieldError, Path, Reason};
 use crate::jsonpath::{self, JsonPath};
 use crate::meta;
 use crate::schema::{Schema, structural};
@@ -40,10 +40,18 @@ pub(super) fn crd(crd: &Value) -> Vec<FieldError> {
         errors.extend(at_schema(&list, index, versions.len() == 1, |path| {
             match version.pointer("/schema/openAPIV3Schema") {
                 Some(schema) => structural::check(schema, path),
-                None => vec![FieldError::required(path, "schemas are required")],
+                // Told where it must stand.
+                None => Vec::new(),
             }
         }));
-        self::version(version, &at, &mut errors);
+        if version.pointer("/schema/openAPIV3Schema").is_none() {
+            let schema = at.child("schema");
+            errors.push(FieldError::required(&schema.child("openAPIV3Schema"), ""));
+        }
+        version_name(version, &at, &mut errors);
+        // Parts of a version alone stand where the first version of the API had them.
+        let place = if versions.len() == 1 { spec } else { at };
+        self::version(version, &place, &mut errors);
     }
     errors
 }
@@ -61,6 +69,29 @@ pub(super) fn at_schema(
         return check(&spec.child("validation").child("openAPIV3Schema"));
     }
     check(&versions.index(index).child("schema").child("openAPIV3Schema"))
+}
+
+/// The first field whose value has not the type it must have, in the words of a typed decoder.
+pub(super) fn misfit(crd: &Value) -> Option<String> {
+    let wrong = form().validate(crd, None);
+    if let Some(error) = wrong.iter().find(|error| error.reason == Reason::TypeInvalid) {
+        let (_, detail) = error.message.rsplit_once("must be of type ").unwrap_or_default();
+        let (wanted, found) = detail.split_once(": ").unwrap_or_default();
+        let found = match found.trim_matches('"') {
+            "integer" => "number",
+            "boolean" => "bool",
+            other => other,
+        };
+        return Some(format!(
+            "json: cannot unmarshal {found} into Go struct field CustomResourceDefinition.{} of type {wanted}",
+            error.field
+        ));
+    }
+    let versions = crd.pointer("/spec/versions").and_then(Value::as_array);
+    versions.into_iter().flatten().find_map(|version| {
+        let schema = version.pointer("/schema/openAPIV3Schema").filter(|s| !s.is_null())?;
+        structural::misfit(schema, "spec.versions.schema.openAPIV3Schema")
+    })
 }
 
 /// Removes unknown fields of a CRD.
@@ -107,7 +138,10 @@ pub(super) fn update(new: &Value, old: &Value) -> Vec<FieldError> {
             errors.push(FieldError::invalid(
                 &list.index(index),
                 version,
-                "missing from spec.versions; objects may be stored in it: add it, not served",
+                format!(
+                    "missing from spec.versions; {name} was previously a storage version, and must remain in spec.versions until a storage migration ensures no data remains persisted in {name} and removes {name} from status.storedVersions",
+                    name = version.as_str().unwrap_or_default()
+                ),
             ));
         }
     }
@@ -119,6 +153,7 @@ fn names(crd: &Value, spec: &Path<'_>, errors: &mut Vec<FieldError>) {
     let (group, plural) = (text("/spec/group"), text("/spec/names/plural"));
     let at = spec.child("group");
     match meta::subdomain_error(group) {
+        _ if group.is_empty() => errors.push(FieldError::required(&at, "")),
         Some(why) => errors.push(FieldError::invalid(&at, &group.into(), why)),
         None if !group.contains('.') => {
             let why = "should be a domain with at least one dot";
@@ -133,6 +168,12 @@ fn names(crd: &Value, spec: &Path<'_>, errors: &mut Vec<FieldError>) {
         // Kinds are checked in lower case; plural and singular must be.
         let probe = if matches!(field, "kind" | "listKind") { lowered.as_str() } else { name };
         if let Some(why) = dns1035_error(probe) {
+            let why = match field {
+                "kind" | "listKind" => {
+                    format!("may have mixed case, but should otherwise match: {why}")
+                }
+                _ => why,
+            };
             errors.push(FieldError::invalid(&names.child(field), &name.into(), why));
         }
     }
@@ -167,7 +208,7 @@ fn names(crd: &Value, spec: &Path<'_>, errors: &mut Vec<FieldError>) {
     if protected && !approved {
         let annotations = metadata.child("annotations");
         let why = format!(
-            "protected groups must have approval annotation {approval:?}; use a domain of your own"
+            "protected groups must have approval annotation {approval:?}, see https://github.com/kubernetes/enhancements/pull/1111"
         );
         errors.push(FieldError::required(&annotations.key(approval), &why));
     }
@@ -187,16 +228,24 @@ fn conversion(crd: &Value, spec: &Path<'_>, errors: &mut Vec<FieldError>) {
         }
     }
     if crd.pointer("/spec/preserveUnknownFields") == Some(&Value::Bool(true)) {
-        let why = "must be false in order to use defaults in the schema; use x-kubernetes-preserve-unknown-fields";
+        let why = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead";
         errors.push(FieldError::invalid(&spec.child("preserveUnknownFields"), &true.into(), why));
     }
 }
 
-fn version(version: &Value, at: &Path<'_>, errors: &mut Vec<FieldError>) {
+fn version_name(version: &Value, at: &Path<'_>, errors: &mut Vec<FieldError>) {
     let name = version["name"].as_str().unwrap_or_default();
     if let Some(why) = dns1035_error(name) {
         errors.push(FieldError::invalid(&at.child("name"), &name.into(), why));
     }
+    if version["deprecated"] != true && version["deprecationWarning"].is_string() {
+        let why = "can only be set for deprecated versions";
+        let warning = &version["deprecationWarning"];
+        errors.push(FieldError::invalid(&at.child("deprecationWarning"), warning, why));
+    }
+}
+
+fn version(version: &Value, at: &Path<'_>, errors: &mut Vec<FieldError>) {
     let schema = version.pointer("/schema/openAPIV3Schema").map(Schema::parse).unwrap_or_default();
     if let Some(scale) = version.pointer("/subresources/scale") {
         let subresources = at.child("subresources");
@@ -218,12 +267,12 @@ fn version(version: &Value, at: &Path<'_>, errors: &mut Vec<FieldError>) {
         let path = column["jsonPath"].as_str().unwrap_or_default();
         if let Err(why) = JsonPath::parse(path) {
             errors.push(FieldError::invalid(
-                &list.index(index).child("jsonPath"),
+                &list.index(index).child("JSONPath"),
                 &path.into(),
                 why,
             ));
         } else if path.is_empty() {
-            errors.push(FieldError::required(&list.index(index).child("jsonPath"), ""));
+            errors.push(FieldError::required(&list.index(index).child("JSONPath"), ""));
         }
     }
     let fields = version.get("selectableFields").and_then(Value::as_array);
@@ -247,8 +296,10 @@ fn version(version: &Value, at: &Path<'_>, errors: &mut Vec<FieldError>) {
 fn scale_path(path: &str, below: &[&str], at: &Path<'_>, errors: &mut Vec<FieldError>) {
     if path.is_empty() {
         errors.push(FieldError::required(at, ""));
-    } else if jsonpath::simple(path).is_none() || !below.iter().any(|start| path.starts_with(start))
-    {
+    } else if !path.starts_with('.') {
+        let why = "must be a simple json path starting with .";
+        errors.push(FieldError::invalid(at, &path.into(), why));
+    } else if !below.iter().any(|start| path.starts_with(start)) {
         let places: Vec<&str> = below.iter().map(|start| start.trim_end_matches('.')).collect();
         let why = format!("should be a json path under {}", places.join(" or "));
         errors.push(FieldError::invalid(at, &path.into(), why));

@@ -11,7 +11,6 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::field::{FieldError, Path};
-use crate::jsonpath;
 use crate::meta;
 use crate::schema::{Schema, blocks_rules};
 use crate::table::Table;
@@ -157,8 +156,10 @@ impl Version {
         });
         let scale = version.pointer("/subresources/scale").map(|scale| {
             let path = |name: &str| {
-                let path = scale.get(name).and_then(Value::as_str).and_then(jsonpath::simple)?;
-                Some(path.into_iter().map(str::to_owned).collect::<Vec<String>>())
+                // Dots alone separate: an index would be a field of that name.
+                let path = scale.get(name).and_then(Value::as_str)?.trim_start_matches('.');
+                let names: Vec<String> = path.split('.').map(str::to_owned).collect();
+                (!path.is_empty()).then_some(names)
             };
             Scale {
                 spec_replicas: path("specReplicasPath").unwrap_or_default(),
@@ -267,6 +268,12 @@ pub fn default(crd: &mut Value) {
             fill(names, "listKind", format!("{kind}List"));
         }
     }
+}
+
+/// The first field of a CRD, or keyword of its schemas, whose value has another type than it must; the
+/// text is for a 400.
+pub fn misfit(crd: &Value) -> Option<String> {
+    check::misfit(crd)
 }
 
 /// Removes what no CRD has; returns one text for each: `unknown field "spec.foo"`.

@@ -80,7 +80,7 @@ fn what_is_wrong_with_a_crd_is_told_with_its_place() {
         ),
         (
             |c| c["spec"]["versions"][0]["schema"] = json!({}),
-            "spec.validation.openAPIV3Schema: Required value: schemas are required",
+            "spec.versions[0].schema.openAPIV3Schema: Required value",
         ),
         (
             |c| c["spec"]["versions"][0]["name"] = json!("1x"),
@@ -95,11 +95,11 @@ fn what_is_wrong_with_a_crd_is_told_with_its_place() {
                 c["spec"]["versions"][0]["subresources"]["scale"]["specReplicasPath"] =
                     json!(".status.x")
             },
-            "spec.versions[0].subresources.scale.specReplicasPath: Invalid value: \".status.x\": should be a json path under .spec",
+            "spec.subresources.scale.specReplicasPath: Invalid value: \".status.x\": should be a json path under .spec",
         ),
         (
             |c| c["spec"]["versions"][0]["selectableFields"][0]["jsonPath"] = json!(".spec.nope"),
-            "spec.versions[0].selectableFields[0].jsonPath: Invalid value",
+            "spec.selectableFields[0].jsonPath: Invalid value",
         ),
         (
             |c| {

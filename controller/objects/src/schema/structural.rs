@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::{ListType, Schema, compile_pattern, list_type, shape};
 use crate::field::{FieldError, Path};
 use crate::jsonpath;
+use crate::shown;
 
 /// All that is wrong with the schema of a CRD version, without its rules. `path` is where it stands.
 pub fn check(schema: &Value, path: &Path<'_>) -> Vec<FieldError> {
@@ -23,8 +24,61 @@ pub fn check(schema: &Value, path: &Path<'_>) -> Vec<FieldError> {
             checker.refuse(&path.child("type"), &other.into(), "must be object at the root")
         }
     }
+    if has_flag(fields, "nullable") {
+        checker.forbid(&path.child("nullable"), "nullable cannot be true at the root");
+    }
+    let properties = path.child("properties");
+    for (name, wanted) in [("apiVersion", "string"), ("kind", "string"), ("metadata", "object")] {
+        let found = fields.get("properties").and_then(|p| p.get(name)?.get("type")?.as_str());
+        if let Some(found) = found.filter(|found| *found != wanted) {
+            let at = properties.key(name);
+            let why = format!("must be {wanted}");
+            checker.refuse(&at.child("type"), &found.into(), &why);
+        }
+    }
     checker.node(fields, path, Place::Root);
     checker.errors
+}
+
+/// The first keyword whose value has not the type it must have, in the words of a typed decoder.
+pub fn misfit(schema: &Value, path: &str) -> Option<String> {
+    let Value::Object(fields) = schema else {
+        return Some(wrong_type(schema, path, "v1.JSONSchemaProps"));
+    };
+    for (name, value) in fields.iter().filter(|(_, value)| !value.is_null()) {
+        let below = format!("{path}.{name}");
+        match form_of(name) {
+            Some(form) if !form.fits(value) => {
+                return Some(wrong_type(value, &below, form.words()));
+            }
+            Some(Form::Object) => {
+                let children = value.as_object().into_iter().flat_map(|map| map.values());
+                if let Some(found) = children.filter_map(|child| misfit(child, &below)).next() {
+                    return Some(found);
+                }
+            }
+            Some(Form::Schema | Form::SchemaOrFlag) if value.is_object() => {
+                if let Some(found) = misfit(value, &below) {
+                    return Some(found);
+                }
+            }
+            Some(Form::Schemas) if name != "x-kubernetes-validations" => {
+                let children = value.as_array().into_iter().flatten();
+                if let Some(found) = children.filter_map(|child| misfit(child, &below)).next() {
+                    return Some(found);
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+fn wrong_type(value: &Value, place: &str, wanted: &str) -> String {
+    let found = shown::json_kind(value);
+    format!(
+        "json: cannot unmarshal {found} into Go struct field JSONSchemaProps.{place} of type {wanted}"
+    )
 }
 
 /// Removes what is no keyword of a schema, in all of it; returns one text for each:
@@ -96,17 +150,8 @@ impl Checker {
     }
 
     fn keywords(&mut self, fields: &Map<String, Value>, path: &Path<'_>) {
-        for (name, value) in fields {
-            match form_of(name) {
-                None | Some(Form::Any) => {}
-                Some(form) if form.fits(value) => {}
-                Some(form) => {
-                    let detail = format!("must be {}", form.words());
-                    self.errors.push(FieldError::wrong_type(&path.child(name), value, detail));
-                }
-            }
-        }
-        for name in ["$ref", "definitions", "dependencies", "patternProperties", "additionalItems"]
+        for name in
+            ["$ref", "definitions", "dependencies", "id", "patternProperties", "additionalItems"]
         {
             if fields.contains_key(name) {
                 self.forbid(&path.child(name), &format!("{name} is not supported"));
@@ -119,10 +164,6 @@ impl Checker {
             );
         }
         match fields.get("additionalProperties") {
-            Some(Value::Bool(false)) => self.forbid(
-                &path.child("additionalProperties"),
-                "additionalProperties cannot be set to false",
-            ),
             Some(_)
                 if fields
                     .get("properties")
@@ -153,13 +194,6 @@ impl Checker {
             }
             Some(kind) if !TYPES.contains(&kind) => {
                 self.errors.push(FieldError::not_supported(&at, &kind.into(), TYPES));
-            }
-            Some(kind) if has_flag(fields, "x-kubernetes-int-or-string") => {
-                self.refuse(
-                    &at,
-                    &kind.into(),
-                    "must be empty if x-kubernetes-int-or-string is true",
-                );
             }
             Some("array") if !fields.contains_key("items") => {
                 self.require(&path.child("items"), "must be specified");
@@ -203,14 +237,27 @@ impl Checker {
                     ["atomic", "set", "map"],
                 ));
             }
-            Some(kind) if fields.get("type") != Some(&Value::from("array")) => {
+            Some(_) if fields.get("type") != Some(&Value::from("array")) => {
                 self.refuse(
                     &path.child("type"),
-                    &kind.into(),
+                    &fields.get("type").cloned().unwrap_or_else(|| "".into()),
                     "must be array if x-kubernetes-list-type is specified",
                 );
             }
             Some(_) => {}
+        }
+        if let Some(kind) = fields.get("x-kubernetes-map-type").and_then(Value::as_str) {
+            let at = path.child("x-kubernetes-map-type");
+            if !["atomic", "granular"].contains(&kind) {
+                let known = ["atomic", "granular"];
+                self.errors.push(FieldError::not_supported(&at, &kind.into(), known));
+            } else if fields.get("type") != Some(&Value::from("object")) {
+                self.refuse(
+                    &path.child("type"),
+                    &fields.get("type").cloned().unwrap_or_else(|| "".into()),
+                    "must be object if x-kubernetes-map-type is specified",
+                );
+            }
         }
         let items = fields.get("items").and_then(Value::as_object);
         match (list_type(fields), items) {
@@ -218,12 +265,26 @@ impl Checker {
                 if keys.is_empty() {
                     self.require(&keys_at, "must not be empty if x-kubernetes-list-type is map");
                 }
-                for (index, key) in keys.iter().enumerate() {
-                    self.map_key(key, &keys_at.index(index), items, path);
+                let shown = Value::from(keys.clone());
+                if keys.iter().enumerate().any(|(index, key)| keys[..index].contains(key)) {
+                    self.refuse(&keys_at, &shown, "must not contain duplicate entries");
+                }
+                let kind = items.and_then(|items| items.get("type")?.as_str());
+                if kind.is_some_and(|kind| kind != "object") {
+                    let items_at = path.child("items");
+                    self.refuse(
+                        &items_at.child("type"),
+                        &kind.into(),
+                        "must be object if parent array's x-kubernetes-list-type is map",
+                    );
+                    return;
+                }
+                for key in &keys {
+                    self.map_key(key, &keys_at, &shown, items, path);
                 }
             }
             (_, _) if fields.contains_key("x-kubernetes-list-map-keys") => {
-                self.forbid(&keys_at, "must be empty if x-kubernetes-list-type is not map");
+                self.require(&at, "must be map if x-kubernetes-list-map-keys is non-empty");
             }
             (ListType::Set, Some(items)) => {
                 let compound = match items.get("type").and_then(Value::as_str) {
@@ -234,10 +295,14 @@ impl Checker {
                     _ => false,
                 };
                 if compound {
+                    let list = items.get("type") == Some(&"array".into());
+                    let keyword =
+                        if list { "x-kubernetes-list-type" } else { "x-kubernetes-map-type" };
+                    let items_at = path.child("items");
                     self.refuse(
-                        &path.child("items"),
-                        &items.get("type").cloned().unwrap_or_default(),
-                        "items of a list of type set must be scalar or atomic (x-kubernetes-map-type: atomic)",
+                        &items_at.child(keyword),
+                        &items.get(keyword).cloned().unwrap_or_default(),
+                        "must be atomic as item of a list with x-kubernetes-list-type=set",
                     );
                 }
             }
@@ -249,16 +314,24 @@ impl Checker {
         &mut self,
         key: &str,
         at: &Path<'_>,
+        keys: &Value,
         items: Option<&Map<String, Value>>,
         path: &Path<'_>,
     ) {
         let property = items.and_then(|items| items.get("properties")?.get(key)?.as_object());
         let Some(property) = property else {
-            self.refuse(at, &key.into(), "entries must all be names of item properties");
+            self.refuse(at, keys, "entries must all be names of item properties");
             return;
         };
-        if matches!(property.get("type").and_then(Value::as_str), Some("object" | "array")) {
-            self.refuse(at, &key.into(), "must be a scalar property");
+        let kind = property.get("type").and_then(Value::as_str);
+        if matches!(kind, Some("object" | "array")) {
+            let items_at = path.child("items");
+            let properties = items_at.child("properties");
+            self.refuse(
+                &properties.key(key).child("type"),
+                &kind.into(),
+                "must be a scalar type if parent array's x-kubernetes-list-type is map",
+            );
         }
         let required = items
             .and_then(|items| items.get("required")?.as_array())
@@ -350,7 +423,8 @@ impl Checker {
         self.pattern(schema, path);
         for name in SHAPING {
             if schema.contains_key(name) && !(name == "type" && types_allowed) {
-                self.forbid(&path.child(name), "must be empty to be structural");
+                let must = if name == "default" { "undefined" } else { "empty" };
+                self.forbid(&path.child(name), &format!("must be {must} to be structural"));
             }
         }
         let at = path.child("properties");
@@ -362,18 +436,16 @@ impl Checker {
                 (Some(inner), Some(declared)) => {
                     self.narrowing(inner, declared, &at.key(name), false);
                 }
-                (Some(_), None) => {
-                    let why = format!("because it is defined in {}", at.key(name));
-                    self.require(&at.key(name), &why);
-                }
+                // What is not declared is pruned: there is nothing to narrow.
+                (Some(_), None) => {}
                 (None, _) => {}
             }
         }
-        if let Some(inner) = schema.get("items").and_then(Value::as_object) {
-            match shape.get("items").and_then(Value::as_object) {
-                Some(declared) => self.narrowing(inner, declared, &path.child("items"), false),
-                None => self.require(&path.child("items"), "because it is defined in the logic"),
-            }
+        let declared = shape.get("items").and_then(Value::as_object);
+        if let (Some(inner), Some(declared)) =
+            (schema.get("items").and_then(Value::as_object), declared)
+        {
+            self.narrowing(inner, declared, &path.child("items"), false);
         }
         self.logic(schema, shape, path, types_allowed);
     }
@@ -410,7 +482,7 @@ impl Checker {
                 self.refuse(
                     &at.child("message"),
                     &text("message").unwrap_or_default().into(),
-                    "message must not contain line breaks",
+                    "must not contain line breaks",
                 );
             }
             if let Some(reason) = text("reason")
@@ -427,9 +499,8 @@ impl Checker {
                 let found =
                     jsonpath::simple(below).is_some_and(|names| schema.at(&names).is_some());
                 // Quoted keys and such are beyond the simple form and are taken as they are.
-                if below.starts_with('.') && !below.contains('[') && !found {
-                    let why = format!("does not refer to a valid field: {below}");
-                    self.refuse(&at.child("fieldPath"), &below.into(), &why);
+                if !below.contains('[') && !found {
+                    self.refuse(&at.child("fieldPath"), &below.into(), "must be a valid path");
                 }
             }
         }
@@ -480,7 +551,7 @@ impl Form {
             Self::Texts => value.as_array().is_some_and(|list| list.iter().all(Value::is_string)),
             Self::Flag => value.is_boolean(),
             Self::Number => value.is_number(),
-            Self::Count => value.as_u64().is_some(),
+            Self::Count => value.as_i64().is_some(),
             Self::List => value.is_array(),
             Self::Object => value.as_object().is_some_and(|map| map.values().all(Value::is_object)),
             Self::Schema => value.is_object(),
@@ -492,16 +563,16 @@ impl Form {
     fn words(self) -> &'static str {
         match self {
             Self::Any => "anything",
-            Self::Text => "a string",
-            Self::Texts => "a list of strings",
-            Self::Flag => "true or false",
-            Self::Number => "a number",
-            Self::Count => "a whole number of at least 0",
-            Self::List => "a list",
-            Self::Object => "an object of objects",
-            Self::Schema => "a schema",
-            Self::Schemas => "a list of schemas",
-            Self::SchemaOrFlag => "a schema, true or false",
+            Self::Text => "string",
+            Self::Texts => "[]string",
+            Self::Flag => "bool",
+            Self::Number => "float64",
+            Self::Count => "int64",
+            Self::List => "[]v1.JSON",
+            Self::Object => "map[string]v1.JSONSchemaProps",
+            Self::Schema => "v1.JSONSchemaProps",
+            Self::Schemas => "[]v1.JSONSchemaProps",
+            Self::SchemaOrFlag => "v1.JSONSchemaPropsOrBool",
         }
     }
 }
@@ -561,7 +632,7 @@ const KEYWORDS: [(&str, Form); 47] = [
 ];
 const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
 const REASONS: [&str; 4] =
-    ["FieldValueRequired", "FieldValueInvalid", "FieldValueForbidden", "FieldValueDuplicate"];
+    ["FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"];
 /// What may not stand in logic, because it declares.
 const SHAPING: [&str; 11] = [
     "type",
@@ -646,10 +717,7 @@ mod tests {
         refused(
             json!({"type":"object","properties":{"a":{"type":"string"}},"anyOf":[{"type":"object"},
                 {"properties":{"b":{"minLength":1}}}]}),
-            &[
-                "properties[spec].anyOf[0].type: Forbidden: must be empty to be structural",
-                "properties[spec].anyOf[1].properties[b]: Required value: because it is defined in properties[spec].anyOf[1].properties[b]",
-            ],
+            &["properties[spec].anyOf[0].type: Forbidden: must be empty to be structural"],
         );
         refused(
             json!({"type":"integer","default":"x"}),
@@ -657,17 +725,18 @@ mod tests {
                 r#"properties[spec].default: Invalid value: "string":  in body must be of type integer: "string""#,
             ],
         );
-        refused(
-            json!({"type":"string","maxLength":-1}),
-            &[
-                "properties[spec].maxLength: Invalid value: -1: must be a whole number of at least 0",
-            ],
+        let wrong = json!({"type":"object","properties":{"a":{"type":"string","maxLength":"x"}}});
+        assert_eq!(
+            misfit(&wrong, "s").as_deref(),
+            Some(
+                "json: cannot unmarshal string into Go struct field JSONSchemaProps.s.properties.maxLength of type int64"
+            )
         );
         refused(
             json!({"type":"object","x-kubernetes-validations":[{"rule":"true","reason":"Because","fieldPath":".no"}]}),
             &[
-                r#"properties[spec].x-kubernetes-validations[0].reason: Unsupported value: "Because": supported values: "FieldValueRequired", "FieldValueInvalid", "FieldValueForbidden", "FieldValueDuplicate""#,
-                r#"properties[spec].x-kubernetes-validations[0].fieldPath: Invalid value: ".no": does not refer to a valid field: .no"#,
+                r#"properties[spec].x-kubernetes-validations[0].reason: Unsupported value: "Because": supported values: "FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired""#,
+                r#"properties[spec].x-kubernetes-validations[0].fieldPath: Invalid value: ".no": must be a valid path"#,
             ],
         );
     }
