@@ -3,9 +3,11 @@
 //! Lives here: the socket, the connections, the jobs beside them, and the objects that exist from the
 //! start. Must not: look into requests. Start at [`Server::start`].
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ensemble::Local;
@@ -15,8 +17,9 @@ use hyper_util::server::conn::auto;
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use crate::api::Api;
 use crate::pki::{Pair, Pki, PkiError};
@@ -169,6 +172,7 @@ async fn serve(
 ) {
     let seats = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
+    let mut callers = Callers::default();
     loop {
         let seat = Arc::clone(&seats).acquire_owned();
         let accepted = tokio::select! {
@@ -178,11 +182,16 @@ async fn serve(
         while connections.try_join_next().is_some() {}
         match accepted {
             (Ok(seat), Ok((stream, _))) => {
-                let job = connection(stream, acceptor.clone(), Arc::clone(&api), stopping.clone());
-                connections.spawn(async move {
-                    job.await;
+                let greeted = Arc::new(AtomicBool::new(false));
+                let handshake = greet(stream, acceptor.clone(), Arc::clone(&greeted));
+                let (api, stopping) = (Arc::clone(&api), stopping.clone());
+                let handle = connections.spawn(async move {
+                    if let Some(stream) = handshake.await {
+                        connection(stream, api, stopping).await;
+                    }
                     drop(seat);
                 });
+                callers.add(handle, greeted);
             }
             (Err(_), _) => break,
             (_, Err(error)) => {
@@ -198,16 +207,38 @@ async fn serve(
     let _ = tokio::time::timeout(GRACE, end).await;
 }
 
-async fn connection(
+/// Connections that have not finished their handshake; when there are too many the oldest is cut, so
+/// that those who call and say nothing keep nobody out.
+#[derive(Default)]
+struct Callers(VecDeque<(AbortHandle, Arc<AtomicBool>)>);
+
+impl Callers {
+    fn add(&mut self, handle: AbortHandle, greeted: Arc<AtomicBool>) {
+        self.0
+            .retain(|(handle, greeted)| !greeted.load(Ordering::Relaxed) && !handle.is_finished());
+        self.0.push_back((handle, greeted));
+        if self.0.len() > MAX_HANDSHAKES
+            && let Some((oldest, _)) = self.0.pop_front()
+        {
+            oldest.abort();
+        }
+    }
+}
+
+async fn greet(
     stream: TcpStream,
     acceptor: TlsAcceptor,
-    api: Arc<Api>,
-    stopping: watch::Receiver<bool>,
-) {
+    greeted: Arc<AtomicBool>,
+) -> Option<TlsStream<TcpStream>> {
     let _ = stream.set_nodelay(true);
     let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await else {
-        return;
+        return None;
     };
+    greeted.store(true, Ordering::Relaxed);
+    Some(stream)
+}
+
+async fn connection(stream: TlsStream<TcpStream>, api: Arc<Api>, stopping: watch::Receiver<bool>) {
     let certificates = stream.get_ref().1.peer_certificates();
     let user = certificates.and_then(|chain| chain.first()).and_then(tls::user_of);
     let service = service_fn(move |request| {
@@ -215,13 +246,14 @@ async fn connection(
         async move { Ok::<_, std::convert::Infallible>(api.answer(user, request).await) }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS).max_buf_size(MAX_BUFFER);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
         .keep_alive_interval(KEEP_ALIVE)
-        .max_header_list_size(MAX_HEADERS);
+        .max_header_list_size(MAX_HEADERS)
+        .max_send_buf_size(MAX_BUFFER);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let mut stopping = stopping;
@@ -258,7 +290,11 @@ async fn renew(pki: Pki, shown: Arc<Shown>, mut stopping: watch::Receiver<bool>)
 }
 
 const MAX_CONNECTIONS: usize = 1024;
+/// Connections in their handshake; beyond it the oldest is cut.
+const MAX_HANDSHAKES: usize = 256;
 const MAX_STREAMS: u32 = 250;
+/// Bytes held for a client that reads slowly, or sends a head.
+const MAX_BUFFER: usize = 128 << 10;
 const MAX_HEADERS: u32 = 64 << 10;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 const HEADERS: Duration = Duration::from_secs(30);

@@ -224,7 +224,7 @@ impl Stream {
                 return Some(error_line(&error));
             }
         };
-        match self.api.world.next(&self.asked.kind.storage, cursor, BATCH) {
+        match self.api.world.next(&self.asked.kind.storage, cursor, BATCH, PIECE) {
             Err(fallen) => {
                 self.state = State::Ended;
                 Some(error_line(&ApiError::too_old(self.upto, fallen.oldest)))
@@ -235,7 +235,8 @@ impl Stream {
                     self.write_event(event, &mut out);
                 }
                 self.upto = upto;
-                (!out.is_empty() || events.len() == BATCH).then(|| out.into())
+                // An empty piece: there were changes, none of them for this client.
+                (!events.is_empty()).then(|| out.into())
             }
         }
     }

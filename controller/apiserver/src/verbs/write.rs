@@ -462,4 +462,6 @@ pub(crate) fn busy(asked: &Asked) -> ApiError {
 }
 
 /// How often a write is tried again against the newest object.
-pub(crate) const TRIES: usize = 5;
+///
+/// More often than there can be other writers: each time one of them gets through.
+pub(crate) const TRIES: usize = 1000;

@@ -217,16 +217,18 @@ impl World {
         (rv, shelf.all(namespace), shelf.cursor(rv))
     }
 
-    /// The next changes, at most `max`, and the resourceVersion up to which nothing else happened.
+    /// The next changes, at most `max` and about `bytes`, and the resourceVersion up to which nothing else
+    /// happened.
     pub(crate) fn next(
         &self,
         resource: &Resource,
         cursor: &mut Cursor,
         max: usize,
+        bytes: usize,
     ) -> Result<(Vec<Arc<Event>>, u64), Fallen> {
         let mut state = self.fresh();
         let (rv, start) = (state.rv, state.start);
-        let (events, more) = state.shelf(resource, start).next(cursor, max)?;
+        let (events, more) = state.shelf(resource, start).next(cursor, max, bytes)?;
         let upto = match events.last() {
             Some(last) if more => last.rv,
             _ => rv,

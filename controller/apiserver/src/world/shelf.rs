@@ -178,18 +178,29 @@ impl Shelf {
         Cursor { next: self.front + index as u64, more: self.more.subscribe() }
     }
 
-    /// The next changes, and whether there are still more after them.
+    /// The next changes, and whether there are still more after them: at most `max`, and no more than
+    /// take `bytes` together (but always one).
     pub(crate) fn next(
         &self,
         cursor: &mut Cursor,
         max: usize,
+        bytes: usize,
     ) -> Result<(Vec<Arc<Event>>, bool), Fallen> {
         cursor.more.mark_unchanged();
         let Some(skip) = cursor.next.checked_sub(self.front) else {
             return Err(Fallen { oldest: self.oldest });
         };
         let skip = usize::try_from(skip).unwrap_or(usize::MAX);
-        let events: Vec<_> = self.ring.iter().skip(skip).take(max).cloned().collect();
+        let mut left = bytes;
+        let mut events = Vec::new();
+        for event in self.ring.iter().skip(skip).take(max) {
+            let fits = left.checked_sub(event.size());
+            if fits.is_none() && !events.is_empty() {
+                break;
+            }
+            left = fits.unwrap_or(0);
+            events.push(Arc::clone(event));
+        }
         cursor.next += events.len() as u64;
         let more = cursor.next < self.front + self.ring.len() as u64;
         Ok((events, more))

@@ -55,13 +55,13 @@ async fn who_is_too_slow_falls() {
     for n in 0..5000 {
         store.replace(&key("a"), body("a", 1), n).await.unwrap();
     }
-    assert!(world.next(&resource, &mut cursor, 10).is_err());
+    assert!(world.next(&resource, &mut cursor, 10, 1 << 20).is_err());
     assert!(world.cursor(&resource, start).is_err());
     let newest = world.rv();
     let mut cursor = world.cursor(&resource, newest - 2).unwrap();
-    let (events, upto) = world.next(&resource, &mut cursor, 1).unwrap();
+    let (events, upto) = world.next(&resource, &mut cursor, 1, 1 << 20).unwrap();
     assert_eq!((events[0].rv, upto), (newest - 1, newest - 1));
-    let (events, upto) = world.next(&resource, &mut cursor, 10).unwrap();
+    let (events, upto) = world.next(&resource, &mut cursor, 10, 1 << 20).unwrap();
     assert_eq!((events.len(), upto), (1, newest));
 }
 

@@ -1,6 +1,7 @@
 //! The server over the wire, as clients see it.
 
 mod common;
+mod crowd;
 mod lifecycle;
 mod objects;
 mod watching;
