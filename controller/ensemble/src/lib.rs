@@ -21,6 +21,7 @@ mod serve;
 mod shared;
 mod snapshots;
 mod socket;
+mod stores;
 mod tls;
 mod zoo_cfg;
 
@@ -32,5 +33,6 @@ pub use local::{Change, Local, LocalOp, LocalResult, OpError, What};
 pub use member::{Member, MemberFailed, StartError};
 pub use sasl::SaslConfig;
 pub use storage::Compression;
+pub use stores::{Password, StoreFile};
 pub use tls::{ClientAuth, TlsConfig, TlsError};
 pub use zoo_cfg::ConfigError;

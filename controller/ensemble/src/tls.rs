@@ -1,4 +1,4 @@
-//! TLS for clients: certificates from PEM files, read again when they change, and the id a client's
+//! TLS for clients: certificates from files, read again when they change, and the id a client's
 //! certificate proves.
 //!
 //! Lives here: from files to a configuration of rustls, from a certificate to a name. Must not: touch sockets
@@ -7,16 +7,16 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::x509::X509Name;
+
+use crate::stores::StoreFile;
 
 /// How clients may speak TLS.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -25,10 +25,10 @@ pub struct TlsConfig {
     pub secure_addr: Option<SocketAddr>,
     /// Whether clients may speak TLS on the plain port, too.
     pub unify: bool,
-    /// The server's private key and its chain of certificates, in PEM.
-    pub key_store: PathBuf,
-    /// The certificates that clients' are signed by, in PEM; `None`: clients have none.
-    pub trust_store: Option<PathBuf>,
+    /// The server's private key and its chain of certificates.
+    pub key_store: StoreFile,
+    /// The certificates that clients' are signed by; `None`: clients have none.
+    pub trust_store: Option<StoreFile>,
     /// Whether a client must have a certificate.
     pub client_auth: ClientAuth,
     /// Whether the files are read again when they change.
@@ -61,9 +61,9 @@ pub enum TlsError {
         /// Why.
         source: io::Error,
     },
-    /// A store of Java's own.
-    #[error("{} is no PEM file; convert it: keytool -importkeystore -srckeystore {} -destkeystore s.p12 -deststoretype PKCS12, then openssl pkcs12 -in s.p12 -nodes -out s.pem", path.display(), path.display())]
-    NotPem {
+    /// None of the forms that are read.
+    #[error("{} is no PEM, JKS or PKCS #12 file; keytool -importkeystore -deststoretype PKCS12 makes one of what Java reads", path.display())]
+    Form {
         /// The file.
         path: PathBuf,
     },
@@ -214,73 +214,60 @@ fn escape(text: &str) -> String {
 }
 
 fn server(config: &TlsConfig) -> Result<ServerConfig, TlsError> {
-    let path = &config.key_store;
-    let text = read_pem(path)?;
-    let lacks = |path: &Path, what| TlsError::Lacks { path: path.to_owned(), what };
-    let unfit = |path: &Path, source: Box<dyn std::error::Error + Send + Sync>| TlsError::Unfit {
-        path: path.to_owned(),
-        source,
+    let lacks = |file: &StoreFile, what| TlsError::Lacks { path: file.path.clone(), what };
+    let unfit = |file: &StoreFile, error: rustls::Error| TlsError::Unfit {
+        path: file.path.clone(),
+        source: error.into(),
     };
-    let key = PrivateKeyDer::from_pem_slice(&text)
-        .map_err(|_| lacks(path, "private key without a password"))?;
-    let chain = certificates(path, &text)?;
+    let file = &config.key_store;
+    let store = file.open()?;
+    let key = store.key.ok_or_else(|| lacks(file, "private key that needs no password"))?;
+    if store.chain.is_empty() {
+        return Err(lacks(file, "certificate of its key"));
+    }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(|error| unfit(path, error.into()))?;
+        .map_err(|error| unfit(file, error))?;
     let builder = match (&config.trust_store, config.client_auth) {
         (None, ClientAuth::Need) => {
             return Err(lacks(
-                path,
+                file,
                 "trust store beside it, and clients need certificates; name one, or set ssl.clientAuth=none",
             ));
         }
         (_, ClientAuth::None) | (None, ClientAuth::Want) => builder.with_no_client_auth(),
         (Some(trust), auth) => {
             let mut roots = RootCertStore::empty();
-            for certificate in certificates(trust, &read_pem(trust)?)? {
-                roots.add(certificate).map_err(|error| unfit(trust, error.into()))?;
+            for certificate in trust.open()?.trusted {
+                roots.add(certificate).map_err(|error| unfit(trust, error))?;
+            }
+            if roots.is_empty() {
+                return Err(lacks(trust, "certificate that is trusted"));
             }
             let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
             let verifier = match auth {
                 ClientAuth::Want => verifier.allow_unauthenticated(),
                 _ => verifier,
             };
-            let verifier = verifier.build().map_err(|error| unfit(trust, error.into()))?;
+            let verifier = verifier.build().map_err(|error| TlsError::Unfit {
+                path: trust.path.clone(),
+                source: error.into(),
+            })?;
             builder.with_client_cert_verifier(verifier)
         }
     };
     let mut server =
-        builder.with_single_cert(chain, key).map_err(|error| unfit(path, error.into()))?;
+        builder.with_single_cert(store.chain, key).map_err(|error| unfit(file, error))?;
     // Idle sessions are many: none keeps more than it must.
     server.max_fragment_size = None;
     server.send_half_rtt_data = false;
     Ok(server)
 }
 
-fn certificates(path: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
-    let found =
-        found.map_err(|error| TlsError::Unfit { path: path.to_owned(), source: error.into() })?;
-    if found.is_empty() {
-        return Err(TlsError::Lacks { path: path.to_owned(), what: "certificate" });
-    }
-    Ok(found)
-}
-
-fn read_pem(path: &Path) -> Result<Vec<u8>, TlsError> {
-    let bytes =
-        fs::read(path).map_err(|source| TlsError::Read { path: path.to_owned(), source })?;
-    if bytes.windows(10).any(|ten| ten == b"-----BEGIN") {
-        Ok(bytes)
-    } else {
-        Err(TlsError::NotPem { path: path.to_owned() })
-    }
-}
-
 fn stamps(config: &TlsConfig) -> Vec<Option<SystemTime>> {
     let files = std::iter::once(&config.key_store).chain(&config.trust_store);
-    files.map(|path| fs::metadata(path).and_then(|found| found.modified()).ok()).collect()
+    files.map(|file| fs::metadata(&file.path).and_then(|found| found.modified()).ok()).collect()
 }
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -305,14 +292,5 @@ mod tests {
         let name = subject(certificate.der()).expect("it is a certificate");
         assert_eq!(name, "CN=zk client,O=Acme\\, Inc.,C=DE");
         assert_eq!(subject(b"nonsense"), None);
-    }
-
-    #[test]
-    fn javas_own_stores_are_named_with_the_way_out() {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let path = dir.path().join("store.jks");
-        fs::write(&path, [0xfe, 0xed, 0xfe, 0xed]).expect("it is writable");
-        let error = read_pem(&path).expect_err("no PEM").to_string();
-        assert!(error.contains("store.jks is no PEM file; convert it: keytool"), "{error}");
     }
 }

@@ -113,8 +113,8 @@ fn tls(dir: &Path) -> TlsConfig {
     TlsConfig {
         secure_addr: Some(loopback()),
         unify: true,
-        key_store: dir.join("server.pem"),
-        trust_store: Some(dir.join("trust.pem")),
+        key_store: dir.join("server.pem").into(),
+        trust_store: Some(dir.join("trust.pem").into()),
         client_auth: ClientAuth::Need,
         reload: false,
         super_user: Some("CN=root".to_owned()),
@@ -191,7 +191,8 @@ async fn changed_certificates_are_used_and_bad_ones_are_not() {
 fn certificates_that_cannot_be_used_keep_a_member_from_starting() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let dir = tempfile::tempdir().expect("a temporary directory");
-    fs::write(dir.path().join("server.pem"), "-----BEGIN nothing").expect("it is writable");
+    Authority::new().write_server(dir.path(), "server");
+    fs::rename(dir.path().join("trust.pem"), dir.path().join("server.pem")).expect("it is there");
     let mut config = MemberConfig::in_process(dir.path().join("data"));
     config.tls = Some(TlsConfig { secure_addr: None, ..tls(dir.path()) });
     let refused = runtime.block_on(Member::start(config)).expect_err("no key");

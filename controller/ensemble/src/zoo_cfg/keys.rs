@@ -6,7 +6,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::{ConfigError, jaas};
-use crate::{AdminConfig, ClientAuth, Compression, MemberConfig, SaslConfig, TlsConfig};
+use crate::{
+    AdminConfig, ClientAuth, Compression, MemberConfig, Password, SaslConfig, StoreFile, TlsConfig,
+};
 
 /// A configuration while its keys are read; the last of a key counts.
 #[derive(Debug)]
@@ -26,8 +28,8 @@ pub(super) struct Draft {
     secure_address: Option<IpAddr>,
     unify: bool,
     reload: bool,
-    key_store: Option<PathBuf>,
-    trust_store: Option<PathBuf>,
+    key_store: Store,
+    trust_store: Store,
     client_auth: ClientAuth,
     x509_super: Option<String>,
     /// The JAAS file and its section.
@@ -38,6 +40,29 @@ pub(super) struct Draft {
     require_sasl: bool,
     enforce: bool,
     schemes: Vec<String>,
+}
+
+/// A file with keys or certificates; the file of its password counts before the word.
+#[derive(Debug, Default)]
+struct Store {
+    path: Option<PathBuf>,
+    password: Option<Password>,
+    password_path: Option<PathBuf>,
+}
+
+impl Store {
+    fn file(self) -> Result<Option<StoreFile>, ConfigError> {
+        let Some(path) = self.path else { return Ok(None) };
+        let password = match self.password_path {
+            None => self.password,
+            Some(path) => {
+                let text = std::fs::read_to_string(&path)
+                    .map_err(|source| ConfigError::Read { path, source })?;
+                Some(Password::new(text.lines().next().unwrap_or_default().to_owned()))
+            }
+        };
+        Ok(Some(StoreFile { path, password }))
+    }
 }
 
 /// What a key does.
@@ -75,8 +100,8 @@ impl Default for Draft {
             secure_address: None,
             unify: false,
             reload: false,
-            key_store: None,
-            trust_store: None,
+            key_store: Store::default(),
+            trust_store: Store::default(),
             client_auth: ClientAuth::default(),
             x509_super: None,
             jaas: None,
@@ -196,8 +221,12 @@ impl Draft {
             }
             "client.portUnification" => self.unify = switch(value)?,
             "client.certReload" => self.reload = switch(value)?,
-            "ssl.keyStore.location" => self.key_store = Some(value.into()),
-            "ssl.trustStore.location" => self.trust_store = Some(value.into()),
+            "ssl.keyStore.location" => self.key_store.path = Some(value.into()),
+            "ssl.keyStore.password" => self.key_store.password = password(value),
+            "ssl.keyStore.passwordPath" => self.key_store.password_path = Some(value.into()),
+            "ssl.trustStore.location" => self.trust_store.path = Some(value.into()),
+            "ssl.trustStore.password" => self.trust_store.password = password(value),
+            "ssl.trustStore.passwordPath" => self.trust_store.password_path = Some(value.into()),
             "ssl.clientAuth" => {
                 self.client_auth = match value.to_ascii_lowercase().as_str() {
                     "need" => ClientAuth::Need,
@@ -207,15 +236,14 @@ impl Draft {
                 };
             }
             // The form is told by what is in the file.
-            "ssl.keyStore.type" | "ssl.trustStore.type" if value.eq_ignore_ascii_case("PEM") => {}
             "ssl.keyStore.type" | "ssl.trustStore.type" => {
-                return Err("PEM, the only form that is read");
-            }
-            "ssl.keyStore.password" | "ssl.keyStore.passwordPath" if !value.is_empty() => {
-                return Ok(Effect::NotYet);
+                let known = ["", "PEM", "JKS", "PKCS12"];
+                if !known.iter().any(|form| value.eq_ignore_ascii_case(form)) {
+                    return Err("PEM, JKS or PKCS12");
+                }
             }
             "ssl.authProvider" if value != "x509" => return Ok(Effect::NotYet),
-            "ssl.authProvider" | "ssl.trustStore.password" | "ssl.keyStore.password" => {}
+            "ssl.authProvider" => {}
             // The only factory there is does both.
             "serverCnxnFactory" => {}
             "X509AuthenticationProvider.superUser" => {
@@ -297,15 +325,17 @@ impl Draft {
             return Ok(None);
         }
         let address = self.secure_address.unwrap_or(self.address);
-        let key_store = self.key_store.take().ok_or_else(|| missing("ssl.keyStore.location"))?;
-        if self.trust_store.is_none() && self.client_auth == ClientAuth::Need {
+        let key_store = std::mem::take(&mut self.key_store).file()?;
+        let key_store = key_store.ok_or_else(|| missing("ssl.keyStore.location"))?;
+        let trust_store = std::mem::take(&mut self.trust_store).file()?;
+        if trust_store.is_none() && self.client_auth == ClientAuth::Need {
             return Err(missing("ssl.trustStore.location"));
         }
         Ok(Some(TlsConfig {
             secure_addr: self.secure_port.map(|port| SocketAddr::new(address, port)),
             unify: self.unify,
             key_store,
-            trust_store: self.trust_store.take(),
+            trust_store,
             client_auth: self.client_auth,
             reload: self.reload,
             super_user: self.x509_super.take(),
@@ -333,6 +363,10 @@ fn client_part(text: &str, default: IpAddr) -> Option<(IpAddr, Option<u16>)> {
             Some((address, Some(number(port)?)))
         }
     }
+}
+
+fn password(word: &str) -> Option<Password> {
+    (!word.is_empty()).then(|| Password::new(word.to_owned()))
 }
 
 fn number<T: FromStr>(text: &str) -> Option<T> {
