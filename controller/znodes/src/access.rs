@@ -1,9 +1,9 @@
 //! Who someone is and what they may do.
 //!
-//! Lives here: the schemes world, auth, ip, digest and super: what proves an id, which ids an ACL may
+//! Lives here: the schemes world, auth, ip, digest, sasl, x509 and super: what proves an id, which ids an ACL may
 //! name, whom an entry means. Must not: which znode's ACL counts for a request (`prep`, `reads`).
 //! Start at [`permits`]. Source: `ZooKeeperServer.checkACL`, `DigestAuthenticationProvider`,
-//! `IPAuthenticationProvider`, Apache ZooKeeper 3.9.
+//! `IPAuthenticationProvider`, `SASLAuthenticationProvider`, `X509AuthenticationProvider`, Apache ZooKeeper 3.9.
 
 use std::net::IpAddr;
 
@@ -11,6 +11,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jute::{Acl, ErrorCode, Id, Perms, Text};
 use sha1::{Digest, Sha1};
+
+use crate::Rules;
 
 /// How a member authenticates its clients.
 #[derive(Clone, Debug, Default)]
@@ -73,7 +75,7 @@ pub fn permits(acl: &[Acl], needed: Perms, auth: &[Id]) -> bool {
 ///
 /// [`ErrorCode::InvalidAcl`] for an empty list, an unknown scheme, an id that is invalid in its scheme, or
 /// `auth` from someone who proved nothing.
-pub(crate) fn normalise(acl: &[Acl], auth: &[Id]) -> Result<Vec<Acl>, ErrorCode> {
+pub(crate) fn normalise(acl: &[Acl], auth: &[Id], rules: Rules) -> Result<Vec<Acl>, ErrorCode> {
     let mut kept: Vec<Acl> = Vec::with_capacity(acl.len());
     for (at, entry) in acl.iter().enumerate() {
         if acl[..at].contains(entry) {
@@ -88,7 +90,7 @@ pub(crate) fn normalise(acl: &[Acl], auth: &[Id]) -> Result<Vec<Acl>, ErrorCode>
                     return Err(ErrorCode::InvalidAcl);
                 }
             }
-            scheme if is_valid_id(scheme, &entry.id.id) => kept.push(entry.clone()),
+            scheme if is_valid_id(scheme, &entry.id.id, rules) => kept.push(entry.clone()),
             _ => return Err(ErrorCode::InvalidAcl),
         }
     }
@@ -120,15 +122,54 @@ fn is_proof(scheme: &str) -> bool {
     matches!(scheme, "digest" | "sasl" | "x509")
 }
 
-fn is_valid_id(scheme: &str, id: &str) -> bool {
+fn is_valid_id(scheme: &str, id: &str, rules: Rules) -> bool {
     match scheme {
         "world" => id == "anyone",
         "digest" => {
             matches!(id.split_once(':'), Some((_, hash)) if !hash.is_empty() && !hash.contains(':'))
         }
         "ip" => Network::parse(id).is_some(),
+        "sasl" => rules.sasl_ids && is_principal(id),
+        "x509" => rules.x509_ids && is_distinguished_name(id),
         _ => false,
     }
+}
+
+/// A name as Kerberos has them, `service/host@REALM`, or any text without an `@`.
+fn is_principal(id: &str) -> bool {
+    match id.split_once('@') {
+        Some((name, realm)) => {
+            !realm.contains(['/', '@']) && name.bytes().filter(|byte| *byte == b'/').count() <= 1
+        }
+        None => true,
+    }
+}
+
+/// Attributes with values, by commas: `CN=…,O=…`. A backslash or quotes hide a comma.
+fn is_distinguished_name(id: &str) -> bool {
+    let mut quoted = false;
+    let mut hidden = false;
+    let mut part = String::new();
+    let mut parts = Vec::new();
+    for c in id.chars() {
+        match c {
+            _ if hidden => hidden = false,
+            '\\' => hidden = true,
+            '"' => quoted = !quoted,
+            ',' | ';' | '+' if !quoted => {
+                parts.push(std::mem::take(&mut part));
+                continue;
+            }
+            _ => {}
+        }
+        part.push(c);
+    }
+    parts.push(part);
+    let is_attribute = |part: &String| {
+        let kind = part.split_once('=').map_or("", |(kind, _)| kind.trim());
+        !kind.is_empty() && kind.chars().all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '-')
+    };
+    !quoted && !hidden && parts.iter().all(is_attribute)
 }
 
 /// Whether an ACL's id means the one a connection has.
@@ -141,6 +182,8 @@ fn means(in_acl: &Id, id: &Id) -> bool {
             (Some(network), Some(address)) => network.contains(address),
             _ => false,
         },
+        // To SASL that name is above the others.
+        "sasl" if id.id == "super" => true,
         _ => in_acl.id == id.id,
     }
 }
@@ -211,6 +254,7 @@ mod tests {
     #[test]
     fn lists_are_normalised_or_refused() {
         let me = [ip_id(IpAddr::from([127, 0, 0, 1])), digest_id("me:secret")];
+        let normalise = |acl: &[Acl], auth: &[Id]| normalise(acl, auth, Rules::default());
         let mine = normalise(&[acl(Perms::READ, "auth", "")], &me);
         assert_eq!(mine, Ok(vec![Acl { perms: Perms::READ, id: me[1].clone() }]));
         assert_eq!(normalise(&[Acl::OPEN, Acl::OPEN], &me), Ok(vec![Acl::OPEN]));
@@ -222,6 +266,8 @@ mod tests {
             ("digest", "a:"),
             ("ip", "10.0.0.1/33"),
             ("ip", "nowhere"),
+            ("sasl", "jane"),
+            ("x509", "CN=jane"),
             ("super", ""),
             ("", ""),
         ] {
@@ -229,5 +275,30 @@ mod tests {
             assert_eq!(refused, Err(ErrorCode::InvalidAcl), "{scheme}:{id}");
         }
         assert_eq!(normalise(&[], &me), Err(ErrorCode::InvalidAcl));
+    }
+
+    #[test]
+    fn ids_of_other_proofs_are_named_where_they_can_be_proven() {
+        let rules = Rules { sasl_ids: true, x509_ids: true, ..Rules::default() };
+        let valid = |scheme: &str, id: &str| {
+            let list = [acl(Perms::ALL, scheme, id)];
+            normalise(&list, &[], rules).map(|kept| kept == list) == Ok(true)
+        };
+        for id in ["jane", "", "a/b/c", "zk/host@REALM", "jane@REALM"] {
+            assert!(valid("sasl", id), "{id}");
+        }
+        for id in ["a@b@c", "a/b/c@R", "a@R/b"] {
+            assert!(!valid("sasl", id), "{id}");
+        }
+        for id in ["CN=jane", "CN=a b, O=\"x, y\"", "cn=a\\,b+1.2.3=#04,C=DE"] {
+            assert!(valid("x509", id), "{id}");
+        }
+        for id in ["", "jane", "CN=a,b", "=a", "CN=\"a"] {
+            assert!(!valid("x509", id), "{id}");
+        }
+        let janes = [acl(Perms::READ, "sasl", "jane")];
+        assert!(permits(&janes, Perms::READ, &[Id::new("sasl", "super")]));
+        assert!(!permits(&janes, Perms::READ, &[Id::new("sasl", "joe")]));
+        assert!(!permits(&janes, Perms::READ, &[Id::new("x509", "jane")]));
     }
 }

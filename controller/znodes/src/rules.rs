@@ -11,4 +11,8 @@ pub struct Rules {
     /// `reconfigEnabled`: whether a change of the members is refused as switched off, or as nothing that
     /// this member can do alone.
     pub reconfig: bool,
+    /// Whether an ACL may name ids that are proven by SASL.
+    pub sasl_ids: bool,
+    /// Whether an ACL may name ids that are proven by a client's certificate.
+    pub x509_ids: bool,
 }

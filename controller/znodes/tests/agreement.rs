@@ -11,7 +11,13 @@ use types::{Instant, SessionId, Zxid};
 use znodes::{Prep, Requester, Rules, Sessions, SnapshotError, Speaker, State, Turn, snapshot};
 
 const LIMIT: usize = 1 << 20;
-const RULES: Rules = Rules { extended_types: true, enforce_quota: true, reconfig: false };
+const RULES: Rules = Rules {
+    extended_types: true,
+    enforce_quota: true,
+    reconfig: false,
+    sasl_ids: false,
+    x509_ids: false,
+};
 
 proptest! {
     /// Requests are prepared while others wait; the sum that each foresees is the sum it makes.

@@ -106,6 +106,8 @@ impl World {
                     extended_types: on("ttl"),
                     enforce_quota: on("quota"),
                     reconfig: on("reconfig"),
+                    sasl_ids: on("sasl"),
+                    x509_ids: on("x509"),
                 };
                 self.prep = Prep::new(&self.state).under(rules);
             }

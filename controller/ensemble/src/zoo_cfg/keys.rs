@@ -262,12 +262,12 @@ impl Draft {
             "enforce.auth.schemes" => {
                 self.schemes = value.split(',').map(|scheme| scheme.trim().to_owned()).collect();
             }
-            // Every provider that is configured is there.
-            _ if key.starts_with("authProvider.") => {
-                let known = ["SASLAuthenticationProvider", "X509AuthenticationProvider"];
-                let known = known.iter().any(|name| value.ends_with(name));
-                return if known { Ok(Effect::Some) } else { Ok(Effect::NotYet) };
-            }
+            _ if key.starts_with("authProvider.") => match value.rsplit('.').next() {
+                Some("SASLAuthenticationProvider") => config.rules.sasl_ids = true,
+                Some("X509AuthenticationProvider") => config.rules.x509_ids = true,
+                Some("DigestAuthenticationProvider" | "IPAuthenticationProvider") => {}
+                _ => return Ok(Effect::NotYet),
+            },
             "electionAlg" if value != "3" => return Err("3, the only election there is"),
             // Meant for peers; a member alone has none.
             "initLimit" | "syncLimit" | "electionAlg" | "standaloneEnabled" => {}
@@ -296,6 +296,7 @@ impl Draft {
             return Err(missing("dataDir"));
         }
         self.config.tls = self.tls(missing)?;
+        self.config.rules.x509_ids |= self.config.tls.is_some();
         self.config.sasl = self.sasl()?;
         self.config.required_schemes = match (self.require_sasl, self.enforce) {
             (true, _) => vec!["sasl".to_owned()],

@@ -227,10 +227,12 @@ mod tests {
         let text = "dataDir=/d\nsecureClientPort=2281\nssl.keyStore.location=/k.pem\n\
             ssl.clientAuth=none\nadmin.serverPort=8081\nsnapshot.compression.method=snappy\n\
             metricsProvider.className=org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider\n\
-            authProvider.x509=org.apache.zookeeper.server.auth.X509AuthenticationProvider\n";
+            authProvider.x509=org.apache.zookeeper.server.auth.X509AuthenticationProvider\n\
+            authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider\n";
         let (config, warnings) = check(text).expect("it is complete");
         assert!(warnings.is_empty(), "{warnings:?}");
         assert_eq!(config.client_addr, None);
+        assert!(config.rules.sasl_ids && config.rules.x509_ids);
         let tls = config.tls.expect("it is wanted");
         assert_eq!(tls.secure_addr, Some("0.0.0.0:2281".parse().expect("an address")));
         let admin = config.admin.expect("it is named");

@@ -93,7 +93,7 @@ impl Prep {
         if create.path.contains('\0') {
             return Err(ErrorCode::BadArguments);
         }
-        let acl = normalise(&create.acl, ask.requester.auth)?;
+        let acl = normalise(&create.acl, ask.requester.auth, self.rules)?;
         let parent = self.get(ask, parent_path)?;
         ask.check_access(&parent, Perms::CREATE)?;
         let number = parent.stat.cversion;

@@ -88,7 +88,7 @@ impl Prep {
         if !path::is_valid(path) {
             return Err(ErrorCode::BadArguments);
         }
-        let acl = normalise(acl, ask.requester.auth)?;
+        let acl = normalise(acl, ask.requester.auth, self.rules)?;
         let node = self.get(ask, path)?;
         ask.check_access(&node, Perms::ADMIN)?;
         let version = next_version(version, node.stat.aversion)?;
