@@ -1,0 +1,1 @@
+"""Unmodified clients' own test suites, run against Troupe in the place of Apache's server."""

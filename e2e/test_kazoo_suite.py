@@ -1,0 +1,81 @@
+"""kazoo's own test suite, whole, with Troupe where it would start Java.
+
+The suite comes with the kazoo that is installed. Its harness finds conformance/kazoo/bin/java first; what is excluded is
+in conformance/kazoo/exclusions.txt with the reason. KAZOO_CLUSTER_SIZE=3 runs it against an ensemble.
+"""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import xml.etree.ElementTree
+
+import pytest
+
+from e2e.harness import paths
+
+SUITE = paths.ROOT / "e2e" / "conformance" / "kazoo"
+SIZE = os.environ.get("KAZOO_CLUSTER_SIZE", "1")
+# At least so many of its tests must pass: a suite that is not found, or skips itself, is no success.
+EXPECTED = 475
+
+
+def test_kazoo_suite(tmp_path):
+    """About 4 minutes, of which the processors work for 20 seconds: the suite sleeps a lot."""
+    report = tmp_path / "report.xml"
+    env = dict(
+        os.environ,
+        CI="true",
+        PATH=f"{SUITE / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        PYTHONPATH=str(SUITE),
+        TMPDIR=str(tmp_path),
+        TROUPE_BIN=str(paths.troupe()),
+        ZOOKEEPER_CLUSTER_SIZE=SIZE,
+        ZOOKEEPER_PATH="/nowhere",
+        ZOOKEEPER_PORT_OFFSET=str(free_block(int(SIZE) * 10)),
+        ZOOKEEPER_VERSION="3.9.4",
+    )
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "pytest", "--pyargs", "kazoo.tests", "-p", "plugin", "-p", "no:cacheprovider",
+            "-q", "-rs", "--timeout=180", f"--rootdir={tmp_path}", f"--junit-xml={report}",
+        ],
+        cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    print(summary(done.stdout))
+    assert done.returncode == 0, f"{summary(done.stdout)}\n{done.stdout[-20_000:]}"
+    suite = xml.etree.ElementTree.parse(report).getroot().find("testsuite")
+    passed = int(suite.get("tests")) - int(suite.get("skipped"))
+    assert passed >= EXPECTED, f"only {passed} tests of kazoo's passed"
+    # Everything that did not run is excluded by us and in the open; nothing skips itself.
+    skipped = re.findall(r"^SKIPPED .*$", done.stdout, re.MULTILINE)
+    itself = [line for line in skipped if "EXCLUDED: " not in line]
+    assert not itself, f"kazoo's tests skip themselves: {itself}"
+
+
+def summary(output):
+    """The lines that tell what failed and what was left out."""
+    lines = re.findall(r"^(?:FAILED|ERROR|SKIPPED) .*$|^.*\b(?:passed|failed) in .*$", output, re.MULTILINE)
+    return "\n".join(lines)
+
+
+def free_block(size):
+    """The first of `size` ports that were free a moment ago: the suite counts its ports on from one.
+
+    They are below those that the system gives to whoever asks for any.
+    """
+    start = 10_000 + os.getpid() % 20_000
+    for first in range(start, 32_000, size):
+        if all(is_free(port) for port in range(first, first + size)):
+            return first
+    pytest.fail(f"no {size} ports in a row are free")
+
+
+def is_free(port):
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
