@@ -12,7 +12,7 @@ use storage::{DataDir, DirError, LogEvent, LogThread, LogWriter};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use zab::{Voters, Zab};
+use zab::{Settings, Zab};
 use znodes::access::{SUPER, ip_id};
 use znodes::{SessionIds, Sessions};
 
@@ -274,7 +274,7 @@ fn make_core(
     let writer = LogWriter::new(dirs.logs(), config.prealloc_bytes, config.force_sync);
     let log = LogThread::spawn(writer, dirs.snapshots(), tell).map_err(StartError::Thread)?;
     let me = config.myid;
-    let zab = Zab::new(me, Voters::majority([me]), durable);
+    let zab = Zab::new(Settings::alone(me), durable);
     let sessions = Sessions::new(config.tick_time);
     let ids = SessionIds::new(me, wall_ms());
     let snapshots = Snapshots::new(config.snap_count, replayed, &dirs);

@@ -2,75 +2,191 @@
 //!
 //! Lives here: the order of proposals and commits. Must not: sessions, what a transaction means.
 //! Start at [`Leader::on`]. Paper: phase 3.
+//!
+//! Decided: a proposal is committed when a quorum **and this peer itself** have it on stable storage, so that
+//! nothing is ever applied that is not in the own log (ZOOKEEPER-4882). A voter that has promised a later
+//! epoch to somebody could never join this one; the leader then resigns, and all meet in a later one.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
-use types::{Epoch, PeerId, Zxid};
+use types::{Epoch, Instant, PeerId, Zxid};
 
-use crate::election::Election;
+use crate::drain::Drain;
+use crate::learners::{Broadcast, Learners};
 use crate::zab::{Core, Phase};
-use crate::{Input, Output, Txn};
+use crate::{Input, Message, Output, Txn};
 
 /// The leader in broadcast.
 #[derive(Debug)]
 pub(crate) struct Leader {
     epoch: Epoch,
+    learners: Learners,
     /// The last zxid proposed; the epoch's counter 0 before the first.
     last: Zxid,
+    /// The last one committed; the end of the history before the first.
+    committed: Zxid,
     /// Proposed and not delivered, in zxid order without a gap.
     proposals: VecDeque<Txn>,
-    /// How far each peer's log is on stable storage.
-    flushed: BTreeMap<PeerId, Zxid>,
+    /// How far this peer's own log is on stable storage.
+    flushed: Zxid,
+    /// No more is proposed: when all is committed another peer takes over.
+    leaving: bool,
+    ping_at: Instant,
+    kin_ping_at: Instant,
 }
 
 impl Leader {
-    pub(crate) fn begin(core: &mut Core, epoch: Epoch) -> Phase {
+    pub(crate) fn begin(core: &mut Core, mut learners: Learners, epoch: Epoch) -> Phase {
+        if let Some(vote) = &mut core.vote {
+            vote.epoch = epoch;
+        }
         core.outbox.push(Output::Leading(epoch));
+        learners.up_to_date(core);
         Phase::Leading(Self {
             epoch,
+            learners,
             last: Zxid::new(epoch, 0),
+            committed: core.durable.last_logged,
             proposals: VecDeque::new(),
-            flushed: BTreeMap::new(),
+            flushed: Zxid::default(),
+            leaving: false,
+            ping_at: core.now + core.timing.tick / 2,
+            kin_ping_at: core.now + core.timing.kin_ping,
         })
     }
 
     /// The counter's last value is never used: Apache ends an epoch there, and so do its followers.
     pub(crate) fn next_zxid(&self) -> Option<Zxid> {
-        self.last.next().filter(|next| next.counter() != u32::MAX)
+        self.last.next().filter(|next| next.counter() != u32::MAX && !self.leaving)
+    }
+
+    /// A lone voter has nobody to watch over.
+    pub(crate) fn alarm(&self, core: &Core) -> Option<Instant> {
+        let kin = self.learners.any(true).then_some(self.kin_ping_at);
+        let others = !core.voters.is_only(core.me) || self.learners.any(false);
+        kin.into_iter().chain(others.then_some(self.ping_at)).min()
     }
 
     pub(crate) fn on(mut self, core: &mut Core, input: Input) -> Phase {
         match input {
-            Input::Received { from: _, message } => match message {},
+            Input::Received { from, message } => return self.on_message(core, from, message),
+            Input::LinkLost(peer) => self.learners.remove(peer),
             Input::Propose(txn) if Some(txn.zxid) == self.next_zxid() => {
                 self.last = txn.zxid;
-                self.proposals.push_back(txn.clone());
-                core.outbox.push(Output::Append(txn));
+                core.outbox.push(Output::Append(txn.clone()));
+                self.learners.propose(core, &txn);
+                self.proposals.push_back(txn);
             }
             Input::Flushed(zxid) => {
-                let flushed = self.flushed.entry(core.me).or_default();
-                *flushed = zxid.max(*flushed);
+                self.flushed = zxid.max(self.flushed);
                 self.maybe_commit(core);
             }
+            Input::Located { learner, found } => {
+                let (committed, proposals) = (self.committed, &self.proposals);
+                let at = Broadcast { epoch: self.epoch, committed, proposals };
+                self.learners.sync(core, learner, found, &at);
+            }
             Input::AppendRefused { first } => return self.on_append_refused(core, first),
+            Input::HandOver => self.leaving = true,
+            Input::Tick => return self.on_tick(core),
             _ => {}
         }
-        if self.next_zxid().is_none() && self.proposals.is_empty() {
-            core.outbox.push(Output::Resigned);
-            return Election::begin(core);
+        self.maybe_leave(core)
+    }
+
+    fn on_message(mut self, core: &mut Core, from: PeerId, message: Message) -> Phase {
+        match message {
+            Message::Introduction(introduction) => {
+                if introduction.accepted > self.epoch && core.voters.contains(from) {
+                    return self.resign(core);
+                }
+                self.learners.introduce(core, from, introduction);
+                self.learners.tell_epoch(core, self.epoch);
+            }
+            Message::AckEpoch { current, last } => {
+                // What it has beyond the committed history is cut; only the promise counts here.
+                let current = current.filter(|current| *current > self.epoch);
+                if !self.learners.promise(core, from, current, last) {
+                    return self.resign(core);
+                }
+                self.learners.locate(core, from);
+            }
+            Message::Ack(zxid) => {
+                if zxid <= self.last && self.learners.ack(core, from, self.epoch, zxid) {
+                    self.learners.up_to_date(core);
+                    self.maybe_commit(core);
+                }
+            }
+            _ => self.learners.hear(core, from),
         }
-        Phase::Leading(self)
+        self.maybe_leave(core)
     }
 
     /// Delivers, in order, all that a quorum has on stable storage.
     fn maybe_commit(&mut self, core: &mut Core) {
-        while let Some(oldest) = self.proposals.front() {
-            let holders = self.flushed.iter().filter(|(_, flushed)| **flushed >= oldest.zxid);
-            if !core.voters.is_quorum(holders.map(|(peer, _)| *peer)) {
-                break;
-            }
-            core.outbox.extend(self.proposals.pop_front().map(Output::Deliver));
+        let reached =
+            |peer| if peer == core.me { self.flushed } else { self.learners.flushed(peer) };
+        let upto = core.voters.decided(reached).min(self.flushed);
+        let count = self.proposals.partition_point(|txn| txn.zxid <= upto);
+        if count == 0 {
+            return;
         }
+        self.learners.commit(core, self.proposals.range(..count));
+        self.committed = upto.min(self.last);
+        core.outbox.extend(self.proposals.drain(..count).map(Output::Deliver));
+    }
+
+    fn on_tick(mut self, core: &mut Core) -> Phase {
+        if core.now >= self.kin_ping_at {
+            self.kin_ping_at = core.now + core.timing.kin_ping;
+            self.learners.ping(core, true, self.last);
+        }
+        if core.now >= self.ping_at {
+            self.ping_at = core.now + core.timing.tick / 2;
+            self.learners.ping(core, false, self.last);
+            if !self.is_followed(core) {
+                return self.resign(core);
+            }
+        }
+        self.maybe_leave(core)
+    }
+
+    /// Whether something was heard of a quorum lately.
+    fn is_followed(&self, core: &Core) -> bool {
+        let recently = |peer| {
+            let heard = self.learners.heard(peer);
+            heard.is_some_and(|heard| core.now.saturating_since(heard) <= core.timing.sync_limit)
+        };
+        core.voters.decide(|peer| peer == core.me || recently(peer))
+    }
+
+    /// A spent counter, or an end that was asked for, ends the epoch once all is delivered.
+    fn maybe_leave(self, core: &mut Core) -> Phase {
+        if self.next_zxid().is_some() || !self.proposals.is_empty() {
+            return Phase::Leading(self);
+        }
+        if core.voters.is_only(core.me) && !self.leaving {
+            return self.resign(core);
+        }
+        let successor = self.learners.successor(core, self.last);
+        if let Some(successor) = successor {
+            self.learners.hand_over(core, successor);
+        }
+        if !self.leaving {
+            return self.succeeded(core, successor);
+        }
+        core.outbox.push(Output::Resigned);
+        core.outbox.extend(successor.map(Output::HandedOver));
+        Phase::Retired
+    }
+
+    fn succeeded(self, core: &mut Core, successor: Option<PeerId>) -> Phase {
+        Drain::begin(core, VecDeque::new(), None, successor)
+    }
+
+    fn resign(mut self, core: &mut Core) -> Phase {
+        self.learners.hang_up_all(core);
+        Drain::begin(core, self.proposals, None, None)
     }
 
     /// A lone voter takes the unwritten proposals back, since nobody can have seen them. With other voters
@@ -80,11 +196,10 @@ impl Leader {
         if oldest.is_none_or(|oldest| first < oldest) || first > self.last {
             return Phase::Leading(self);
         }
-        if !core.voters.is_only(core.me) {
-            core.outbox.push(Output::Resigned);
-            return Election::begin(core);
-        }
         self.proposals.retain(|txn| txn.zxid < first);
+        if !core.voters.is_only(core.me) {
+            return self.resign(core);
+        }
         // `first` is in this epoch and not its counter 0, so the counter before it is too.
         self.last = Zxid::new(self.epoch, first.counter() - 1);
         core.outbox.push(Output::Withdrawn { first });
@@ -94,23 +209,25 @@ impl Leader {
 
 #[cfg(test)]
 mod tests {
-    use types::Instant;
-
     use super::*;
-    use crate::{Durable, SavedEpoch, Voters, Zab};
+    use crate::{Durable, SavedEpoch, Settings, Zab};
 
     #[test]
     fn a_spent_counter_ends_the_epoch_once_all_is_delivered() {
-        let me = PeerId(1);
         let durable =
             Durable { accepted: Epoch(6), current: Epoch(6), last_logged: Zxid::default() };
-        let mut zab = Zab::new(me, Voters::majority([me]), durable);
+        let mut zab = Zab::new(Settings::alone(PeerId(1)), durable);
         let last = Zxid::new(Epoch(6), u32::MAX - 1);
         zab.set_phase(Phase::Leading(Leader {
             epoch: Epoch(6),
+            learners: Learners::default(),
             last: Zxid::new(Epoch(6), u32::MAX - 2),
+            committed: Zxid::default(),
             proposals: VecDeque::new(),
-            flushed: BTreeMap::new(),
+            flushed: Zxid::default(),
+            leaving: false,
+            ping_at: Instant::ZERO,
+            kin_ping_at: Instant::ZERO,
         }));
         let mut step = |input| zab.step(Instant::ZERO, input).collect::<Vec<_>>();
         let txn = Txn { zxid: last, body: "x".into() };

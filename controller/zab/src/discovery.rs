@@ -1,53 +1,106 @@
 //! Discovery: the epoch that a quorum promises to the leader.
 //!
-//! Lives here: the choice of the new epoch and this peer's own promise. Paper: phase 1.
+//! Lives here: the choice of the new epoch, this peer's own promise and those of its learners. Paper: phase 1.
+//! Decided: observers' promises raise the epoch too, and do not count for the quorum, as in `Leader.java`.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 
-use types::{Epoch, PeerId};
+use types::{Epoch, Instant, PeerId};
 
+use crate::drain::Drain;
+use crate::learners::Learners;
 use crate::synchronization::Synchronization;
 use crate::zab::{Core, Phase};
-use crate::{Input, Output, SavedEpoch};
+use crate::{Input, Message, Output, SavedEpoch};
 
 /// Chosen as leader, settling the epoch.
 #[derive(Debug)]
 pub(crate) struct Discovery {
-    /// The accepted epoch that each peer reported.
-    reported: BTreeMap<PeerId, Epoch>,
-    /// Fixed when a quorum has reported.
+    learners: Learners,
+    /// Fixed when a quorum has introduced itself.
     new: Option<Epoch>,
+    /// This peer's own promise is on disk, so the others may hear of it.
+    promised: bool,
+    /// When to give up.
+    deadline: Instant,
 }
 
 impl Discovery {
     pub(crate) fn begin(core: &mut Core) -> Phase {
-        let mut phase =
-            Self { reported: BTreeMap::from([(core.me, core.durable.accepted)]), new: None };
+        let learners = Learners::early(core);
+        let deadline = core.now + core.timing.init_limit;
+        let mut phase = Self { learners, new: None, promised: false, deadline };
         phase.maybe_fix_epoch(core);
         Phase::Discovery(phase)
     }
 
-    pub(crate) fn on(self, core: &mut Core, input: Input) -> Phase {
+    pub(crate) fn alarm(&self) -> Instant {
+        self.deadline
+    }
+
+    pub(crate) fn on(mut self, core: &mut Core, input: Input) -> Phase {
         match input {
-            Input::Received { from: _, message } => match message {},
+            Input::Received { from, message } => return self.on_message(core, from, message),
+            Input::LinkLost(peer) => self.learners.remove(peer),
             // The promise must survive a crash before anybody hears of it.
             Input::EpochSaved(SavedEpoch::Accepted(epoch)) if Some(epoch) == self.new => {
-                Synchronization::begin(core, epoch)
+                self.promised = true;
+                return self.maybe_settle(core);
             }
-            _ => Phase::Discovery(self),
+            Input::Tick if core.now >= self.deadline => return self.give_up(core),
+            Input::HandOver => return self.give_up(core),
+            _ => {}
+        }
+        Phase::Discovery(self)
+    }
+
+    fn on_message(mut self, core: &mut Core, from: PeerId, message: Message) -> Phase {
+        match message {
+            Message::Introduction(introduction) => {
+                self.learners.introduce(core, from, introduction);
+                self.maybe_fix_epoch(core);
+                self.maybe_settle(core)
+            }
+            Message::AckEpoch { current, last } => {
+                if self.learners.promise(core, from, current, last) {
+                    self.maybe_settle(core)
+                } else {
+                    self.give_up(core)
+                }
+            }
+            _ => {
+                self.learners.hear(core, from);
+                Phase::Discovery(self)
+            }
         }
     }
 
     fn maybe_fix_epoch(&mut self, core: &mut Core) {
-        if self.new.is_some() || !core.voters.is_quorum(self.reported.keys().copied()) {
+        let here = |peer| peer == core.me || self.learners.is_introduced(peer);
+        if self.new.is_some() || !core.voters.decide(here) {
             return;
         }
         // All 2^32 epochs spent: no new one can be promised, so nobody leads; a lone voter would need
         // one start a second for 136 years to get here.
-        let highest = self.reported.values().copied().max().unwrap_or_default();
+        let highest = self.learners.accepted().max(core.durable.accepted);
         if let Some(epoch) = highest.max(core.durable.last_logged.epoch()).next() {
             self.new = Some(epoch);
             core.outbox.push(Output::SaveEpoch(SavedEpoch::Accepted(epoch)));
         }
+    }
+
+    /// Tells the epoch to those who came, and goes on when a quorum has promised it.
+    fn maybe_settle(mut self, core: &mut Core) -> Phase {
+        let Some(epoch) = self.new.filter(|_| self.promised) else { return Phase::Discovery(self) };
+        self.learners.tell_epoch(core, epoch);
+        if core.voters.decide(|peer| peer == core.me || self.learners.has_promised(peer)) {
+            return Synchronization::begin(core, self.learners, epoch, self.deadline);
+        }
+        Phase::Discovery(self)
+    }
+
+    fn give_up(mut self, core: &mut Core) -> Phase {
+        self.learners.hang_up_all(core);
+        Drain::begin(core, VecDeque::new(), None, None)
     }
 }

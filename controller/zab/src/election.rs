@@ -1,55 +1,207 @@
 //! Election: which peer is to lead.
 //!
 //! Lives here: votes and when they decide. Must not: epochs' promises (discovery).
-//! Paper: phase 0; Apache's FastLeaderElection.
+//! Paper: phase 0; Apache's FastLeaderElection. A decision is only a guess that saves time: discovery and
+//! synchronization keep what was committed whoever is chosen.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use types::{Epoch, PeerId, Zxid};
+use types::{Instant, PeerId};
 
-use crate::Input;
 use crate::discovery::Discovery;
+use crate::joining::Joining;
 use crate::zab::{Core, Phase};
+use crate::{Candidate, Input, Message, Notification, Output, PeerState};
 
 /// Looking for a leader.
 #[derive(Debug)]
 pub(crate) struct Election {
-    /// The best candidate seen, which is this peer's vote.
-    proposal: Vote,
-    /// The last vote of each peer, this one's included.
-    votes: BTreeMap<PeerId, Vote>,
+    /// The best candidate seen, which is this peer's vote; `None` while a peer without a vote knows of none.
+    proposal: Option<Candidate>,
+    /// The last vote in this round of each other voter that is looking too.
+    looking: BTreeMap<PeerId, Candidate>,
+    /// The vote of each voter that looks no more.
+    settled: BTreeMap<PeerId, Settled>,
+    /// When the vote is sent again, and how much later again after that.
+    resend_at: Instant,
+    interval: Duration,
+    /// A quorum votes alike; a better vote may come until then.
+    decide_at: Option<Instant>,
 }
 
-/// A candidate. The order is the one that votes are compared by: the longer history wins, then the
-/// larger id.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-struct Vote {
-    epoch: Epoch,
-    last: Zxid,
-    leader: PeerId,
+/// What a peer that follows or leads has decided.
+#[derive(Clone, Copy, Debug)]
+struct Settled {
+    candidate: Candidate,
+    round: i64,
+    leads: bool,
 }
 
 impl Election {
     pub(crate) fn begin(core: &mut Core) -> Phase {
-        let own =
-            Vote { epoch: core.durable.current, last: core.durable.last_logged, leader: core.me };
-        Self { proposal: own, votes: BTreeMap::from([(core.me, own)]) }.maybe_decide(core)
+        core.round = core.round.saturating_add(1);
+        core.vote = None;
+        let interval = core.timing.min_notification;
+        let mut phase = Self {
+            proposal: core.own_candidate(),
+            looking: BTreeMap::new(),
+            settled: BTreeMap::new(),
+            resend_at: core.now + interval,
+            interval,
+            decide_at: None,
+        };
+        phase.tell_all(core);
+        phase.maybe_decide(core)
     }
 
-    pub(crate) fn on(self, _core: &mut Core, input: Input) -> Phase {
+    /// Begins with the decision made: the leader before has named its successor.
+    pub(crate) fn skip(core: &mut Core, leader: PeerId) -> Phase {
+        core.round = core.round.saturating_add(1);
+        let (epoch, last) = (core.durable.current, core.durable.last_logged);
+        decided(core, Candidate { epoch, last, leader })
+    }
+
+    pub(crate) fn alarm(&self) -> Instant {
+        self.decide_at.map_or(self.resend_at, |at| at.min(self.resend_at))
+    }
+
+    pub(crate) fn on(mut self, core: &mut Core, input: Input) -> Phase {
         match input {
-            Input::Received { from: _, message } => match message {},
-            _ => Phase::Election(self),
+            Input::Received { from, message: Message::Notification(vote) } => {
+                return self.on_notification(core, from, vote);
+            }
+            Input::Reachable(peer) => self.tell(core, peer),
+            Input::Tick => {
+                if self.decide_at.is_some_and(|at| core.now >= at)
+                    && let Some(proposal) = self.proposal
+                {
+                    return decided(core, proposal);
+                }
+                if core.now >= self.resend_at {
+                    self.interval = (self.interval * 2).min(core.timing.max_notification);
+                    self.resend_at = core.now + self.interval;
+                    self.tell_all(core);
+                }
+            }
+            _ => {}
+        }
+        self.maybe_decide(core)
+    }
+
+    fn on_notification(mut self, core: &mut Core, from: PeerId, vote: Notification) -> Phase {
+        if !core.voters.contains(from) {
+            // A peer without a vote asks who leads.
+            self.tell(core, from);
+            return Phase::Election(self);
+        }
+        let Some(candidate) = vote.candidate else { return Phase::Election(self) };
+        if !core.voters.may_lead(candidate.leader) {
+            return Phase::Election(self);
+        }
+        match vote.state {
+            PeerState::Looking => {
+                self.settled.remove(&from);
+                self.on_looking(core, from, candidate, vote.round);
+                self.maybe_decide(core)
+            }
+            PeerState::Following | PeerState::Leading => {
+                let leads = vote.state == PeerState::Leading && candidate.leader == from;
+                self.looking.remove(&from);
+                self.settled.insert(from, Settled { candidate, round: vote.round, leads });
+                if self.is_settled_on(core, candidate, vote.round) {
+                    core.round = vote.round;
+                    return decided(core, candidate);
+                }
+                Phase::Election(self)
+            }
+            PeerState::Observing => Phase::Election(self),
         }
     }
 
-    /// Decides when a quorum votes as this peer does.
-    fn maybe_decide(self, core: &mut Core) -> Phase {
-        let alike = self.votes.iter().filter(|(_, vote)| **vote == self.proposal);
-        if core.voters.is_quorum(alike.map(|(peer, _)| *peer)) && self.proposal.leader == core.me {
-            Discovery::begin(core)
-        } else {
-            Phase::Election(self)
+    fn on_looking(&mut self, core: &mut Core, from: PeerId, candidate: Candidate, round: i64) {
+        if round < core.round {
+            self.tell(core, from);
+            return;
         }
+        if round > core.round {
+            core.round = round;
+            self.looking.clear();
+            self.proposal = core.own_candidate().max(Some(candidate));
+            self.tell_all(core);
+        } else if Some(candidate) > self.proposal {
+            self.proposal = Some(candidate);
+            self.tell_all(core);
+        }
+        self.looking.insert(from, candidate);
+    }
+
+    /// Whether peers that look no more, with those that vote alike in this round, have this leader.
+    fn is_settled_on(&self, core: &Core, candidate: Candidate, round: i64) -> bool {
+        let alike = |peer: &PeerId, round: Option<i64>| {
+            self.settled.get(peer).is_some_and(|settled| {
+                settled.candidate.leader == candidate.leader
+                    && settled.candidate.epoch == candidate.epoch
+                    && round.is_none_or(|round| settled.round == round)
+            })
+        };
+        // A leader that does not say so itself may have gone.
+        let leader_says = if candidate.leader == core.me {
+            round == core.round
+        } else {
+            self.settled.get(&candidate.leader).is_some_and(|settled| settled.leads)
+        };
+        let in_round = |peer: PeerId| {
+            alike(&peer, Some(core.round))
+                || self.looking.get(&peer) == Some(&candidate)
+                || peer == core.me && self.proposal == Some(candidate)
+        };
+        leader_says
+            && (core.voters.decide(|peer| alike(&peer, None))
+                || round == core.round && core.voters.decide(in_round))
+    }
+
+    /// Decides when a quorum votes as this peer does: at once when no other vote can come, otherwise after
+    /// a moment for a better one.
+    fn maybe_decide(mut self, core: &mut Core) -> Phase {
+        let Some(proposal) = self.proposal else { return Phase::Election(self) };
+        let alike = |peer| {
+            peer == core.me && core.voters.contains(peer)
+                || self.looking.get(&peer) == Some(&proposal)
+        };
+        if !core.voters.decide(alike) {
+            self.decide_at = None;
+            return Phase::Election(self);
+        }
+        if core.voters.iter().all(|peer| alike(peer) || core.unreachable.contains(&peer)) {
+            return decided(core, proposal);
+        }
+        if self.decide_at.is_none() {
+            self.decide_at = Some(core.now + core.timing.finalize_wait);
+        }
+        Phase::Election(self)
+    }
+
+    fn tell_all(&mut self, core: &mut Core) {
+        self.decide_at = None;
+        let voters: Vec<_> = core.voters.iter().filter(|peer| *peer != core.me).collect();
+        for peer in voters {
+            self.tell(core, peer);
+        }
+    }
+
+    fn tell(&self, core: &mut Core, peer: PeerId) {
+        let state = PeerState::Looking;
+        let vote = Notification { state, candidate: self.proposal, round: core.round };
+        core.outbox.push(Output::Send { to: peer, message: Message::Notification(vote) });
+    }
+}
+
+fn decided(core: &mut Core, candidate: Candidate) -> Phase {
+    core.vote = Some(candidate);
+    if candidate.leader == core.me {
+        Discovery::begin(core)
+    } else {
+        Joining::begin(core, candidate.leader)
     }
 }

@@ -4,15 +4,36 @@
 //! clocks, sessions, what a transaction means. Durability is an input: nothing counts as logged before
 //! [`Input::Flushed`], nothing as promised before [`Input::EpochSaved`].
 //! Start at [`Zab::step`]; each phase has its file. Paper: Junqueira et al., Zab (DSN 2011).
+//!
+//! | phase | the leader's file | the learner's file |
+//! |---|---|---|
+//! | election | `election` | `election` |
+//! | discovery | `discovery` | `joining` |
+//! | synchronization | `synchronization` | `catching_up` |
+//! | broadcast | `broadcast` | `following` |
+//!
+//! `learners` is what a leader knows of each learner through its three phases, `pending` what a learner has
+//! received and not yet applied, `drain` the way from a role that ended to the next election.
 
 mod broadcast;
+mod catching_up;
 mod discovery;
+mod drain;
 mod election;
+mod following;
+mod joining;
+mod learners;
 mod message;
+mod pending;
 mod quorum;
+mod settings;
 mod synchronization;
 mod zab;
 
-pub use message::{Input, Message, Output, PeerMisbehaved, SavedEpoch, Txn};
+pub use message::{
+    Candidate, Input, Introduction, Located, Message, Notification, Output, PeerMisbehaved,
+    PeerState, SavedEpoch, SyncPlan, SyncStart, Txn,
+};
 pub use quorum::Voters;
+pub use settings::{Settings, Timing};
 pub use zab::{Durable, PhaseName, Zab};

@@ -1,43 +1,101 @@
 //! Synchronization: a quorum takes over the leader's history.
 //!
 //! Lives here: when the history of the new epoch is settled. Paper: phase 2. The order matters: history
-//! durable first (a lone voter's own is, by [`crate::Durable`]), `currentEpoch` after it, and only then
-//! this peer counts as one that holds it.
+//! durable first (the leader's own is, by [`crate::Durable`]), `currentEpoch` after it, and only then a
+//! peer counts as one that holds it.
 
-use std::collections::BTreeSet;
+use std::collections::VecDeque;
 
-use types::{Epoch, PeerId};
+use types::{Epoch, Instant, PeerId};
 
 use crate::broadcast::Leader;
+use crate::drain::Drain;
+use crate::learners::{Broadcast, Learners};
 use crate::zab::{Core, Phase};
-use crate::{Input, Output, SavedEpoch};
+use crate::{Input, Message, Output, SavedEpoch};
 
 /// Leader of an epoch whose history is not yet held by a quorum.
 #[derive(Debug)]
 pub(crate) struct Synchronization {
     epoch: Epoch,
-    /// Peers that hold the leader's history and have saved the epoch.
-    synced: BTreeSet<PeerId>,
+    learners: Learners,
+    /// This peer has saved the epoch.
+    saved: bool,
+    deadline: Instant,
 }
 
 impl Synchronization {
-    pub(crate) fn begin(core: &mut Core, epoch: Epoch) -> Phase {
+    pub(crate) fn begin(
+        core: &mut Core,
+        learners: Learners,
+        epoch: Epoch,
+        deadline: Instant,
+    ) -> Phase {
         core.outbox.push(Output::SaveEpoch(SavedEpoch::Current(epoch)));
-        Phase::Synchronization(Self { epoch, synced: BTreeSet::new() })
+        learners.locate_all(core);
+        Phase::Synchronization(Self { epoch, learners, saved: false, deadline })
+    }
+
+    pub(crate) fn alarm(&self) -> Instant {
+        self.deadline
     }
 
     pub(crate) fn on(mut self, core: &mut Core, input: Input) -> Phase {
         match input {
-            Input::Received { from: _, message } => match message {},
+            Input::Received { from, message } => return self.on_message(core, from, message),
+            Input::LinkLost(peer) => self.learners.remove(peer),
             Input::EpochSaved(SavedEpoch::Current(epoch)) if epoch == self.epoch => {
-                self.synced.insert(core.me);
+                self.saved = true;
+                return self.maybe_lead(core);
             }
+            Input::Located { learner, found } => {
+                let committed = core.durable.last_logged;
+                let proposals = &VecDeque::new();
+                let at = Broadcast { epoch: self.epoch, committed, proposals };
+                self.learners.sync(core, learner, found, &at);
+            }
+            Input::Tick if core.now >= self.deadline => return self.give_up(core),
+            Input::HandOver => return self.give_up(core),
             _ => {}
         }
-        if core.voters.is_quorum(self.synced.iter().copied()) {
-            Leader::begin(core, self.epoch)
+        Phase::Synchronization(self)
+    }
+
+    fn on_message(mut self, core: &mut Core, from: PeerId, message: Message) -> Phase {
+        match message {
+            Message::Introduction(introduction) => {
+                self.learners.introduce(core, from, introduction);
+                self.learners.tell_epoch(core, self.epoch);
+            }
+            Message::AckEpoch { current, last } => {
+                if !self.learners.promise(core, from, current, last) {
+                    return self.give_up(core);
+                }
+                self.learners.locate(core, from);
+            }
+            Message::Ack(zxid) => {
+                self.learners.ack(core, from, self.epoch, zxid);
+                return self.maybe_lead(core);
+            }
+            _ => self.learners.hear(core, from),
+        }
+        Phase::Synchronization(self)
+    }
+
+    fn maybe_lead(self, core: &mut Core) -> Phase {
+        let holds = |peer| match peer {
+            me if me == core.me => self.saved,
+            peer => self.learners.is_synced(peer),
+        };
+        if core.voters.decide(holds) && self.saved {
+            Leader::begin(core, self.learners, self.epoch)
         } else {
             Phase::Synchronization(self)
         }
+    }
+
+    fn give_up(mut self, core: &mut Core) -> Phase {
+        self.learners.hang_up_all(core);
+        Drain::begin(core, VecDeque::new(), None, None)
     }
 }

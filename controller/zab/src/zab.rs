@@ -1,12 +1,21 @@
 //! The machine: one phase at a time, and what outlives a phase.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use types::{Epoch, Instant, PeerId, Zxid};
 
 use crate::broadcast::Leader;
+use crate::catching_up::CatchingUp;
 use crate::discovery::Discovery;
+use crate::drain::Drain;
 use crate::election::Election;
+use crate::following::Follower;
+use crate::joining::Joining;
 use crate::synchronization::Synchronization;
-use crate::{Input, Output, SavedEpoch, Voters};
+use crate::{
+    Candidate, Input, Introduction, Message, Notification, Output, PeerMisbehaved, PeerState,
+    SavedEpoch, Settings, Timing, Voters,
+};
 
 /// One peer of the protocol.
 #[derive(Debug)]
@@ -22,8 +31,8 @@ pub struct Durable {
     pub accepted: Epoch,
     /// The epoch of the last leader whose history was taken over (`currentEpoch`).
     pub current: Epoch,
-    /// The last transaction in the log. Invariant: its epoch is at most `current`, as the driver checks
-    /// at start; and the driver has applied all that is logged before it starts the machine.
+    /// The last transaction in the log, or the snapshot's where the log ends before it. The driver has applied
+    /// all that is logged before it starts the machine.
     pub last_logged: Zxid,
 }
 
@@ -32,7 +41,19 @@ pub struct Durable {
 pub(crate) struct Core {
     pub(crate) me: PeerId,
     pub(crate) voters: Voters,
+    pub(crate) observer: bool,
+    pub(crate) timing: Timing,
     pub(crate) durable: Durable,
+    /// The instant of this step.
+    pub(crate) now: Instant,
+    /// The round of elections this peer is in, or that made its vote.
+    pub(crate) round: i64,
+    /// What the last election decided.
+    pub(crate) vote: Option<Candidate>,
+    /// Peers that votes cannot reach.
+    pub(crate) unreachable: BTreeSet<PeerId>,
+    /// Learners that came before this peer knew that it leads.
+    pub(crate) early: BTreeMap<PeerId, Introduction>,
     pub(crate) outbox: Vec<Output>,
 }
 
@@ -46,6 +67,12 @@ pub(crate) enum Phase {
     Discovery(Discovery),
     Synchronization(Synchronization),
     Leading(Leader),
+    Joining(Joining),
+    CatchingUp(CatchingUp),
+    Following(Follower),
+    Drain(Drain),
+    /// Another peer was made the leader, and this one stops.
+    Retired,
 }
 
 /// The phase for a person or a metric.
@@ -62,17 +89,62 @@ pub enum PhaseName {
     Broadcast,
 }
 
+impl Core {
+    pub(crate) fn send(&mut self, to: PeerId, message: Message) {
+        self.outbox.push(Output::Send { to, message });
+    }
+
+    /// What this peer votes for first; `None` when it may not lead.
+    pub(crate) fn own_candidate(&self) -> Option<Candidate> {
+        self.voters.may_lead(self.me).then_some(Candidate {
+            epoch: self.durable.current,
+            last: self.durable.last_logged,
+            leader: self.me,
+        })
+    }
+}
+
 impl Zab {
     /// A peer that has just been started; nothing happens before the first [`Input::Tick`].
-    pub fn new(me: PeerId, voters: Voters, durable: Durable) -> Self {
-        Self { core: Core { me, voters, durable, outbox: Vec::new() }, phase: Phase::Idle }
+    pub fn new(settings: Settings, durable: Durable) -> Self {
+        let Settings { me, voters, observer, timing } = settings;
+        let core = Core {
+            me,
+            voters,
+            observer,
+            timing,
+            durable,
+            now: Instant::ZERO,
+            round: 0,
+            vote: None,
+            unreachable: BTreeSet::new(),
+            early: BTreeMap::new(),
+            outbox: Vec::new(),
+        };
+        Self { core, phase: Phase::Idle }
     }
 
     /// Takes one input and returns all that follows from it. Total: an input that has no meaning in the
     /// present phase changes nothing.
-    pub fn step(&mut self, _now: Instant, input: Input) -> impl Iterator<Item = Output> + '_ {
+    pub fn step(&mut self, now: Instant, input: Input) -> impl Iterator<Item = Output> + '_ {
+        self.core.now = now.max(self.core.now);
         self.on(input);
         self.core.outbox.drain(..)
+    }
+
+    /// When the next [`Input::Tick`] is wanted at the latest; `None` while nothing depends on time.
+    pub fn alarm(&self) -> Option<Instant> {
+        match &self.phase {
+            Phase::Idle => Some(Instant::ZERO),
+            Phase::Election(phase) => Some(phase.alarm()),
+            Phase::Discovery(phase) => Some(phase.alarm()),
+            Phase::Synchronization(phase) => Some(phase.alarm()),
+            Phase::Leading(phase) => phase.alarm(&self.core),
+            Phase::Joining(phase) => Some(phase.alarm()),
+            Phase::CatchingUp(phase) => Some(phase.alarm()),
+            Phase::Following(phase) => Some(phase.alarm(&self.core)),
+            Phase::Drain(_) | Phase::Retired => None,
+        }
     }
 
     /// What the next proposal must be called; `None` while this peer does not lead, and when the epoch's
@@ -87,11 +159,18 @@ impl Zab {
     /// The phase this peer is in.
     pub fn phase(&self) -> PhaseName {
         match self.phase {
-            Phase::Idle | Phase::Election(_) => PhaseName::Election,
-            Phase::Discovery(_) => PhaseName::Discovery,
-            Phase::Synchronization(_) => PhaseName::Synchronization,
-            Phase::Leading(_) => PhaseName::Broadcast,
+            Phase::Idle | Phase::Election(_) | Phase::Drain(_) | Phase::Retired => {
+                PhaseName::Election
+            }
+            Phase::Discovery(_) | Phase::Joining(_) => PhaseName::Discovery,
+            Phase::Synchronization(_) | Phase::CatchingUp(_) => PhaseName::Synchronization,
+            Phase::Leading(_) | Phase::Following(_) => PhaseName::Broadcast,
         }
+    }
+
+    /// What is on this peer's disk by now.
+    pub fn durable(&self) -> Durable {
+        self.core.durable
     }
 
     #[cfg(test)]
@@ -100,15 +179,33 @@ impl Zab {
     }
 
     fn on(&mut self, input: Input) {
+        let core = &mut self.core;
         match &input {
-            Input::Flushed(zxid) => {
-                self.core.durable.last_logged = self.core.durable.last_logged.max(*zxid);
+            Input::Flushed(zxid) => core.durable.last_logged = core.durable.last_logged.max(*zxid),
+            Input::EpochSaved(SavedEpoch::Accepted(epoch)) => core.durable.accepted = *epoch,
+            Input::EpochSaved(SavedEpoch::Current(epoch)) => core.durable.current = *epoch,
+            Input::Reachable(peer) => {
+                core.unreachable.remove(peer);
             }
-            Input::EpochSaved(SavedEpoch::Accepted(epoch)) => self.core.durable.accepted = *epoch,
-            Input::EpochSaved(SavedEpoch::Current(epoch)) => self.core.durable.current = *epoch,
+            Input::Unreachable(peer) => {
+                core.unreachable.insert(*peer);
+            }
+            Input::LinkLost(peer) => {
+                core.early.remove(peer);
+            }
+            Input::Received { from, message: Message::Notification(vote) }
+                if !matches!(self.phase, Phase::Election(_)) =>
+            {
+                answer(core, &self.phase, *from, *vote);
+                return;
+            }
+            Input::Received { from, message: Message::Introduction(introduction) }
+                if keeps_waiting(core, &self.phase, *from, *introduction) =>
+            {
+                return;
+            }
             _ => {}
         }
-        let core = &mut self.core;
         self.phase = match std::mem::replace(&mut self.phase, Phase::Idle) {
             Phase::Idle if input == Input::Tick => Election::begin(core),
             Phase::Idle => Phase::Idle,
@@ -116,6 +213,42 @@ impl Zab {
             Phase::Discovery(phase) => phase.on(core, input),
             Phase::Synchronization(phase) => phase.on(core, input),
             Phase::Leading(phase) => phase.on(core, input),
+            Phase::Joining(phase) => phase.on(core, input),
+            Phase::CatchingUp(phase) => phase.on(core, input),
+            Phase::Following(phase) => phase.on(core, input),
+            Phase::Drain(phase) => phase.on(core, input),
+            Phase::Retired => Phase::Retired,
         };
     }
+}
+
+/// Tells a peer that looks for a leader, or has no vote, what this one has decided.
+fn answer(core: &mut Core, phase: &Phase, to: PeerId, vote: Notification) {
+    let state = match phase {
+        Phase::Discovery(_) | Phase::Synchronization(_) | Phase::Leading(_) => PeerState::Leading,
+        Phase::Joining(_) | Phase::CatchingUp(_) | Phase::Following(_) if core.observer => {
+            PeerState::Observing
+        }
+        Phase::Joining(_) | Phase::CatchingUp(_) | Phase::Following(_) => PeerState::Following,
+        // On its way to the next election, which tells everybody.
+        Phase::Idle | Phase::Election(_) | Phase::Drain(_) | Phase::Retired => return,
+    };
+    if vote.state == PeerState::Looking || !core.voters.contains(to) {
+        let answer = Notification { state, candidate: core.vote, round: core.round };
+        core.send(to, Message::Notification(answer));
+    }
+}
+
+/// A learner that takes this peer for the leader: kept while this peer may become it, sent away when it follows.
+fn keeps_waiting(core: &mut Core, phase: &Phase, from: PeerId, introduction: Introduction) -> bool {
+    match phase {
+        Phase::Discovery(_) | Phase::Synchronization(_) | Phase::Leading(_) => return false,
+        Phase::Idle | Phase::Election(_) | Phase::Drain(_) => {
+            core.early.insert(from, introduction);
+        }
+        Phase::Joining(_) | Phase::CatchingUp(_) | Phase::Following(_) | Phase::Retired => {
+            core.outbox.push(Output::HangUp { peer: from, why: PeerMisbehaved::NotLeading });
+        }
+    }
+    true
 }

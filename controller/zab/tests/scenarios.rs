@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use types::{Epoch, Instant, PeerId, Zxid};
-use zab::{Durable, Input, Output, SavedEpoch, Txn, Voters, Zab};
+use zab::{Durable, Input, Output, SavedEpoch, Settings, Txn, Voters, Zab};
 
 #[test]
 fn the_core_answers_as_the_scenarios_say() {
@@ -41,9 +41,13 @@ fn run(commands: &str) -> String {
         let input = match words[0] {
             // start <me> <voters,…> <accepted> <current> <last logged>
             "start" => {
+                let peer = |word: &str| PeerId(number(word).cast_signed());
+                let settings = Settings {
+                    voters: Voters::majority(words[2].split(',').map(peer)),
+                    ..Settings::alone(peer(words[1]))
+                };
                 zab = Some(Zab::new(
-                    PeerId(number(words[1]).cast_signed()),
-                    Voters::majority(words[2].split(',').map(|v| PeerId(number(v).cast_signed()))),
+                    settings,
                     Durable {
                         accepted: epoch(words[3]),
                         current: epoch(words[4]),

@@ -4,7 +4,7 @@
 use storage::LogCommand;
 use tokio::sync::oneshot;
 use types::Zxid;
-use zab::{Durable, Input, Voters, Zab};
+use zab::{Durable, Input, Settings, Zab};
 use znodes::{Prep, Sessions, State};
 
 use super::Core;
@@ -63,7 +63,7 @@ impl Core {
         let config = &self.shared.config;
         let epoch = last.epoch().max(self.shared.applied().epoch());
         let durable = Durable { accepted: epoch, current: epoch, last_logged: last };
-        self.zab = Zab::new(config.myid, Voters::majority([config.myid]), durable);
+        self.zab = Zab::new(Settings::alone(config.myid), durable);
         self.sessions = Sessions::new(config.tick_time);
         self.prep = Prep::new(&state).under(config.rules);
         self.shared.replace(state);

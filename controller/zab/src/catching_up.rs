@@ -1,0 +1,195 @@
+//! Synchronization, a learner's side: the leader's history becomes this peer's.
+//!
+//! Lives here: the order of 11.1 of the known defects. What is committed is logged and applied first, then
+//! `currentEpoch` is saved, then NEWLEADER is acknowledged, and only then is anything else logged. Paper:
+//! phase 2; `Learner.syncWithLeader`; ZOOKEEPER-3023, 3911, 4394, 4643, 4646, 4685, 4785.
+//!
+//! Decided: committed history is logged as it comes, not held until NEWLEADER, so that any distance takes
+//! bounded memory. A crash in between leaves a log whose last epoch may be above `currentEpoch`; a peer that
+//! votes with the lower of the two claims less than it has, which is safe.
+
+use types::{Epoch, Instant, PeerId, Zxid};
+
+use crate::drain::{Drain, Unfinished};
+use crate::following::Follower;
+use crate::pending::Pending;
+use crate::zab::{Core, Phase};
+use crate::{Input, Message, Output, PeerMisbehaved, SavedEpoch};
+
+/// A learner that has promised the epoch.
+#[derive(Debug)]
+pub(crate) struct CatchingUp {
+    leader: PeerId,
+    epoch: Epoch,
+    kin: bool,
+    start: Start,
+    pending: Pending,
+    settling: Settling,
+    deadline: Instant,
+}
+
+/// What comes before the first transaction.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Start {
+    /// DIFF, TRUNC or SNAP has not come.
+    Awaited,
+    /// It has, and the disk is at work.
+    Unfinished(Unfinished),
+    /// The history begins where the leader's transactions go on.
+    Done,
+}
+
+/// From NEWLEADER to its acknowledgement.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Settling {
+    /// NEWLEADER has not come.
+    Awaited,
+    /// It came; all up to here must be in the log and in the tree first.
+    History(Zxid),
+    /// `currentEpoch` is on its way to disk.
+    Saving,
+    /// Acknowledged.
+    Done,
+}
+
+impl CatchingUp {
+    pub(crate) fn begin(leader: PeerId, epoch: Epoch, kin: bool, deadline: Instant) -> Phase {
+        Phase::CatchingUp(Self {
+            leader,
+            epoch,
+            kin,
+            start: Start::Awaited,
+            pending: Pending::after(Zxid::default()),
+            settling: Settling::Awaited,
+            deadline,
+        })
+    }
+
+    pub(crate) fn alarm(&self) -> Instant {
+        self.deadline
+    }
+
+    pub(crate) fn on(mut self, core: &mut Core, input: Input) -> Phase {
+        match input {
+            Input::Received { from, message } if from == self.leader => {
+                if message == Message::UpToDate && self.settling == Settling::Done {
+                    return self.up_to_date(core);
+                }
+                if let Err(why) = self.on_message(core, message) {
+                    core.outbox.push(Output::HangUp { peer: self.leader, why });
+                    return self.give_up(core);
+                }
+            }
+            Input::Truncated(zxid) if self.start == truncating(zxid) => self.started(core, zxid),
+            Input::Installed(zxid) if self.start == installing(zxid) => self.started(core, zxid),
+            Input::EpochSaved(SavedEpoch::Current(epoch))
+                if epoch == self.epoch && self.settling == Settling::Saving =>
+            {
+                self.settled(core);
+            }
+            Input::Flushed(_) if self.settling == Settling::Done && !core.observer => {
+                self.pending.ack(core, self.leader, self.kin);
+            }
+            Input::AppendRefused { first } => {
+                self.pending.refuse(first);
+                return self.give_up(core);
+            }
+            Input::LinkLost(peer) if peer == self.leader => return self.give_up(core),
+            Input::Tick if core.now >= self.deadline => return self.give_up(core),
+            _ => {}
+        }
+        self.go_on(core);
+        Phase::CatchingUp(self)
+    }
+
+    fn on_message(&mut self, core: &mut Core, message: Message) -> Result<(), PeerMisbehaved> {
+        let last = core.durable.last_logged;
+        match message {
+            Message::Diff(_) if self.start == Start::Awaited => {
+                self.start = Start::Done;
+                self.pending = Pending::after(last);
+            }
+            Message::Trunc(zxid) if self.start == Start::Awaited && zxid <= last => {
+                self.pending = Pending::after(zxid);
+                self.start = truncating(zxid);
+                core.outbox.push(Output::Truncate(zxid));
+            }
+            Message::Snap(zxid) if self.start == Start::Awaited => {
+                self.pending = Pending::after(zxid);
+                self.start = installing(zxid);
+                core.outbox.push(Output::Install(zxid));
+            }
+            Message::Ping(zxid) => core.send(self.leader, Message::Ping(zxid)),
+            _ if self.start == Start::Awaited => return Err(PeerMisbehaved::OutOfTurn),
+            Message::Proposal(txn) => self.pending.propose(txn)?,
+            Message::Commit(zxid) => self.pending.commit(zxid)?,
+            Message::Inform(txn) => {
+                let zxid = txn.zxid;
+                self.pending.propose(txn)?;
+                self.pending.commit(zxid)?;
+            }
+            Message::NewLeader(epoch)
+                if epoch == self.epoch && self.settling == Settling::Awaited =>
+            {
+                self.settling = Settling::History(self.pending.committed());
+            }
+            _ => return Err(PeerMisbehaved::OutOfTurn),
+        }
+        Ok(())
+    }
+
+    fn started(&mut self, core: &mut Core, zxid: Zxid) {
+        core.durable.last_logged = zxid;
+        self.start = Start::Done;
+    }
+
+    /// Does what the disk and the leader allow by now.
+    fn go_on(&mut self, core: &mut Core) {
+        if self.start != Start::Done {
+            return;
+        }
+        if self.settling == Settling::Done {
+            self.pending.append_all(core);
+        } else {
+            self.pending.append_committed(core);
+        }
+        self.pending.deliver(core);
+        if let Settling::History(upto) = self.settling
+            && self.pending.is_delivered(upto)
+        {
+            self.settling = Settling::Saving;
+            core.outbox.push(Output::SaveEpoch(SavedEpoch::Current(self.epoch)));
+        }
+    }
+
+    fn settled(&mut self, core: &mut Core) {
+        self.settling = Settling::Done;
+        core.send(self.leader, Message::Ack(Zxid::new(self.epoch, 0)));
+        // What was logged so far came as history; the rest is acknowledged from here on.
+        self.pending.begin_acks();
+    }
+
+    fn up_to_date(self, core: &mut Core) -> Phase {
+        if !self.kin {
+            // Apache's leader ignores it and Apache's follower sends it.
+            core.send(self.leader, Message::Ack(Zxid::new(self.epoch, 0)));
+        }
+        Follower::begin(core, self.leader, self.epoch, self.kin, self.pending)
+    }
+
+    fn give_up(self, core: &mut Core) -> Phase {
+        let unfinished = match self.start {
+            Start::Unfinished(unfinished) => Some(unfinished),
+            Start::Awaited | Start::Done => None,
+        };
+        Drain::begin(core, self.pending.into_appended(), unfinished, None)
+    }
+}
+
+fn truncating(zxid: Zxid) -> Start {
+    Start::Unfinished(Unfinished::Truncating(zxid))
+}
+
+fn installing(zxid: Zxid) -> Start {
+    Start::Unfinished(Unfinished::Installing(zxid))
+}

@@ -1,0 +1,70 @@
+//! From a role that has ended to the next election.
+//!
+//! Lives here: that what was given to the log is in the log and in the tree before this peer votes with it,
+//! and that a cut or a new state that was begun is finished. Source: ZOOKEEPER-2845, 4541, 4712, 5094.
+
+use std::collections::VecDeque;
+
+use types::{PeerId, Zxid};
+
+use crate::election::Election;
+use crate::zab::{Core, Phase};
+use crate::{Input, Output, Txn};
+
+/// Waiting for the disk.
+#[derive(Debug)]
+pub(crate) struct Drain {
+    /// Given to the log and not delivered.
+    appended: VecDeque<Txn>,
+    unfinished: Option<Unfinished>,
+    /// Who leads next, where that is settled.
+    successor: Option<PeerId>,
+}
+
+/// A change of the history that was asked for and is not done.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Unfinished {
+    Truncating(Zxid),
+    Installing(Zxid),
+}
+
+impl Drain {
+    /// Ends the role and begins an election as soon as the disk is done.
+    pub(crate) fn begin(
+        core: &mut Core,
+        appended: VecDeque<Txn>,
+        unfinished: Option<Unfinished>,
+        successor: Option<PeerId>,
+    ) -> Phase {
+        core.outbox.push(Output::Resigned);
+        Self { appended, unfinished, successor }.maybe_end(core)
+    }
+
+    pub(crate) fn on(mut self, core: &mut Core, input: Input) -> Phase {
+        match input {
+            Input::AppendRefused { first } => self.appended.retain(|txn| txn.zxid < first),
+            Input::Truncated(zxid) if self.unfinished == Some(Unfinished::Truncating(zxid)) => {
+                core.durable.last_logged = zxid;
+                self.unfinished = None;
+            }
+            Input::Installed(zxid) if self.unfinished == Some(Unfinished::Installing(zxid)) => {
+                core.durable.last_logged = zxid;
+                self.unfinished = None;
+            }
+            _ => {}
+        }
+        self.maybe_end(core)
+    }
+
+    fn maybe_end(self, core: &mut Core) -> Phase {
+        let last = self.appended.back().map_or_else(Zxid::default, |txn| txn.zxid);
+        if self.unfinished.is_some() || last > core.durable.last_logged {
+            return Phase::Drain(self);
+        }
+        core.outbox.extend(self.appended.into_iter().map(Output::Absorb));
+        match self.successor {
+            Some(leader) => Election::skip(core, leader),
+            None => Election::begin(core),
+        }
+    }
+}

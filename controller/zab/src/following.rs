@@ -1,0 +1,102 @@
+//! Broadcast, a learner's side: a follower or observer in step with its leader.
+//!
+//! Lives here: logging, acknowledging and delivering in the leader's order, and noticing that it has gone.
+//! Paper: phase 3; `Follower.java`, `Observer.java`.
+
+use types::{Epoch, Instant, PeerId};
+
+use crate::drain::Drain;
+use crate::pending::Pending;
+use crate::zab::{Core, Phase};
+use crate::{Input, Message, Output, PeerMisbehaved};
+
+/// In step with a leader.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    leader: PeerId,
+    kin: bool,
+    pending: Pending,
+    /// When the leader was last heard.
+    heard: Instant,
+    /// Who takes over when all is delivered.
+    successor: Option<PeerId>,
+}
+
+impl Follower {
+    pub(crate) fn begin(
+        core: &mut Core,
+        leader: PeerId,
+        epoch: Epoch,
+        kin: bool,
+        pending: Pending,
+    ) -> Phase {
+        if let Some(vote) = &mut core.vote {
+            vote.epoch = epoch;
+        }
+        core.outbox.push(Output::Following { leader, epoch, kin });
+        Phase::Following(Self { leader, kin, pending, heard: core.now, successor: None })
+    }
+
+    pub(crate) fn alarm(&self, core: &Core) -> Instant {
+        self.heard + if self.kin { core.timing.kin_silence } else { core.timing.sync_limit }
+    }
+
+    pub(crate) fn on(mut self, core: &mut Core, input: Input) -> Phase {
+        match input {
+            Input::Received { from, message } if from == self.leader => {
+                self.heard = core.now;
+                if let Err(why) = self.on_message(core, message) {
+                    core.outbox.push(Output::HangUp { peer: self.leader, why });
+                    return self.give_up(core);
+                }
+            }
+            Input::Flushed(_) => {
+                if !core.observer {
+                    self.pending.ack(core, self.leader, self.kin);
+                }
+                self.pending.deliver(core);
+            }
+            Input::AppendRefused { first } => {
+                self.pending.refuse(first);
+                return self.give_up(core);
+            }
+            Input::LinkLost(peer) if peer == self.leader => return self.give_up(core),
+            Input::Tick if core.now >= self.alarm(core) => {
+                let why = PeerMisbehaved::Silent;
+                core.outbox.push(Output::HangUp { peer: self.leader, why });
+                return self.give_up(core);
+            }
+            _ => {}
+        }
+        if self.successor.is_some() && self.pending.is_empty() {
+            return self.give_up(core);
+        }
+        Phase::Following(self)
+    }
+
+    fn on_message(&mut self, core: &mut Core, message: Message) -> Result<(), PeerMisbehaved> {
+        match message {
+            Message::Proposal(txn) => self.pending.propose(txn)?,
+            Message::Commit(zxid) => self.pending.commit(zxid)?,
+            Message::Inform(txn) => {
+                let zxid = txn.zxid;
+                self.pending.propose(txn)?;
+                self.pending.commit(zxid)?;
+            }
+            Message::Ping(zxid) => core.send(self.leader, Message::Ping(zxid)),
+            Message::HandOver(to) if self.kin && core.voters.may_lead(to) => {
+                self.successor = Some(to);
+            }
+            _ => return Err(PeerMisbehaved::OutOfTurn),
+        }
+        self.pending.append_all(core);
+        self.pending.deliver(core);
+        Ok(())
+    }
+
+    /// Only a peer that holds all that was committed may take the word of the leader before.
+    fn give_up(self, core: &mut Core) -> Phase {
+        let successor = self.successor.filter(|_| self.pending.is_empty());
+        Drain::begin(core, self.pending.into_appended(), None, successor)
+    }
+}

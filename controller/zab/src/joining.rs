@@ -1,0 +1,99 @@
+//! Discovery, a learner's side: the leader's epoch is promised.
+//!
+//! Lives here: this peer's promise, durable before it is given. Paper: phase 1; `Learner.registerWithLeader`.
+
+use std::collections::VecDeque;
+
+use types::{Epoch, Instant, PeerId};
+
+use crate::catching_up::CatchingUp;
+use crate::drain::Drain;
+use crate::zab::{Core, Phase};
+use crate::{Input, Introduction, Message, Output, PeerMisbehaved, SavedEpoch};
+
+/// Has chosen a leader and is on its way to it.
+#[derive(Debug)]
+pub(crate) struct Joining {
+    leader: PeerId,
+    /// The connection stands.
+    up: bool,
+    /// What the leader wants promised, and whether it is kin, while the promise goes to disk.
+    promising: Option<(Epoch, bool)>,
+    deadline: Instant,
+}
+
+impl Joining {
+    pub(crate) fn begin(core: &mut Core, leader: PeerId) -> Phase {
+        // Those that took this peer for the leader must look again.
+        for peer in std::mem::take(&mut core.early).into_keys() {
+            core.outbox.push(Output::HangUp { peer, why: PeerMisbehaved::NotLeading });
+        }
+        core.outbox.push(Output::Follow(leader));
+        let deadline = core.now + core.timing.init_limit;
+        Phase::Joining(Self { leader, up: false, promising: None, deadline })
+    }
+
+    pub(crate) fn alarm(&self) -> Instant {
+        self.deadline
+    }
+
+    pub(crate) fn on(mut self, core: &mut Core, input: Input) -> Phase {
+        match input {
+            Input::LeaderUp(leader) if leader == self.leader && !self.up => {
+                self.up = true;
+                let introduction = Introduction {
+                    accepted: core.durable.accepted,
+                    observer: core.observer,
+                    kin: true,
+                };
+                core.send(leader, Message::Introduction(introduction));
+            }
+            Input::LinkLost(peer) if peer == self.leader => return give_up(core),
+            Input::Received { from, message } if from == self.leader && self.up => {
+                return self.on_message(core, message);
+            }
+            Input::EpochSaved(SavedEpoch::Accepted(saved)) => {
+                if let Some((epoch, kin)) = self.promising.filter(|(epoch, _)| *epoch == saved) {
+                    return self.promise(core, epoch, kin, true);
+                }
+            }
+            Input::Tick if core.now >= self.deadline => return give_up(core),
+            _ => {}
+        }
+        Phase::Joining(self)
+    }
+
+    fn on_message(mut self, core: &mut Core, message: Message) -> Phase {
+        let Message::LeaderInfo { epoch, kin } = message else {
+            return self.hang_up(core, PeerMisbehaved::OutOfTurn);
+        };
+        if self.promising.is_some() {
+            return self.hang_up(core, PeerMisbehaved::OutOfTurn);
+        }
+        if epoch < core.durable.accepted {
+            return self.hang_up(core, PeerMisbehaved::OldEpoch(epoch));
+        }
+        if epoch == core.durable.accepted {
+            return self.promise(core, epoch, kin, false);
+        }
+        self.promising = Some((epoch, kin));
+        core.outbox.push(Output::SaveEpoch(SavedEpoch::Accepted(epoch)));
+        Phase::Joining(self)
+    }
+
+    fn promise(self, core: &mut Core, epoch: Epoch, kin: bool, fresh: bool) -> Phase {
+        let current = fresh.then_some(core.durable.current);
+        let last = core.durable.last_logged;
+        core.send(self.leader, Message::AckEpoch { current, last });
+        CatchingUp::begin(self.leader, epoch, kin, self.deadline)
+    }
+
+    fn hang_up(self, core: &mut Core, why: PeerMisbehaved) -> Phase {
+        core.outbox.push(Output::HangUp { peer: self.leader, why });
+        give_up(core)
+    }
+}
+
+fn give_up(core: &mut Core) -> Phase {
+    Drain::begin(core, VecDeque::new(), None, None)
+}

@@ -1,0 +1,321 @@
+//! What a leader knows of each learner, from its first packet to broadcast.
+//!
+//! Lives here: a learner's own way through the phases, which it may begin at any time. Must not: when a quorum
+//! has come so far, which is each phase's own. Source: `LearnerHandler.java`.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use types::{Epoch, Instant, PeerId, Zxid};
+
+use crate::zab::Core;
+use crate::{Introduction, Located, Message, Output, PeerMisbehaved, SyncPlan, SyncStart, Txn};
+
+/// The learners of a leader.
+#[derive(Debug, Default)]
+pub(crate) struct Learners(BTreeMap<PeerId, Learner>);
+
+#[derive(Debug)]
+struct Learner {
+    introduction: Introduction,
+    stage: Stage,
+    /// Its log holds this epoch's proposals up to here.
+    flushed: Zxid,
+    /// When something was last heard of it.
+    heard: Instant,
+    /// Since when it owes an acknowledgement.
+    owes_since: Option<Instant>,
+}
+
+/// How far a learner has come.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Stage {
+    /// It introduced itself.
+    Introduced,
+    /// It was told the epoch.
+    Told,
+    /// It has promised the epoch; its history is looked for.
+    Promised { last: Zxid },
+    /// It is being brought in step and takes part in the broadcast.
+    Syncing,
+    /// It holds the history of the epoch.
+    Synced,
+    /// It serves clients.
+    Live,
+}
+
+/// The committed history and what is proposed after it, which a learner joins at one point.
+#[derive(Debug)]
+pub(crate) struct Broadcast<'a> {
+    pub(crate) epoch: Epoch,
+    /// The last committed transaction.
+    pub(crate) committed: Zxid,
+    /// Proposed and not committed.
+    pub(crate) proposals: &'a VecDeque<Txn>,
+}
+
+impl Learners {
+    /// Those that came before this peer led.
+    pub(crate) fn early(core: &mut Core) -> Self {
+        let mut learners = Self::default();
+        for (peer, introduction) in std::mem::take(&mut core.early) {
+            learners.introduce(core, peer, introduction);
+        }
+        learners
+    }
+
+    /// A learner's first packet. It may be one that comes back.
+    pub(crate) fn introduce(&mut self, core: &Core, peer: PeerId, introduction: Introduction) {
+        let learner = Learner {
+            introduction,
+            stage: Stage::Introduced,
+            flushed: Zxid::default(),
+            heard: core.now,
+            owes_since: None,
+        };
+        self.0.insert(peer, learner);
+    }
+
+    pub(crate) fn remove(&mut self, peer: PeerId) {
+        self.0.remove(&peer);
+    }
+
+    pub(crate) fn hang_up(&mut self, core: &mut Core, peer: PeerId, why: PeerMisbehaved) {
+        if self.0.remove(&peer).is_some() {
+            core.outbox.push(Output::HangUp { peer, why });
+        }
+    }
+
+    pub(crate) fn hang_up_all(&mut self, core: &mut Core) {
+        for peer in std::mem::take(&mut self.0).into_keys() {
+            core.outbox.push(Output::HangUp { peer, why: PeerMisbehaved::NotLeading });
+        }
+    }
+
+    /// The highest epoch that a learner has promised to anybody.
+    pub(crate) fn accepted(&self) -> Epoch {
+        self.0.values().map(|learner| learner.introduction.accepted).max().unwrap_or_default()
+    }
+
+    pub(crate) fn is_introduced(&self, peer: PeerId) -> bool {
+        self.0.contains_key(&peer)
+    }
+
+    pub(crate) fn has_promised(&self, peer: PeerId) -> bool {
+        self.0.get(&peer).is_some_and(|learner| learner.stage > Stage::Told)
+    }
+
+    pub(crate) fn is_synced(&self, peer: PeerId) -> bool {
+        self.0.get(&peer).is_some_and(|learner| learner.stage >= Stage::Synced)
+    }
+
+    /// When something was last heard of it.
+    pub(crate) fn heard(&self, peer: PeerId) -> Option<Instant> {
+        self.0.get(&peer).map(|learner| learner.heard)
+    }
+
+    pub(crate) fn flushed(&self, peer: PeerId) -> Zxid {
+        self.0.get(&peer).map_or_else(Zxid::default, |learner| learner.flushed)
+    }
+
+    /// Tells the new epoch to all that do not know it.
+    pub(crate) fn tell_epoch(&mut self, core: &mut Core, epoch: Epoch) {
+        for (peer, learner) in &mut self.0 {
+            if learner.stage == Stage::Introduced {
+                learner.stage = Stage::Told;
+                let message = Message::LeaderInfo { epoch, kin: true };
+                core.outbox.push(Output::Send { to: *peer, message });
+            }
+        }
+    }
+
+    /// A promise; `false` when the learner has a history that this leader lacks, so that it must not lead.
+    pub(crate) fn promise(
+        &mut self,
+        core: &mut Core,
+        peer: PeerId,
+        current: Option<Epoch>,
+        last: Zxid,
+    ) -> bool {
+        let Some(learner) = self.0.get_mut(&peer) else { return true };
+        learner.heard = core.now;
+        if learner.stage != Stage::Told {
+            self.hang_up(core, peer, PeerMisbehaved::OutOfTurn);
+            return true;
+        }
+        let mine = (core.durable.current, core.durable.last_logged);
+        if current.is_some_and(|current| (current, last) > mine) {
+            self.hang_up(core, peer, PeerMisbehaved::AheadOfLeader(last));
+            return !core.voters.contains(peer);
+        }
+        learner.stage = Stage::Promised { last };
+        true
+    }
+
+    /// Has the end of a learner's history found, if it has promised the epoch.
+    pub(crate) fn locate(&self, core: &mut Core, peer: PeerId) {
+        if let Some(Learner { stage: Stage::Promised { last }, .. }) = self.0.get(&peer) {
+            core.outbox.push(Output::Locate { learner: peer, last: *last });
+        }
+    }
+
+    pub(crate) fn locate_all(&self, core: &mut Core) {
+        for peer in self.0.keys() {
+            self.locate(core, *peer);
+        }
+    }
+
+    /// Brings a learner in step and has it join the broadcast at one point: behind what is committed now,
+    /// in front of what is proposed after it. Source: `LearnerHandler.syncFollower`.
+    pub(crate) fn sync(&mut self, core: &mut Core, to: PeerId, found: Located, at: &Broadcast<'_>) {
+        let Some(learner) = self.0.get_mut(&to) else { return };
+        let Stage::Promised { last } = learner.stage else { return };
+        learner.stage = Stage::Syncing;
+        let upto = at.committed;
+        let diff = |start, after| SyncPlan { start, after, upto };
+        // An epoch's counter 0 is the place of a leader that has proposed nothing: nothing to cut.
+        let begins_epoch = last.counter() == 0;
+        let plan = match found {
+            _ if last == upto || last > upto && begins_epoch => diff(SyncStart::Diff, upto),
+            // Uncommitted: cut, and sent again behind.
+            _ if last > upto && upto > Zxid::default() => diff(SyncStart::Trunc(upto), upto),
+            Located::Here if last < upto => diff(SyncStart::Diff, last),
+            Located::After(there) if begins_epoch => diff(SyncStart::Diff, there),
+            Located::After(there) if there.epoch() == last.epoch() => {
+                diff(SyncStart::Trunc(there), there)
+            }
+            // Across epochs what the learner has may not be cut at this leader's transaction.
+            _ => diff(SyncStart::Snap, upto),
+        };
+        core.outbox.push(Output::Sync { to, plan });
+        if !learner.introduction.observer {
+            for txn in at.proposals.iter().filter(|txn| txn.zxid > upto) {
+                let message = Message::Proposal(txn.clone());
+                core.outbox.push(Output::Send { to, message });
+            }
+        }
+        core.outbox.push(Output::Send { to, message: Message::NewLeader(at.epoch) });
+    }
+
+    /// An acknowledgement; `true` when it moves anything.
+    pub(crate) fn ack(&mut self, core: &mut Core, peer: PeerId, epoch: Epoch, zxid: Zxid) -> bool {
+        let Some(learner) = self.0.get_mut(&peer) else { return false };
+        learner.heard = core.now;
+        if learner.stage < Stage::Syncing || zxid.epoch() != epoch {
+            self.hang_up(core, peer, PeerMisbehaved::OutOfTurn);
+            return false;
+        }
+        if zxid.counter() == 0 && learner.stage == Stage::Syncing {
+            learner.stage = Stage::Synced;
+            return true;
+        }
+        // Before the history is held no acknowledgement counts (ZOOKEEPER-4685).
+        if learner.stage < Stage::Synced || zxid <= learner.flushed {
+            return false;
+        }
+        learner.flushed = zxid;
+        learner.owes_since = Some(core.now);
+        true
+    }
+
+    /// Lets those serve that hold the history of the epoch.
+    pub(crate) fn up_to_date(&mut self, core: &mut Core) {
+        for (peer, learner) in &mut self.0 {
+            if learner.stage == Stage::Synced {
+                learner.stage = Stage::Live;
+                core.outbox.push(Output::Send { to: *peer, message: Message::UpToDate });
+            }
+        }
+    }
+
+    pub(crate) fn propose(&mut self, core: &mut Core, txn: &Txn) {
+        for (peer, learner) in &mut self.0 {
+            if learner.stage >= Stage::Syncing && !learner.introduction.observer {
+                learner.owes_since.get_or_insert(core.now);
+                let message = Message::Proposal(txn.clone());
+                core.outbox.push(Output::Send { to: *peer, message });
+            }
+        }
+    }
+
+    /// Commits these, the oldest first: to kin with one packet, to observers with the transactions themselves.
+    pub(crate) fn commit<'a>(
+        &self,
+        core: &mut Core,
+        txns: impl DoubleEndedIterator<Item = &'a Txn> + Clone,
+    ) {
+        for (peer, learner) in &self.0 {
+            let send = |message| Output::Send { to: *peer, message };
+            if learner.stage < Stage::Syncing {
+                continue;
+            }
+            if learner.introduction.observer {
+                core.outbox.extend(txns.clone().map(|txn| send(Message::Inform(txn.clone()))));
+            } else if learner.introduction.kin {
+                let last = txns.clone().next_back();
+                core.outbox.extend(last.map(|txn| send(Message::Commit(txn.zxid))));
+            } else {
+                core.outbox.extend(txns.clone().map(|txn| send(Message::Commit(txn.zxid))));
+            }
+        }
+    }
+
+    /// Something came from a learner that needs no answer.
+    pub(crate) fn hear(&mut self, core: &Core, peer: PeerId) {
+        if let Some(learner) = self.0.get_mut(&peer) {
+            learner.heard = core.now;
+        }
+    }
+
+    /// Pings learners of one dialect, and drops those that owe an acknowledgement for too long.
+    pub(crate) fn ping(&mut self, core: &mut Core, kin: bool, last: Zxid) {
+        let mut behind = Vec::new();
+        for (peer, learner) in &mut self.0 {
+            if learner.stage < Stage::Syncing || learner.introduction.kin != kin {
+                continue;
+            }
+            if learner.flushed >= last || learner.introduction.observer || last.counter() == 0 {
+                learner.owes_since = None;
+            }
+            let limit = match learner.stage {
+                Stage::Syncing => core.timing.init_limit,
+                _ => core.timing.sync_limit,
+            };
+            let silent = core.now > learner.heard + limit;
+            if silent || learner.owes_since.is_some_and(|since| core.now > since + limit) {
+                let why = if silent { PeerMisbehaved::Silent } else { PeerMisbehaved::Behind };
+                behind.push((*peer, why));
+                continue;
+            }
+            core.outbox.push(Output::Send { to: *peer, message: Message::Ping(last) });
+        }
+        for (peer, why) in behind {
+            self.hang_up(core, peer, why);
+        }
+    }
+
+    /// Whether any learner speaks this dialect.
+    pub(crate) fn any(&self, kin: bool) -> bool {
+        self.0.values().any(|learner| learner.introduction.kin == kin)
+    }
+
+    /// A live voter among kin that holds all up to `last`: fit to lead at once. The one with the largest id,
+    /// as an election would choose.
+    pub(crate) fn successor(&self, core: &Core, last: Zxid) -> Option<PeerId> {
+        let fit = self.0.iter().filter(|(peer, learner)| {
+            learner.stage == Stage::Live
+                && learner.introduction.kin
+                && core.voters.may_lead(**peer)
+                && (learner.flushed >= last || last.counter() == 0)
+        });
+        fit.map(|(peer, _)| *peer).max()
+    }
+
+    /// Names the successor to kin.
+    pub(crate) fn hand_over(&self, core: &mut Core, successor: PeerId) {
+        for (peer, learner) in &self.0 {
+            if learner.introduction.kin && learner.stage == Stage::Live {
+                core.outbox.push(Output::Send { to: *peer, message: Message::HandOver(successor) });
+            }
+        }
+    }
+}

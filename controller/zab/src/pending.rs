@@ -1,0 +1,141 @@
+//! What a learner has received and not yet applied.
+//!
+//! Lives here: which of it may be appended, acknowledged and delivered. Must not: who leads, and whether a
+//! synchronization is over. Source: `Learner.java`, `FollowerZooKeeperServer.java`.
+
+use std::collections::VecDeque;
+
+use types::{PeerId, Zxid};
+
+use crate::zab::Core;
+use crate::{Message, Output, PeerMisbehaved, Txn};
+
+/// Transactions on their way through a learner.
+///
+/// Invariant: `queue` is in zxid order without a gap, all of it after what was delivered.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    queue: VecDeque<Txn>,
+    /// How many of the queue, from its front, were given to the log.
+    appended: usize,
+    /// The last one received, or the end of the history before them.
+    last: Zxid,
+    /// The leader has committed all up to here.
+    committed: Zxid,
+    /// Acknowledged up to here.
+    acked: Zxid,
+}
+
+impl Pending {
+    /// Nothing is on its way after `last`, the end of this peer's history.
+    pub(crate) fn after(last: Zxid) -> Self {
+        Self { queue: VecDeque::new(), appended: 0, last, committed: Zxid::default(), acked: last }
+    }
+
+    /// Takes a proposal. One that is here already is skipped: the leader sends again what it is not sure of.
+    pub(crate) fn propose(&mut self, txn: Txn) -> Result<(), PeerMisbehaved> {
+        if txn.zxid <= self.last {
+            return Ok(());
+        }
+        if !follows(self.last, txn.zxid) {
+            return Err(PeerMisbehaved::Gap { last: self.last, got: txn.zxid });
+        }
+        self.last = txn.zxid;
+        self.queue.push_back(txn);
+        Ok(())
+    }
+
+    /// Takes a commit; it covers all before it.
+    pub(crate) fn commit(&mut self, zxid: Zxid) -> Result<(), PeerMisbehaved> {
+        if zxid > self.last {
+            return Err(PeerMisbehaved::CommitOfUnknown(zxid));
+        }
+        self.committed = self.committed.max(zxid);
+        Ok(())
+    }
+
+    /// The last zxid that is committed and was received.
+    pub(crate) fn committed(&self) -> Zxid {
+        self.committed
+    }
+
+    /// Gives the log what is committed, in order, and no more.
+    pub(crate) fn append_committed(&mut self, core: &mut Core) {
+        self.append_upto(core, self.committed);
+    }
+
+    /// Gives the log all that is here.
+    pub(crate) fn append_all(&mut self, core: &mut Core) {
+        self.append_upto(core, self.last);
+    }
+
+    fn append_upto(&mut self, core: &mut Core, upto: Zxid) {
+        for txn in self.queue.range(self.appended..).take_while(|txn| txn.zxid <= upto) {
+            core.outbox.push(Output::Append(txn.clone()));
+            self.appended += 1;
+        }
+    }
+
+    /// Delivers what is committed and in this peer's own log.
+    pub(crate) fn deliver(&mut self, core: &mut Core) {
+        let upto = self.committed.min(core.durable.last_logged);
+        while self.appended > 0 && self.queue.front().is_some_and(|txn| txn.zxid <= upto) {
+            self.appended -= 1;
+            core.outbox.extend(self.queue.pop_front().map(Output::Deliver));
+        }
+    }
+
+    /// Whether nothing up to `upto` waits to be delivered.
+    pub(crate) fn is_delivered(&self, upto: Zxid) -> bool {
+        self.queue.front().is_none_or(|txn| txn.zxid > upto)
+    }
+
+    /// What is here by now counts as acknowledged: the leader sent it as history.
+    pub(crate) fn begin_acks(&mut self) {
+        let appended = self.appended.checked_sub(1).and_then(|index| self.queue.get(index));
+        self.acked =
+            appended.map_or_else(|| self.queue.front().map_or(self.last, before), |t| t.zxid);
+    }
+
+    /// Acknowledges what is in the log by now: to kin all at once, to Apache's leader one by one.
+    pub(crate) fn ack(&mut self, core: &mut Core, leader: PeerId, kin: bool) {
+        let logged = core.durable.last_logged;
+        let fresh = self.queue.range(..self.appended).map(|txn| txn.zxid);
+        let fresh = fresh.filter(|zxid| *zxid > self.acked && *zxid <= logged);
+        let send = |zxid| Output::Send { to: leader, message: Message::Ack(zxid) };
+        if kin {
+            core.outbox.extend(fresh.max().map(send));
+        } else {
+            core.outbox.extend(fresh.map(send));
+        }
+        self.acked = self.acked.max(logged);
+    }
+
+    /// The log refused this one and all after it.
+    pub(crate) fn refuse(&mut self, first: Zxid) {
+        let kept = self.queue.iter().take_while(|txn| txn.zxid < first).count();
+        self.queue.truncate(kept);
+        self.appended = self.appended.min(kept);
+    }
+
+    /// Whether nothing is on its way.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// What was given to the log and not delivered: it is part of this peer's history.
+    pub(crate) fn into_appended(mut self) -> VecDeque<Txn> {
+        self.queue.truncate(self.appended);
+        self.queue
+    }
+}
+
+/// Whether `next` may stand behind `last` in a log: the next one of its epoch, or the first of a later one.
+pub(crate) fn follows(last: Zxid, next: Zxid) -> bool {
+    last.next() == Some(next) || next.epoch() > last.epoch() && next.counter() == 1
+}
+
+/// The place before a transaction.
+fn before(txn: &Txn) -> Zxid {
+    Zxid::new(txn.zxid.epoch(), txn.zxid.counter().saturating_sub(1))
+}
