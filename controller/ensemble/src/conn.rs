@@ -12,10 +12,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use futures::task::AtomicWaker;
 use jute::{ErrorCode, EventType, Id, OpCode, ReplyHeader, Request, Response, WatcherEvent, xid};
-use tokio::sync::Notify;
 use types::{Instant, SessionId, Zxid};
 
+use crate::buffers;
 use crate::core::wall_ms;
 use crate::metrics::micros;
 use crate::sasl::Exchange;
@@ -29,7 +30,9 @@ pub(crate) struct Conn {
     /// It came through TLS.
     pub(crate) secure: AtomicBool,
     /// Wakes the connection's job: there is something to send, or it must end.
-    pub(crate) wake: Notify,
+    pub(crate) wake: AtomicWaker,
+    /// The core will wake it.
+    to_wake: AtomicBool,
     /// When the client was last heard, in nanoseconds of the member's clock.
     heard: AtomicU64,
     /// The client has gone or was sent away: what it still had queued counts no more.
@@ -196,7 +199,8 @@ impl Conn {
             slot,
             remote,
             secure: AtomicBool::new(false),
-            wake: Notify::new(),
+            wake: AtomicWaker::new(),
+            to_wake: AtomicBool::new(false),
             heard: AtomicU64::new(now.as_nanos()),
             closed: AtomicBool::new(false),
             received: AtomicU64::new(0),
@@ -231,6 +235,16 @@ impl Conn {
         self.closed.load(Relaxed)
     }
 
+    /// True when whoever asks must see to it that [`Self::wake_up`] is called, as nobody else does so far.
+    pub(crate) fn is_to_be_woken(&self) -> bool {
+        !self.to_wake.swap(true, Relaxed)
+    }
+
+    pub(crate) fn wake_up(&self) {
+        self.to_wake.store(false, Relaxed);
+        self.wake.wake();
+    }
+
     /// Ends the connection: at once, or when what is to be sent is sent.
     pub(crate) fn close(&self, flush: bool) {
         self.closed.store(true, Relaxed);
@@ -242,7 +256,7 @@ impl Conn {
             inner.out.clear();
         }
         drop(inner);
-        self.wake.notify_one();
+        self.wake.wake();
     }
 
     /// Queues a notification. A client that does not read what it asked to be told is sent away before
@@ -337,6 +351,7 @@ impl Inner {
 
 /// A frame: the length of what `fill` writes, and that.
 pub(crate) fn put_frame(out: &mut BytesMut, fill: impl FnOnce(&mut BytesMut)) {
+    buffers::provide(out);
     let start = out.len();
     out.put_i32(0);
     fill(out);

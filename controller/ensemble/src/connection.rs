@@ -1,27 +1,27 @@
 //! One client's socket: frames in, answers out.
 //!
 //! Lives here: framing, the first bytes, the request limit, back-pressure. Must not: decide what a write
-//! does (the core) or what a read shows (`serve`). Start at [`Connection::run`].
+//! does (the core) or what a read shows (`serve`). Start at [`Connection::poll_turns`].
 
-use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use jute::{
     ConnectRequest, ErrorCode, Id, OpCode, Reader, ReplyHeader, Request, RequestHeader, Response,
 };
-use tokio::io::Interest;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 use types::Zxid;
 use znodes::access::SUPER;
 
+use crate::buffers;
 use crate::conn::{Backlog, Conn, Pending};
-use crate::core::Command;
+use crate::core::{Asked, Command};
 use crate::four_letter::{self, Word};
 use crate::metrics::Stats;
 use crate::sasl::Exchange;
@@ -30,24 +30,25 @@ use crate::shared::Shared;
 use crate::socket::Socket;
 use crate::tls;
 
-/// The job of one connection.
+/// The job of one connection, polled by hand: an idle one is this struct and nothing else, for there may be a
+/// hundred thousand of them.
 pub(crate) struct Connection {
     socket: Socket,
-    /// How it may turn to TLS; on a plain port, `None`.
-    security: Security,
     conn: Arc<Conn>,
     shared: Arc<Shared>,
-    stage: Stage,
     /// Received and not parsed.
-    input: BytesMut,
-    /// Bytes of an oversize request that are still to be thrown away.
-    skip: usize,
+    input: Bytes,
     /// Taken from the connection's queue and not yet sent.
     sending: BytesMut,
+    /// Bytes of an oversize request that are still to be thrown away.
+    skip: usize,
+    /// By when the client must have said what it wants or, at the end, have read what it is told.
+    timer: Option<Pin<Box<Sleep>>>,
+    /// How it may turn to TLS.
+    security: Security,
+    stage: Stage,
     /// It is to end once all is sent.
     closing: bool,
-    /// By when the client must have said what it wants or, at the end, have read what it is told.
-    deadline: Instant,
 }
 
 /// Whether a connection speaks TLS.
@@ -90,21 +91,79 @@ impl Connection {
         };
         Self {
             socket: Socket::plain(stream),
-            security,
             conn,
             shared,
-            stage,
-            input: BytesMut::new(),
-            skip: 0,
+            input: Bytes::new(),
             sending: BytesMut::new(),
+            skip: 0,
+            timer: Some(Box::pin(sleep_until(Instant::now() + HANDSHAKE_TIME))),
+            security,
+            stage,
             closing: false,
-            deadline: Instant::now() + HANDSHAKE_TIME,
         }
     }
 
-    /// Serves until either side ends the connection.
-    pub(crate) async fn run(&mut self) {
-        while self.turn().await.is_ok() {}
+    /// Goes on until there is nothing to do but wait, or an end.
+    fn poll_turns(&mut self, cx: &mut Context<'_>) -> Poll<HangUp> {
+        // Before anything is looked at, so that what comes meanwhile is not missed.
+        self.conn.wake.register(cx.waker());
+        for _ in 0..TURNS {
+            match self.poll_turn(cx) {
+                Ok(Poll::Ready(())) => {}
+                Ok(Poll::Pending) => return Poll::Pending,
+                Err(end) => return Poll::Ready(end),
+            }
+        }
+        // The others have their turn first.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Ready: it has received or sent something, and may go on at once.
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, HangUp> {
+        self.parse()?;
+        let (closing, backlog) = self.send().map_err(|_| HangUp)?;
+        if closing && backlog.unsent == 0 && !self.socket.wants_write() {
+            return Err(HangUp);
+        }
+        if closing && !self.closing {
+            self.closing = true;
+            self.timer = Some(Box::pin(sleep_until(Instant::now() + LAST_WORDS_TIME)));
+        }
+        if !closing && !self.stage.is_before_session() {
+            self.timer = None;
+        }
+        // Each of its answers wakes it, so it is read again once there are fewer.
+        let busy = backlog.waiting > 0
+            && self.shared.stats.outstanding.load(Relaxed) > self.shared.config.outstanding_limit;
+        let read = !closing && self.stage != Stage::Connecting && !backlog.is_too_much() && !busy;
+        if read {
+            match self.socket.poll_read(cx, &mut self.input) {
+                Poll::Ready(Ok(0) | Err(_)) => return Err(HangUp),
+                Poll::Ready(Ok(count)) => {
+                    self.shared.stats.bytes_received.fetch_add(count as u64, Relaxed);
+                    return Ok(Poll::Ready(()));
+                }
+                Poll::Pending => {}
+            }
+        }
+        if !self.sending.is_empty() || self.socket.wants_write() {
+            match self.socket.poll_write_ready(cx) {
+                Poll::Ready(Ok(())) => return Ok(Poll::Ready(())),
+                Poll::Ready(Err(_)) => return Err(HangUp),
+                Poll::Pending => {}
+            }
+        }
+        if let Some(timer) = &mut self.timer
+            && timer.as_mut().poll(cx).is_ready()
+        {
+            return Err(HangUp);
+        }
+        Ok(Poll::Pending)
+    }
+
+    /// Tells whoever must know that the client is gone.
+    fn end(&self) {
         match self.stage {
             Stage::Detecting | Stage::Handshake | Stage::Opening if !self.closing => {
                 Stats::count(&self.shared.stats.sessionless_expired);
@@ -119,80 +178,22 @@ impl Connection {
         self.shared.tell(Command::Gone(Arc::clone(&self.conn)));
     }
 
-    async fn turn(&mut self) -> Result<(), HangUp> {
-        self.parse()?;
-        let (closing, backlog) = self.send().map_err(|_| HangUp)?;
-        if closing && backlog.unsent == 0 && !self.socket.wants_write() {
-            return Err(HangUp);
-        }
-        if closing && !self.closing {
-            self.closing = true;
-            self.deadline = Instant::now() + LAST_WORDS_TIME;
-        }
-        self.give_back_memory();
-        // Each of its answers wakes it, so it is read again once there are fewer.
-        let busy = backlog.waiting > 0
-            && self.shared.stats.outstanding.load(Relaxed) > self.shared.config.outstanding_limit;
-        let read = !closing && self.stage != Stage::Connecting && !backlog.is_too_much() && !busy;
-        let sent = self.sending.is_empty() && !self.socket.wants_write();
-        let interest = match (read, sent) {
-            (true, true) => Some(Interest::READABLE),
-            (true, false) => Some(Interest::READABLE | Interest::WRITABLE),
-            (false, false) => Some(Interest::WRITABLE),
-            (false, true) => None,
-        };
-        let ready = async {
-            match interest {
-                Some(interest) => self.socket.ready(interest).await,
-                None => std::future::pending().await,
-            }
-        };
-        // On the heap, since most connections are idle, and an idle one needs no timer.
-        let timed = closing || self.stage.is_before_session();
-        let mut timer = timed.then(|| Box::pin(sleep_until(self.deadline)));
-        let timer = poll_fn(|cx| match &mut timer {
-            Some(timer) => timer.as_mut().poll(cx),
-            None => Poll::Pending,
-        });
-        tokio::select! {
-            ready = ready => {
-                if ready.map_err(|_| HangUp)?.is_readable() && read {
-                    self.receive().map_err(|_| HangUp)?;
-                }
-            }
-            () = self.conn.wake.notified() => {}
-            () = timer => return Err(HangUp),
-        }
-        Ok(())
-    }
-
-    /// Takes what the socket has, as far as one read goes.
-    fn receive(&mut self) -> io::Result<()> {
-        self.input.reserve(READ_BYTES);
-        match self.socket.read(&mut self.input) {
-            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(count) => {
-                self.shared.stats.bytes_received.fetch_add(count as u64, Relaxed);
-                Ok(())
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-
     /// Sends as much as the socket takes. Answers whether the connection is to close, and what it keeps.
     fn send(&mut self) -> io::Result<(bool, Backlog)> {
         loop {
             if self.sending.is_empty() {
                 let mut inner = self.conn.lock();
-                self.sending.clear();
+                if inner.out.is_empty() {
+                    let state = (inner.closing, inner.backlog());
+                    drop(inner);
+                    buffers::give_back(&mut self.sending);
+                    self.socket.flush()?;
+                    return Ok(state);
+                }
                 std::mem::swap(&mut self.sending, &mut inner.out);
             }
-            if self.sending.is_empty() {
-                self.socket.flush()?;
-                break;
-            }
             match self.socket.write(&self.sending) {
+                Ok(sent) if sent == self.sending.len() => self.sending.clear(),
                 Ok(sent) => self.sending.advance(sent),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
@@ -202,16 +203,6 @@ impl Connection {
         let mut backlog = inner.backlog();
         backlog.unsent += self.sending.len();
         Ok((inner.closing, backlog))
-    }
-
-    /// An idle connection keeps no buffers.
-    fn give_back_memory(&mut self) {
-        if self.input.is_empty() {
-            self.input = BytesMut::new();
-        }
-        if self.sending.is_empty() && self.sending.capacity() > 0 {
-            self.sending = BytesMut::new();
-        }
     }
 
     fn parse(&mut self) -> Result<(), HangUp> {
@@ -247,7 +238,7 @@ impl Connection {
         self.conn.secure.store(true, Relaxed);
         self.shared.stats.tls_handshakes.fetch_add(1, Relaxed);
         let received = std::mem::take(&mut self.input);
-        self.socket.secure(config, &received, &mut self.input).map_err(|_| HangUp)?;
+        self.input = self.socket.secure(config, &received).map_err(|_| HangUp)?;
         Ok(true)
     }
 
@@ -294,6 +285,20 @@ impl Connection {
 
     /// Handles whole frames, up to a number after which others have their turn at the tree.
     fn parse_open(&mut self) -> Result<bool, HangUp> {
+        let mut writes = Vec::new();
+        let handled = self.parse_frames(&mut writes);
+        // Also when the framing broke behind them.
+        self.submit(&mut writes)?;
+        let handled = handled?;
+        if handled > 0 {
+            self.heard(handled);
+        }
+        Ok(handled == FRAMES_PER_TURN)
+    }
+
+    /// Writes are only gathered in `writes` as long as nothing else comes between them: the core takes them
+    /// together.
+    fn parse_frames(&mut self, writes: &mut Vec<Asked>) -> Result<u64, HangUp> {
         let shared = Arc::clone(&self.shared);
         let mut tree = None;
         let mut handled = 0;
@@ -307,12 +312,15 @@ impl Connection {
                     break;
                 }
             }
-            if self.conn.lock().backlog().is_too_much() || self.conn.is_closed() {
+            // What is gathered is no more than was received at once.
+            let is_too_much = || writes.is_empty() && self.conn.lock().backlog().is_too_much();
+            if self.conn.is_closed() || is_too_much() {
                 break;
             }
             let Some(length) = self.input.first_chunk::<4>() else { break };
             let length = usize::try_from(i32::from_be_bytes(*length)).map_err(|_| HangUp)?;
             if length > self.shared.max_request_bytes {
+                self.submit(writes)?;
                 if !self.refuse_oversize(length)? {
                     break;
                 }
@@ -323,15 +331,22 @@ impl Connection {
             handled += 1;
             let mut reader = Reader::new(&frame);
             let header = RequestHeader::decode(&mut reader).map_err(|_| HangUp)?;
+            let op = OpCode::try_from(header.op);
+            if !op.is_ok_and(OpCode::is_write) {
+                self.submit(writes)?;
+            }
             if !self.has_required_id(header.op) {
+                self.submit(writes)?;
                 let error = Err(ErrorCode::SessionClosedRequireSaslAuth);
                 self.conn.lock().put_reply(header.xid, Zxid::ZERO, error);
                 self.conn.close(true);
                 break;
             }
-            match OpCode::try_from(header.op) {
+            match op {
                 Ok(op) if op.is_for_clients() => match Request::decode(op, &mut reader) {
-                    Ok(request) if op.is_write() => self.submit(header.xid, request, length)?,
+                    Ok(request) if op.is_write() => {
+                        writes.push(Asked { xid: header.xid, request, bytes: length });
+                    }
                     Ok(Request::Ping) => self.pong(),
                     Ok(Request::Auth(packet)) => self.authenticate(header.xid, &packet),
                     Ok(Request::Sasl { token }) if shared.config.sasl.is_some() => {
@@ -342,19 +357,20 @@ impl Connection {
                         let conn = &self.conn;
                         serve::read_in_turn(tree, &shared, conn, header.xid, request, length);
                     }
-                    Err(_) => self.refuse(header.xid, ErrorCode::MarshallingError),
+                    Err(_) => {
+                        self.submit(writes)?;
+                        self.refuse(header.xid, ErrorCode::MarshallingError);
+                    }
                 },
                 _ => {
+                    self.submit(writes)?;
                     let unknown = Err(ErrorCode::Unimplemented);
                     self.conn.lock().put_reply(header.xid, ReplyHeader::NO_ZXID, unknown);
                     self.conn.close(true);
                 }
             }
         }
-        if handled > 0 {
-            self.heard(handled);
-        }
-        Ok(handled == FRAMES_PER_TURN)
+        Ok(handled)
     }
 
     fn take_frame(&mut self, length: usize) -> Option<Bytes> {
@@ -362,7 +378,10 @@ impl Connection {
             return None;
         }
         self.input.advance(4);
-        Some(self.input.split_to(length).freeze())
+        if self.input.len() == length {
+            return Some(std::mem::take(&mut self.input));
+        }
+        Some(self.input.split_to(length))
     }
 
     /// Answers with an error as soon as the xid is there and throws the rest away as it comes: the session
@@ -393,15 +412,21 @@ impl Connection {
         Stats::count(&self.shared.stats.sent);
     }
 
-    fn submit(&self, xid: i32, request: Request, bytes: usize) -> Result<(), HangUp> {
+    /// Hands gathered writes to the core, in order; each has its place among what is to be answered.
+    fn submit(&self, writes: &mut Vec<Asked>) -> Result<(), HangUp> {
+        if writes.is_empty() {
+            return Ok(());
+        }
         let since = self.shared.now();
         let auth = {
             let mut inner = self.conn.lock();
-            inner.push(Pending::Write { xid, op: request.op(), bytes, since });
+            for Asked { xid, request, bytes } in &*writes {
+                inner.push(Pending::Write { xid: *xid, op: request.op(), bytes: *bytes, since });
+            }
             Arc::clone(&inner.auth)
         };
-        let conn = Arc::clone(&self.conn);
-        self.tell(Command::Request { conn, auth, xid, request })
+        let requests = std::mem::take(writes);
+        self.tell(Command::Requests { conn: Arc::clone(&self.conn), auth, requests })
     }
 
     fn tell(&self, command: Command) -> Result<(), HangUp> {
@@ -497,6 +522,21 @@ impl Connection {
     }
 }
 
+impl Future for Connection {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        match this.poll_turns(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(HangUp) => {
+                this.end();
+                Poll::Ready(())
+            }
+        }
+    }
+}
+
 impl Stage {
     fn is_before_session(self) -> bool {
         matches!(self, Self::Detecting | Self::Handshake | Self::Opening)
@@ -506,7 +546,8 @@ impl Stage {
 const TLS_HANDSHAKE: u8 = 0x16;
 /// How long a client may take to say what it wants.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
-const READ_BYTES: usize = 16 << 10;
+/// How often one connection is read before others have their turn.
+const TURNS: usize = 8;
 const FRAMES_PER_TURN: u64 = 256;
 /// How long a connection that is to end waits for its client to read the last answers.
 const LAST_WORDS_TIME: Duration = Duration::from_secs(5);

@@ -6,6 +6,7 @@
 //! Start at [`Member::start`]; a write's way is in `core`, a read's in `serve`.
 
 mod admin;
+mod buffers;
 mod config;
 mod conn;
 mod connection;

@@ -336,9 +336,7 @@ async fn accept(listener: TcpListener, security: Security, shared: Arc<Shared>) 
         };
         // Replies are written whole; waiting for more to send only delays them.
         let _ = stream.set_nodelay(true);
-        let mut connection = Connection::new(stream, security, conn, Arc::clone(&shared));
-        // Borrowed by its job and not moved into it: a job that owned it twice would be twice as large.
-        tokio::spawn(async move { connection.run().await });
+        tokio::spawn(Connection::new(stream, security, conn, Arc::clone(&shared)));
     }
 }
 

@@ -1,12 +1,16 @@
 //! A client's byte stream, plain or through TLS, read and written without waiting.
 
 use std::io::{self, Read, Write};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use rustls::{ServerConfig, ServerConnection};
-use tokio::io::{Interest, Ready};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
+
+use crate::buffers;
 
 /// One client's socket.
 #[derive(Debug)]
@@ -23,14 +27,14 @@ impl Socket {
         Self { stream, tls: None }
     }
 
-    /// Goes on in TLS; `received` was read already, and what it says is appended to `input`.
+    /// Goes on in TLS; `received` was read already, and what it says is returned.
     pub(crate) fn secure(
         &mut self,
         config: Arc<ServerConfig>,
         received: &[u8],
-        input: &mut BytesMut,
-    ) -> io::Result<()> {
+    ) -> io::Result<Bytes> {
         let mut tls = Box::new(ServerConnection::new(config).map_err(io::Error::other)?);
+        let mut plain = Vec::new();
         // A handshake has small messages: what it cannot take is no beginning of one.
         let mut rest = received;
         while !rest.is_empty() {
@@ -38,12 +42,11 @@ impl Socket {
                 return Err(io::ErrorKind::InvalidData.into());
             }
             let state = tls.process_new_packets().map_err(io::Error::other)?;
-            let start = input.len();
-            input.resize(start + state.plaintext_bytes_to_read(), 0);
-            tls.reader().read_exact(&mut input[start..])?;
+            take_plain(&mut tls, state.plaintext_bytes_to_read(), &mut plain)?;
         }
         self.tls = Some(tls);
-        self.flush()
+        self.flush()?;
+        Ok(plain.into())
     }
 
     pub(crate) fn is_handshaking(&self) -> bool {
@@ -55,19 +58,47 @@ impl Socket {
         Some(self.tls.as_ref()?.peer_certificates()?.first()?)
     }
 
-    pub(crate) async fn ready(&self, interest: Interest) -> io::Result<Ready> {
-        self.stream.ready(interest).await
-    }
-
     /// Whether TLS has bytes that the socket has not taken.
     pub(crate) fn wants_write(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.wants_write())
     }
 
-    /// Appends what has come; 0 is the end. [`io::ErrorKind::WouldBlock`]: nothing has.
-    pub(crate) fn read(&mut self, input: &mut BytesMut) -> io::Result<usize> {
+    /// Appends what has come; 0 is the end.
+    pub(crate) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        input: &mut Bytes,
+    ) -> Poll<io::Result<usize>> {
+        if self.tls.is_some() {
+            return self.poll_read_tls(cx, input);
+        }
+        buffers::with_scratch(|scratch| {
+            let mut buffer = ReadBuf::new(scratch);
+            // Less than there was room for: nothing is left, which tokio remembers and `try_read` would not.
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+            let received = buffer.filled();
+            append(input, received);
+            Poll::Ready(Ok(received.len()))
+        })
+    }
+
+    fn poll_read_tls(
+        &mut self,
+        cx: &mut Context<'_>,
+        input: &mut Bytes,
+    ) -> Poll<io::Result<usize>> {
         loop {
-            let Some(tls) = &mut self.tls else { return self.stream.try_read_buf(input) };
+            ready!(self.stream.poll_read_ready(cx))?;
+            match self.read_tls(input) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return Poll::Ready(done),
+            }
+        }
+    }
+
+    fn read_tls(&mut self, input: &mut Bytes) -> io::Result<usize> {
+        loop {
+            let Some(tls) = &mut self.tls else { return Ok(0) };
             if tls.read_tls(&mut Direct(&self.stream))? == 0 {
                 return Ok(0);
             }
@@ -81,9 +112,9 @@ impl Socket {
                 }
             };
             if count > 0 {
-                let start = input.len();
-                input.resize(start + count, 0);
-                tls.reader().read_exact(&mut input[start..])?;
+                let mut plain = Vec::new();
+                take_plain(tls, count, &mut plain)?;
+                append(input, &plain);
                 return Ok(count);
             }
             if closed {
@@ -91,6 +122,11 @@ impl Socket {
             }
             self.flush()?;
         }
+    }
+
+    /// Ready when the socket may take more.
+    pub(crate) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.poll_write_ready(cx)
     }
 
     /// Sends as much as the socket takes; what TLS keeps meanwhile counts as sent.
@@ -119,6 +155,24 @@ impl Socket {
         }
         Ok(())
     }
+}
+
+/// Joins what came to what is not parsed yet: mostly nothing, and else a part of one frame.
+fn append(input: &mut Bytes, more: &[u8]) {
+    if input.is_empty() {
+        *input = Bytes::copy_from_slice(more);
+        return;
+    }
+    // The rest of a long frame is joined in place, so that its parts are copied once.
+    let mut joined = BytesMut::from(std::mem::take(input));
+    joined.extend_from_slice(more);
+    *input = joined.freeze();
+}
+
+fn take_plain(tls: &mut ServerConnection, count: usize, plain: &mut Vec<u8>) -> io::Result<()> {
+    let start = plain.len();
+    plain.resize(start + count, 0);
+    tls.reader().read_exact(&mut plain[start..])
 }
 
 impl Read for Direct<'_> {

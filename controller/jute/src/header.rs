@@ -68,8 +68,12 @@ impl ReplyHeader {
 
     /// Writes `xid, zxid, err`.
     pub fn encode(&self, out: &mut (impl BufMut + ?Sized)) {
-        out.put_i32(self.xid);
-        out.put_zxid(self.zxid);
-        out.put_i32(self.error.map_or(0, ErrorCode::code));
+        // At once: a buffer that grows looks for room at each step.
+        let mut bytes = [0; Self::LENGTH];
+        let mut rest = &mut bytes[..];
+        rest.put_i32(self.xid);
+        rest.put_zxid(self.zxid);
+        rest.put_i32(self.error.map_or(0, ErrorCode::code));
+        out.put_slice(&bytes);
     }
 }

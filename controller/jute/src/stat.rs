@@ -55,17 +55,21 @@ impl Stat {
 
     /// Writes the eleven fields.
     pub fn encode(&self, out: &mut (impl BufMut + ?Sized)) {
-        out.put_zxid(self.czxid);
-        out.put_zxid(self.mzxid);
-        out.put_i64(self.ctime);
-        out.put_i64(self.mtime);
-        out.put_i32(self.version);
-        out.put_i32(self.cversion);
-        out.put_i32(self.aversion);
-        out.put_session(self.ephemeral_owner);
-        out.put_i32(self.data_length);
-        out.put_i32(self.num_children);
-        out.put_zxid(self.pzxid);
+        // At once: a buffer that grows looks for room at each step.
+        let mut bytes = [0; Self::LENGTH];
+        let mut rest = &mut bytes[..];
+        rest.put_zxid(self.czxid);
+        rest.put_zxid(self.mzxid);
+        rest.put_i64(self.ctime);
+        rest.put_i64(self.mtime);
+        rest.put_i32(self.version);
+        rest.put_i32(self.cversion);
+        rest.put_i32(self.aversion);
+        rest.put_session(self.ephemeral_owner);
+        rest.put_i32(self.data_length);
+        rest.put_i32(self.num_children);
+        rest.put_zxid(self.pzxid);
+        out.put_slice(&bytes);
     }
 }
 
@@ -113,14 +117,18 @@ impl StatPersisted {
 
     /// Writes the nine fields.
     pub fn encode(&self, out: &mut (impl BufMut + ?Sized)) {
-        out.put_zxid(self.czxid);
-        out.put_zxid(self.mzxid);
-        out.put_i64(self.ctime);
-        out.put_i64(self.mtime);
-        out.put_i32(self.version);
-        out.put_i32(self.cversion);
-        out.put_i32(self.aversion);
-        out.put_i64(self.ephemeral_owner);
-        out.put_zxid(self.pzxid);
+        // At once: a buffer that grows looks for room at each step.
+        let mut bytes = [0; Self::LENGTH];
+        let mut rest = &mut bytes[..];
+        rest.put_zxid(self.czxid);
+        rest.put_zxid(self.mzxid);
+        rest.put_i64(self.ctime);
+        rest.put_i64(self.mtime);
+        rest.put_i32(self.version);
+        rest.put_i32(self.cversion);
+        rest.put_i32(self.aversion);
+        rest.put_i64(self.ephemeral_owner);
+        rest.put_zxid(self.pzxid);
+        out.put_slice(&bytes);
     }
 }

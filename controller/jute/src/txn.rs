@@ -166,11 +166,14 @@ impl TxnHeader {
 
     /// Writes the 32 bytes.
     pub fn encode(&self, kind: TxnType, out: &mut (impl BufMut + ?Sized)) {
-        out.put_session(self.session);
-        out.put_i32(self.cxid);
-        out.put_zxid(self.zxid);
-        out.put_i64(self.time);
-        out.put_i32(kind);
+        let mut bytes = [0; 32];
+        let mut rest = &mut bytes[..];
+        rest.put_session(self.session);
+        rest.put_i32(self.cxid);
+        rest.put_zxid(self.zxid);
+        rest.put_i64(self.time);
+        rest.put_i32(kind);
+        out.put_slice(&bytes);
     }
 }
 

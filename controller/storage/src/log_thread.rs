@@ -14,13 +14,9 @@ use crate::{AppendError, EpochError, EpochFile, LogWriter};
 /// What the log thread is asked for; done in order.
 #[derive(Debug)]
 pub enum LogCommand {
-    /// Append a record; answered by [`LogEvent::Flushed`] for it or a later one.
-    Append {
-        /// Its place in the order.
-        zxid: Zxid,
-        /// Header, record and digest.
-        body: Bytes,
-    },
+    /// Append records: of each its place in the order, and header, record and digest. Answered by
+    /// [`LogEvent::Flushed`] for the last of them or a later one.
+    Append(Vec<(Zxid, Bytes)>),
     /// Save an epoch file; answered by [`LogEvent::EpochSaved`] or [`LogEvent::EpochRefused`].
     SaveEpoch(EpochFile, Epoch),
     /// The next record begins a new file.
@@ -151,11 +147,16 @@ impl<T: Fn(LogEvent)> Worker<T> {
     /// `Err`: the disk failed, and the owner was told.
     fn on(&mut self, command: LogCommand) -> Result<(), ()> {
         match command {
-            LogCommand::Append { .. } if self.refusing => {}
-            LogCommand::Append { zxid, body } => {
-                self.writer.stage(zxid, &body);
-                if self.writer.staged_bytes() >= BATCH_BYTES {
-                    self.commit()?;
+            LogCommand::Append(records) => {
+                for (zxid, body) in records {
+                    // The disk may fill up on the way.
+                    if self.refusing {
+                        break;
+                    }
+                    self.writer.stage(zxid, &body);
+                    if self.writer.staged_bytes() >= BATCH_BYTES {
+                        self.commit()?;
+                    }
                 }
             }
             LogCommand::Roll => {
@@ -239,7 +240,7 @@ mod tests {
         log.send(LogCommand::SaveEpoch(EpochFile::Accepted, Epoch(1)));
         for counter in 1..=100 {
             let zxid = Zxid::new(Epoch(1), counter);
-            log.send(LogCommand::Append { zxid, body: entry_of(zxid, b"x") });
+            log.send(LogCommand::Append(vec![(zxid, entry_of(zxid, b"x"))]));
         }
         drop(log);
         let events: Vec<_> = told.iter().collect();

@@ -14,9 +14,10 @@ use types::{SessionId, Zxid};
 use crate::State;
 use crate::acls::AclList;
 use crate::owner::Owner;
-use crate::path;
 use crate::quota::Difference;
+use crate::state::public_stat;
 use crate::tree::NodeId;
+use crate::{digest, path};
 
 /// What became of a transaction.
 #[derive(Debug)]
@@ -71,10 +72,21 @@ impl State {
     /// Applies the transaction that comes next. Total and, over what already has it, without effect.
     pub fn apply(&mut self, header: &TxnHeader, txn: &Txn) -> Applied {
         let mut changes = Vec::new();
-        let response = self.apply_to(header, txn, &mut changes);
+        let response = self.apply_into(header, txn, &mut changes);
+        Applied { response, changes }
+    }
+
+    /// As [`Self::apply`], with the changes appended to a vector that is used again and again.
+    pub fn apply_into(
+        &mut self,
+        header: &TxnHeader,
+        txn: &Txn,
+        changes: &mut Vec<Change>,
+    ) -> Result<Response, ErrorCode> {
+        let response = self.apply_to(header, txn, changes);
         // Last, so that a snapshot never claims what it does not have.
         self.zxid = self.zxid.max(header.zxid);
-        Applied { response, changes }
+        response
     }
 
     fn apply_to(
@@ -172,13 +184,12 @@ impl State {
         changes: &mut Vec<Change>,
     ) -> Result<Stat, ErrorCode> {
         let parent_path = path::parent(&create.path).ok_or(ErrorCode::NoNode)?;
-        let name = path::name(&create.path);
-        let parent = self.tree.find(parent_path).ok_or(ErrorCode::NoNode)?;
+        let parent =
+            self.tree.find_parent(parent_path, &mut self.recent).ok_or(ErrorCode::NoNode)?;
         // Only a peer that is broken sends an empty name; the root is there already.
-        if name.is_empty() || self.tree.child(parent, name).is_some() {
+        if path::name(&create.path).is_empty() {
             return Err(ErrorCode::NodeExists);
         }
-        self.count_child(parent, parent_path, header.zxid, create.parent_cversion);
         let stat = StatPersisted {
             czxid: header.zxid,
             mzxid: header.zxid,
@@ -189,9 +200,15 @@ impl State {
             ..StatPersisted::default()
         };
         let acl = self.acls.take(&create.acl);
-        let id = self.add(parent, &create.path, &stat, create.data.as_deref(), acl);
+        let Some(id) = self.add_new(parent, &create.path, &stat, create.data.as_deref(), acl)
+        else {
+            self.acls.release(acl);
+            return Err(ErrorCode::NodeExists);
+        };
+        self.count_child(parent, parent_path, header.zxid, create.parent_cversion);
         self.count_made(&create.path, create.data.as_deref());
-        let stat = self.stat(id);
+        let length = create.data.as_ref().map_or(0, Bytes::len);
+        let stat = public_stat(&stat, length, 0);
         let parent_acl = self.acl(parent).clone();
         let what = What::Created { data: create.data.clone(), stat, parent_acl };
         let acl = self.acl(id).clone();
@@ -250,19 +267,24 @@ impl State {
         set: &SetDataTxn,
         changes: &mut Vec<Change>,
     ) -> Result<Stat, ErrorCode> {
-        let id = self.tree.find(&set.path).ok_or(ErrorCode::NoNode)?;
-        let before = self.digest_of(id, &set.path);
+        let found = self.tree.find_near(&set.path, &mut self.recent);
+        let id = found.ok_or(ErrorCode::NoNode)?;
+        let (before, data) = self.tree.parts(id);
         let stat = StatPersisted {
             mzxid: header.zxid,
             mtime: header.time,
             version: set.version,
-            ..self.tree.stat(id)
+            ..before
         };
-        let change = Difference::set(self.tree.data(id), set.data.as_deref());
+        let change = Difference::set(data, set.data.as_deref());
+        let path = path::canonical(&set.path);
+        let digest = digest::node(path, set.data.as_deref(), &stat);
+        self.digest =
+            self.digest.wrapping_add(digest).wrapping_sub(digest::node(path, data, &before));
         self.tree.set_data(id, &stat, set.data.as_deref());
-        self.redigest(id, &set.path, before);
         self.count_change(&set.path, change);
-        let stat = self.stat(id);
+        let length = set.data.as_ref().map_or(0, Bytes::len);
+        let stat = public_stat(&stat, length, self.tree.child_count(id));
         let what = What::DataSet { data: set.data.clone(), stat };
         let acl = self.acl(id).clone();
         let parent = self.tree.parent(id).unwrap_or(id);

@@ -14,7 +14,7 @@ use crate::acls::{AclId, AclList, Acls};
 use crate::owner::Owner;
 use crate::quota::Difference;
 use crate::session_table::SessionTable;
-use crate::tree::{NodeId, Tree};
+use crate::tree::{NodeId, Recent, Tree};
 use crate::watches::Place;
 use crate::{digest, path};
 
@@ -22,6 +22,8 @@ use crate::{digest, path};
 #[derive(Debug)]
 pub struct State {
     pub(crate) tree: Tree,
+    /// For what is applied.
+    pub(crate) recent: Recent,
     pub(crate) acls: Acls,
     pub(crate) sessions: SessionTable,
     pub(crate) ephemerals: BTreeMap<SessionId, BTreeSet<NodeId>>,
@@ -66,6 +68,7 @@ impl State {
     ) -> Self {
         Self {
             tree: Tree::new(hash_seed, stat, data, acl),
+            recent: Recent::default(),
             acls: Acls::new(),
             sessions: SessionTable::default(),
             ephemerals: BTreeMap::new(),
@@ -74,6 +77,11 @@ impl State {
             digest: digest::node("", data, stat),
             zxid: Zxid::ZERO,
         }
+    }
+
+    /// What makes the order of hash maps unknown to clients.
+    pub(crate) fn hash_seed(&self) -> u64 {
+        self.tree.hash_seed()
     }
 
     /// The last transaction that was applied.
@@ -157,8 +165,8 @@ impl State {
 
     /// The stat as clients see it.
     pub(crate) fn stat(&self, id: NodeId) -> Stat {
-        let length = self.tree.data(id).map_or(0, <[u8]>::len);
-        public_stat(&self.tree.stat(id), length, self.tree.child_count(id))
+        let (stat, data) = self.tree.parts(id);
+        public_stat(&stat, data.map_or(0, <[u8]>::len), self.tree.child_count(id))
     }
 
     pub(crate) fn acl(&self, id: NodeId) -> &AclList {
@@ -166,7 +174,8 @@ impl State {
     }
 
     pub(crate) fn digest_of(&self, id: NodeId, path: &str) -> i64 {
-        digest::node(path::canonical(path), self.tree.data(id), &self.tree.stat(id))
+        let (stat, data) = self.tree.parts(id);
+        digest::node(path::canonical(path), data, &stat)
     }
 
     /// Puts a znode in, with all that hangs on it but its parent's stat. The ACL was taken for it.

@@ -100,6 +100,8 @@ struct Run<'a> {
     latencies: By<Latencies>,
     snapshots: Option<Watcher>,
     random: Random,
+    /// The next of the keys that are each asked for once.
+    next_key: u64,
     issued: u64,
     answered: u64,
     notifications: u64,
@@ -135,6 +137,7 @@ impl<'a> Run<'a> {
             latencies: By::default(),
             snapshots: job.snapshots_in.clone().map(Watcher::new).transpose()?,
             random: Random(0x9e37_79b9_7f4a_7c15),
+            next_key: 0,
             issued: 0,
             answered: 0,
             notifications: 0,
@@ -231,17 +234,18 @@ impl<'a> Run<'a> {
         if self.spent || matches!(self.job.limit, Limit::Ops(most) if self.issued >= most) {
             return false;
         }
-        let lanes = self.lanes.len() as u64;
         let lane = &mut self.lanes[number];
         let key = match lane.kind {
             Kind::Watch => lane.keys,
-            kind if kind.in_order() => number as u64 + lane.keys * lanes,
+            // Over all connections, so that a later run knows which come next.
+            kind if kind.in_order() => self.next_key,
             _ => self.random.below(self.job.nodes),
         };
         if key >= self.job.nodes {
             return false;
         }
         lane.keys += 1;
+        self.next_key += 1;
         lane.connection.push(&mut lane.frame, self.job.first + key, due);
         self.issued += 1;
         true

@@ -19,32 +19,39 @@ impl Core {
     pub(super) fn deliver(&mut self, count: usize) {
         let shared = Arc::clone(&self.shared);
         let mut tree = shared.tree_mut();
+        let mut changes = std::mem::take(&mut self.changes);
+        let mut last = None;
         for _ in 0..count {
             let Some(Outstanding { entry, origin, audited }) = self.outstanding.pop_front() else {
                 break;
             };
             let zxid = entry.header.zxid;
-            let applied = tree.apply(&entry.header, &entry.txn);
-            self.prep.applied(zxid);
-            self.fire(zxid, &applied.changes);
+            let response = tree.apply_into(&entry.header, &entry.txn, &mut changes);
+            last = Some(zxid);
+            self.fire(zxid, &changes);
             // Not before its events are queued: a reply that carries this zxid comes behind them.
             shared.set_applied(zxid);
             shared.keep_digest(zxid, tree.digest().tree);
-            shared.tell_followers(zxid, &applied.changes);
+            shared.tell_followers(zxid, &changes);
             if self.shared.config.audit {
                 audit::tell_ephemerals(entry.header.session, &entry.txn);
             }
             if let (Some(audited), Origin::Client(conn)) = (audited, &origin) {
-                audited.tell(conn, entry.header.session, &entry.txn, applied.response.is_err());
+                audited.tell(conn, entry.header.session, &entry.txn, response.is_err());
             }
-            self.answer(&tree, &entry, origin, applied.response);
+            changes.clear();
+            self.answer(&tree, &entry, origin, response);
+        }
+        self.changes = changes;
+        if let Some(last) = last {
+            self.prep.applied(last);
         }
         self.shared.stats.outstanding.store(self.outstanding.len() as u64, Relaxed);
         let frozen = self.snapshots.count(count).then(|| tree.freeze());
         drop(tree);
         self.maybe_quiet();
         if let Some(frozen) = frozen {
-            self.log.send(LogCommand::Roll);
+            self.tell_log(LogCommand::Roll);
             self.snapshots.begin(frozen, &self.shared);
         }
     }
@@ -70,7 +77,9 @@ impl Core {
                 if permits(&fired.acl, Perms::READ, &auth) {
                     conn.notify(fired.kind, &fired.path, zxid);
                     Stats::count(&self.shared.stats.sent);
-                    self.to_wake.push(Arc::clone(conn));
+                    if conn.is_to_be_woken() {
+                        self.to_wake.push(Arc::clone(conn));
+                    }
                 }
             }
         }
@@ -126,14 +135,21 @@ impl Core {
         let Some(Pending::Write { xid, op, since, .. }) = inner.pop() else { return };
         let start = inner.out.len();
         inner.put_reply(xid, zxid, response.as_ref().map_err(|error| *error));
-        let now = self.shared.now();
+        let now = self.now;
         self.shared.stats.responded(inner.out.len() - start);
-        self.shared.stats.updates.record(micros(now - since));
-        inner.talk.answered(op, xid, zxid, now - since, now);
+        self.shared.stats.updates.record(micros(now.saturating_since(since)));
+        inner.talk.answered(op, xid, zxid, now.saturating_since(since), now);
         conn.sent.fetch_add(1, Relaxed);
         serve::what_waited(tree, &self.shared, conn, &mut inner);
         drop(inner);
-        self.to_wake.push(Arc::clone(conn));
+        self.will_wake(conn);
+    }
+
+    /// Has the connection look at what it is to send, once all that is known now is queued.
+    pub(super) fn will_wake(&mut self, conn: &Arc<Conn>) {
+        if conn.is_to_be_woken() {
+            self.to_wake.push(Arc::clone(conn));
+        }
     }
 
     /// The disk is full and nothing from `first` on was written: those who wait are told.

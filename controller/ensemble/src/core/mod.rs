@@ -17,7 +17,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use audit::Audited;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use jute::{ConnectRequest, Entry, ErrorCode, Id, Request, Response};
 use restore::Pause;
 use storage::{DataDir, EpochFile, LogCommand, LogEvent, LogThread};
@@ -38,8 +38,8 @@ use crate::snapshots::Snapshots;
 /// What the core is told.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// A client's write. Its place in the connection's queue is taken already.
-    Request { conn: Arc<Conn>, auth: Arc<[Id]>, xid: i32, request: Request },
+    /// A client's writes, in order. Their places in the connection's queue are taken already.
+    Requests { conn: Arc<Conn>, auth: Arc<[Id]>, requests: Vec<Asked> },
     /// A client opens a session or comes back to one.
     Connect { conn: Arc<Conn>, request: ConnectRequest },
     /// A connection has ended.
@@ -57,6 +57,15 @@ pub(crate) enum Command {
     Resume(Option<Box<State>>),
     /// End in order.
     Stop,
+}
+
+/// One write of a client.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) xid: i32,
+    pub(crate) request: Request,
+    /// Its length.
+    pub(crate) bytes: usize,
 }
 
 /// The answer to a local write.
@@ -95,6 +104,13 @@ pub(crate) struct Core {
     /// Told once, when the member leads for the first time, or has started and finds no room to.
     ready: Option<oneshot::Sender<()>>,
     outputs: Vec<Output>,
+    /// Records on their way to the log, which takes them together.
+    appends: Vec<(Zxid, Bytes)>,
+    /// The time, as of the command that is carried out.
+    now: Instant,
+    wall_ms: i64,
+    /// What the transaction that is applied changes.
+    changes: Vec<znodes::Change>,
     encoded: BytesMut,
     fired: Vec<znodes::Fired>,
     /// Connections with something new to send.
@@ -163,6 +179,10 @@ impl Core {
             paused: None,
             ready: Some(ready),
             outputs: Vec::new(),
+            appends: Vec::new(),
+            now: Instant::ZERO,
+            wall_ms: 0,
+            changes: Vec::new(),
             encoded: BytesMut::new(),
             fired: Vec::new(),
             to_wake: Vec::new(),
@@ -178,7 +198,9 @@ impl Core {
     /// Works until told to stop, or until the disk fails.
     pub(crate) async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Command>) {
         let mut batch = Vec::new();
+        self.look_at_clock();
         self.drive(Input::Tick);
+        self.send_appends();
         loop {
             let alarm = self.next_alarm().map(|at| self.shared.deadline(at));
             let timer = async {
@@ -192,7 +214,9 @@ impl Core {
                 () = timer => {}
             }
             let end = batch.drain(..).any(|command| matches!(self.on(command), Flow::End));
+            self.look_at_clock();
             self.on_time();
+            self.send_appends();
             self.wake();
             if end {
                 break;
@@ -202,8 +226,32 @@ impl Core {
     }
 
     fn on(&mut self, command: Command) -> Flow {
+        self.look_at_clock();
+        let flow = self.on_command(command);
+        self.send_appends();
+        flow
+    }
+
+    fn look_at_clock(&mut self) {
+        self.now = self.shared.now();
+        self.wall_ms = wall_ms();
+    }
+
+    /// Hands the log what was proposed. Also before anything else is asked of it.
+    fn send_appends(&mut self) {
+        if !self.appends.is_empty() {
+            self.log.send(LogCommand::Append(std::mem::take(&mut self.appends)));
+        }
+    }
+
+    fn tell_log(&mut self, command: LogCommand) {
+        self.send_appends();
+        self.log.send(command);
+    }
+
+    fn on_command(&mut self, command: Command) -> Flow {
         match command {
-            Command::Request { .. } | Command::Local { .. } | Command::Connect { .. } => {
+            Command::Requests { .. } | Command::Local { .. } | Command::Connect { .. } => {
                 self.on_write(command);
             }
             Command::Gone(conn) => self.on_gone(&conn),
@@ -222,15 +270,7 @@ impl Core {
             return;
         }
         match command {
-            Command::Request { conn, auth, xid, request } if !conn.is_closed() => {
-                let session = conn.lock().session;
-                let origin = Origin::Client(conn);
-                if self.full.is_some() {
-                    self.refuse(origin);
-                } else {
-                    self.propose(session, xid, &auth, &request, origin);
-                }
-            }
+            Command::Requests { conn, auth, requests } => self.on_requests(conn, auth, requests),
             Command::Connect { conn, request } if !conn.is_closed() => {
                 self.on_connect(conn, &request);
             }
@@ -246,6 +286,28 @@ impl Core {
         }
     }
 
+    fn on_requests(&mut self, conn: Arc<Conn>, auth: Arc<[Id]>, requests: Vec<Asked>) {
+        let session = conn.lock().session;
+        let mut requests = requests.into_iter();
+        while let Some(asked) = requests.next() {
+            if conn.is_closed() {
+                return;
+            }
+            if self.full.is_some() {
+                self.refuse(Origin::Client(Arc::clone(&conn)));
+                continue;
+            }
+            if self.zab.next_zxid().is_none() {
+                // The epoch ended with the one before.
+                let requests = std::iter::once(asked).chain(requests).collect();
+                self.waiting.push_back(Command::Requests { conn, auth, requests });
+                return;
+            }
+            let origin = Origin::Client(Arc::clone(&conn));
+            self.propose(session, asked.xid, &auth, &asked.request, origin);
+        }
+    }
+
     /// Makes the transaction that a request becomes, and has it ordered. The caller has seen that this
     /// member leads and has room.
     fn propose(
@@ -257,7 +319,7 @@ impl Core {
         origin: Origin,
     ) {
         let Some(zxid) = self.zab.next_zxid() else { return };
-        let turn = Turn { zxid, wall_ms: wall_ms(), now: self.shared.now() };
+        let turn = Turn { zxid, wall_ms: self.wall_ms, now: self.now };
         let requester = Requester { session, cxid, auth, speaker: HERE };
         self.shared.stats.proposals.fetch_add(1, Relaxed);
         let entry = {
@@ -265,6 +327,10 @@ impl Core {
             self.prep.prepare(&tree, &mut self.sessions, turn, &requester, request)
         };
         self.log_excess();
+        // One buffer for many: what was split off lives on by itself.
+        if self.encoded.capacity() < ENCODED_LEAST {
+            self.encoded = BytesMut::with_capacity(ENCODED_BYTES);
+        }
         entry.encode(&mut self.encoded);
         let body = self.encoded.split().freeze();
         let audits = self.shared.config.audit && matches!(origin, Origin::Client(_));
@@ -303,8 +369,8 @@ impl Core {
                 tracing::info!("there is room again: writes are taken");
                 self.full = None;
                 self.shared.stats.disk_full.store(0, Relaxed);
-                for (file, epoch) in self.unsaved.drain(..) {
-                    self.log.send(LogCommand::SaveEpoch(file, epoch));
+                for (file, epoch) in std::mem::take(&mut self.unsaved) {
+                    self.tell_log(LogCommand::SaveEpoch(file, epoch));
                 }
             }
             LogEvent::Failed(why) => {
@@ -324,14 +390,14 @@ impl Core {
         for output in outputs.drain(..) {
             match output {
                 Output::Append(Txn { zxid, body }) => {
-                    self.log.send(LogCommand::Append { zxid, body });
+                    self.appends.push((zxid, body));
                 }
                 Output::Deliver(_) => delivered += 1,
                 Output::SaveEpoch(SavedEpoch::Accepted(epoch)) => {
-                    self.log.send(LogCommand::SaveEpoch(EpochFile::Accepted, epoch));
+                    self.tell_log(LogCommand::SaveEpoch(EpochFile::Accepted, epoch));
                 }
                 Output::SaveEpoch(SavedEpoch::Current(epoch)) => {
-                    self.log.send(LogCommand::SaveEpoch(EpochFile::Current, epoch));
+                    self.tell_log(LogCommand::SaveEpoch(EpochFile::Current, epoch));
                 }
                 Output::Leading(epoch) => self.on_leading(epoch),
                 Output::Withdrawn { first } => self.on_withdrawn(first),
@@ -379,7 +445,7 @@ impl Core {
 
     fn wake(&mut self) {
         for conn in self.to_wake.drain(..) {
-            conn.wake.notify_one();
+            conn.wake_up();
         }
     }
 
@@ -405,5 +471,8 @@ pub(crate) fn wall_ms() -> i64 {
 /// All connections of this member.
 const HERE: Speaker = Speaker(0);
 const BATCH: usize = 256;
+/// The buffer that transactions are encoded into, and how little of it may be left.
+const ENCODED_BYTES: usize = 64 << 10;
+const ENCODED_LEAST: usize = 1 << 10;
 /// How often a full disk is looked at.
 const PROBE_EVERY: Duration = Duration::from_millis(250);

@@ -77,7 +77,7 @@ impl Core {
         let password = password(session);
         put_connect_response(conn, &ConnectResponse { timeout_ms, session, password, read_only });
         Stats::count(&self.shared.stats.sent);
-        self.to_wake.push(Arc::clone(conn));
+        self.will_wake(conn);
     }
 
     pub(super) fn on_gone(&mut self, conn: &Arc<Conn>) {
@@ -103,7 +103,7 @@ impl Core {
         let now = self.shared.now();
         if let Some(look) = self.full {
             if look <= now {
-                self.log.send(LogCommand::Probe);
+                self.tell_log(LogCommand::Probe);
                 self.full = Some(now + PROBE_EVERY);
             }
             return;

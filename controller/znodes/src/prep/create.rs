@@ -104,7 +104,7 @@ impl Prep {
         if !path::is_valid(&path) {
             return Err(ErrorCode::BadArguments);
         }
-        if self.overlay.get(ask.state, &path).is_some() {
+        if self.overlay.has(ask.state, &path) {
             return Err(ErrorCode::NodeExists);
         }
         if matches!(parent.owner(), Owner::Session(_)) {
@@ -116,7 +116,7 @@ impl Prep {
         self.put_child(ask, &parent_path, &parent, parent_cversion);
         let ephemeral = matches!(owner, Owner::Session(_));
         let stat = fresh_stat(ask, owner.bits());
-        let node = Shadow::new(stat, acl.as_slice().into(), create.data.clone());
+        let node = Shadow::new(stat, self.share(&acl), create.data.clone());
         self.overlay.put(ask.state, ask.turn.zxid, &path, None, Some(node));
         Ok(CreateTxn { path, data: create.data.clone(), acl, ephemeral, parent_cversion })
     }

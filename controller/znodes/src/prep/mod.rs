@@ -10,10 +10,11 @@ mod overlay;
 mod session;
 mod write;
 
-use jute::{Entry, ErrorCode, Id, MultiOp, Perms, Request, Txn, TxnHeader};
+use jute::{Acl, Entry, ErrorCode, Id, MultiOp, Perms, Request, Txn, TxnHeader};
 use types::{Instant, SessionId, Zxid};
 
 use crate::access::permits;
+use crate::acls::AclList;
 use crate::quota::Difference;
 use crate::sessions::{Sessions, Speaker};
 use crate::{QuotaExcess, Rules, State};
@@ -26,6 +27,8 @@ pub struct Prep {
     overlay: Overlay,
     /// The last quota that was exceeded.
     excess: Option<QuotaExcess>,
+    /// The list of the last create: mostly that of the next one.
+    acl: Option<AclList>,
 }
 
 /// A place in the order, and when it is taken.
@@ -63,7 +66,7 @@ struct Ask<'a> {
 impl Prep {
     /// Over a state to which everything in the log was applied.
     pub fn new(state: &State) -> Self {
-        Self { rules: Rules::default(), overlay: Overlay::over(state), excess: None }
+        Self { rules: Rules::default(), overlay: Overlay::over(state), excess: None, acl: None }
     }
 
     /// By other rules than the default.
@@ -189,6 +192,14 @@ impl Prep {
         ask.check_session().err().unwrap_or(ErrorCode::Unimplemented)
     }
 
+    /// The list, shared with the last one that was like it.
+    fn share(&mut self, acl: &[Acl]) -> AclList {
+        match &self.acl {
+            Some(last) if **last == *acl => last.clone(),
+            _ => self.acl.insert(acl.into()).clone(),
+        }
+    }
+
     fn check_quota(
         &mut self,
         ask: &Ask<'_>,
@@ -206,7 +217,7 @@ impl Prep {
         if hard { Err(ErrorCode::QuotaExceeded) } else { Ok(()) }
     }
 
-    fn get(&self, ask: &Ask<'_>, path: &str) -> Result<Shadow, ErrorCode> {
+    fn get(&mut self, ask: &Ask<'_>, path: &str) -> Result<Shadow, ErrorCode> {
         self.overlay.get(ask.state, path).ok_or(ErrorCode::NoNode)
     }
 }

@@ -4,14 +4,18 @@
 //! decide anything. Start at [`Overlay::get`]. Source: `outstandingChanges` of `ZooKeeperServer`.
 //! **Invariant:** `digest` is the sum that the tree will have after the last transaction prepared.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use hashbrown::hash_map::EntryRef;
 use jute::{StatPersisted, Text};
 use types::{SessionId, Zxid};
 
 use crate::acls::AclList;
 use crate::owner::Owner;
+use crate::tree::{NodeId, Recent};
 use crate::{State, digest, path};
 
 /// A znode as it will be.
@@ -28,8 +32,8 @@ pub(super) struct Shadow {
 /// Where a znode's data is.
 #[derive(Clone, Debug)]
 pub(super) enum Data {
-    /// In the tree.
-    Applied,
+    /// In the tree, where nothing on its way changes it: a delete would have a record of its own.
+    Applied(NodeId),
     /// In a transaction on its way.
     New(Option<Bytes>),
 }
@@ -42,12 +46,13 @@ struct Record {
     node: Option<Shadow>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Overlay {
-    records: BTreeMap<Text, Record>,
+    records: HashMap<Text, Record, FixedState>,
     /// Each put that is not applied yet, oldest first, with what it takes to undo it.
     puts: VecDeque<Put>,
     applied: Zxid,
+    recent: Recent,
     pub(super) digest: i64,
 }
 
@@ -67,11 +72,11 @@ impl Shadow {
         Self { stat, children: 0, acl, data: Data::New(data), digest: None }
     }
 
-    /// The data it will have. `path` is its own.
-    pub(super) fn data<'a>(&'a self, state: &'a State, path: &str) -> Option<&'a [u8]> {
+    /// The data it will have.
+    pub(super) fn data<'a>(&'a self, state: &'a State) -> Option<&'a [u8]> {
         match &self.data {
             Data::New(data) => data.as_deref(),
-            Data::Applied => state.get(path).and_then(|node| node.data()),
+            Data::Applied(id) => state.tree.data(*id),
         }
     }
 
@@ -82,23 +87,38 @@ impl Shadow {
 
 impl Overlay {
     pub(super) fn over(state: &State) -> Self {
-        Self { digest: state.digest().tree, ..Self::default() }
+        Self {
+            records: HashMap::with_hasher(FixedState::with_seed(state.hash_seed())),
+            puts: VecDeque::new(),
+            applied: Zxid::ZERO,
+            recent: Recent::default(),
+            digest: state.digest().tree,
+        }
     }
 
     /// The znode as it will be; `None` when there will be none.
-    pub(super) fn get(&self, state: &State, path: &str) -> Option<Shadow> {
+    pub(super) fn get(&mut self, state: &State, path: &str) -> Option<Shadow> {
         let path = path::canonical(path);
         if let Some(record) = self.records.get(path) {
             return record.node.clone();
         }
-        let node = state.get(path)?;
+        let id = state.tree.find_near(path, &mut self.recent)?;
         Some(Shadow {
-            stat: node.persisted(),
-            children: node.child_count(),
-            acl: node.acl().clone(),
-            data: Data::Applied,
+            stat: state.tree.stat(id),
+            children: state.tree.child_count(id),
+            acl: state.acl(id).clone(),
+            data: Data::Applied(id),
             digest: None,
         })
+    }
+
+    /// Whether there will be a znode.
+    pub(super) fn has(&mut self, state: &State, path: &str) -> bool {
+        let path = path::canonical(path);
+        match self.records.get(path) {
+            Some(record) => record.node.is_some(),
+            None => state.tree.find_near(path, &mut self.recent).is_some(),
+        }
     }
 
     /// The znode `path`, which is `before`, will be `after`.
@@ -133,17 +153,22 @@ impl Overlay {
         let owned = |node: &Shadow| node.owner() == Owner::Session(session);
         let coming =
             self.records.iter().filter(|(_, record)| record.node.as_ref().is_some_and(owned));
+        let known = paths.len();
         paths.extend(coming.map(|(path, _)| path.clone()));
+        // The map has no order that could be told.
+        paths[known..].sort_unstable();
         paths
     }
 
     /// Everything up to `zxid` is in the tree.
     pub(super) fn applied(&mut self, zxid: Zxid) {
         self.applied = zxid;
-        let count = self.puts.iter().take_while(|put| put.zxid <= zxid).count();
+        let count = self.puts.partition_point(|put| put.zxid <= zxid);
         for put in self.puts.drain(..count) {
-            if self.records.get(&put.path).is_some_and(|record| record.zxid <= zxid) {
-                self.records.remove(&put.path);
+            if let EntryRef::Occupied(record) = self.records.entry_ref(put.path.as_str())
+                && record.get().zxid <= zxid
+            {
+                record.remove();
             }
         }
     }
@@ -185,5 +210,5 @@ impl Overlay {
 }
 
 fn digest(state: &State, path: &str, shadow: &Shadow) -> i64 {
-    digest::node(path, shadow.data(state, path), &shadow.stat)
+    digest::node(path, shadow.data(state), &shadow.stat)
 }

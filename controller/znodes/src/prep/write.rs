@@ -65,7 +65,7 @@ impl Prep {
         ask.check_session()?;
         let node = self.get_valid(ask, path)?;
         ask.check_access(&node, Perms::WRITE)?;
-        let before = node.data(ask.state, path);
+        let before = node.data(ask.state);
         self.check_quota(ask, path, Difference::set(before, data.as_deref()))?;
         let version = next_version(version, node.stat.version)?;
         let mut after = node.clone();
@@ -125,7 +125,7 @@ impl Prep {
         self.overlay.put(ask.state, ask.turn.zxid, path, Some(before), Some(after));
     }
 
-    fn get_valid(&self, ask: &Ask<'_>, path: &str) -> Result<Shadow, ErrorCode> {
+    fn get_valid(&mut self, ask: &Ask<'_>, path: &str) -> Result<Shadow, ErrorCode> {
         if path::is_valid(path) { self.get(ask, path) } else { Err(ErrorCode::BadArguments) }
     }
 }
