@@ -4,9 +4,12 @@ use std::cell::RefCell;
 
 use bytes::BytesMut;
 
+use crate::core::Asked;
+
 thread_local! {
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH_BYTES].into());
     static SPARE: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
+    static WRITES: RefCell<Vec<Vec<Asked>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Lends the thread's buffer to one read. Not to be nested.
@@ -36,9 +39,25 @@ pub(crate) fn give_back(buffer: &mut BytesMut) {
     });
 }
 
+/// An empty list of writes.
+pub(crate) fn provide_writes() -> Vec<Asked> {
+    WRITES.with_borrow_mut(Vec::pop).unwrap_or_default()
+}
+
+/// Takes an empty list back.
+pub(crate) fn give_back_writes(writes: Vec<Asked>) {
+    WRITES.with_borrow_mut(|spare| {
+        if spare.len() < SPARES && (1..=WRITES_MAX).contains(&writes.capacity()) {
+            spare.push(writes);
+        }
+    });
+}
+
 /// What one read takes at most.
 const SCRATCH_BYTES: usize = 64 << 10;
 /// What a buffer for answers begins with, and what is kept.
 const SPARE_BYTES: usize = 4 << 10;
 const SPARE_MAX: usize = 128 << 10;
 const SPARES: usize = 64;
+/// The longest list of writes that is kept.
+const WRITES_MAX: usize = 512;

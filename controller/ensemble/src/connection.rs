@@ -285,10 +285,11 @@ impl Connection {
 
     /// Handles whole frames, up to a number after which others have their turn at the tree.
     fn parse_open(&mut self) -> Result<bool, HangUp> {
-        let mut writes = Vec::new();
+        let mut writes = buffers::provide_writes();
         let handled = self.parse_frames(&mut writes);
         // Also when the framing broke behind them.
         self.submit(&mut writes)?;
+        buffers::give_back_writes(writes);
         let handled = handled?;
         if handled > 0 {
             self.heard(handled);
@@ -425,7 +426,7 @@ impl Connection {
             }
             Arc::clone(&inner.auth)
         };
-        let requests = std::mem::take(writes);
+        let requests = std::mem::replace(writes, buffers::provide_writes());
         self.tell(Command::Requests { conn: Arc::clone(&self.conn), auth, requests })
     }
 

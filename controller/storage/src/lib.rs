@@ -20,7 +20,7 @@ pub use compression::Compression;
 pub use data_dir::{DataDir, DirError};
 pub use epochs::{EpochError, EpochFile, Epochs};
 pub use log_reader::{LogEntry, LogReader, TxnLogError};
-pub use log_thread::{LogCommand, LogEvent, LogThread};
+pub use log_thread::{LogCommand, LogEvent, LogThread, Records};
 pub use log_writer::{AppendError, LogWriter};
 pub use retention::{Removed, purge};
 pub use snapshot_reader::{Loaded, SnapshotError, SnapshotReader, load_newest, load_plain};

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use bytes::Bytes;
 use types::{Epoch, Zxid};
 
 use crate::watermark::Watermark;
@@ -14,15 +14,50 @@ use crate::{AppendError, EpochError, EpochFile, LogWriter};
 /// What the log thread is asked for; done in order.
 #[derive(Debug)]
 pub enum LogCommand {
-    /// Append records: of each its place in the order, and header, record and digest. Answered by
-    /// [`LogEvent::Flushed`] for the last of them or a later one.
-    Append(Vec<(Zxid, Bytes)>),
+    /// Append records; answered by [`LogEvent::Flushed`] for the last of them or a later one.
+    Append(Records),
     /// Save an epoch file; answered by [`LogEvent::EpochSaved`] or [`LogEvent::EpochRefused`].
     SaveEpoch(EpochFile, Epoch),
     /// The next record begins a new file.
     Roll,
     /// After [`LogEvent::Full`] or [`LogEvent::EpochRefused`]: look whether there is room again; answered by [`LogEvent::HasRoom`] if so.
     Probe,
+}
+
+/// Records to append, in zxid order, copied together: bytes that two threads held would cost both of them more
+/// than the copy does.
+#[derive(Debug, Default)]
+pub struct Records {
+    /// Of each its place in the order, and how long it is.
+    ends: Vec<(Zxid, usize)>,
+    bytes: Vec<u8>,
+}
+
+impl Records {
+    /// Adds one: header, record and digest.
+    pub fn push(&mut self, zxid: Zxid, body: &[u8]) {
+        self.ends.push((zxid, body.len()));
+        self.bytes.extend_from_slice(body);
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (Zxid, &[u8])> {
+        let mut rest = &self.bytes[..];
+        self.ends.iter().map(move |&(zxid, length)| {
+            let (body, after) = rest.split_at(length);
+            rest = after;
+            (zxid, body)
+        })
+    }
+
+    fn clear(&mut self) {
+        self.ends.clear();
+        self.bytes.clear();
+    }
 }
 
 /// What the log thread tells.
@@ -58,6 +93,7 @@ pub enum LogEvent {
 #[derive(Debug)]
 pub struct LogThread {
     commands: Option<Sender<LogCommand>>,
+    spare: Arc<Mutex<Vec<Records>>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -71,11 +107,18 @@ impl LogThread {
     ) -> std::io::Result<Self> {
         let (commands, inbox) = mpsc::channel();
         let epoch_dir = epoch_dir.to_owned();
+        let spare = Arc::<Mutex<Vec<_>>>::default();
+        let given_back = Arc::clone(&spare);
         let thread = thread::Builder::new()
             .name("log".to_owned())
             .stack_size(STACK_BYTES)
-            .spawn(move || Worker::new(writer, epoch_dir, tell).run(&inbox))?;
-        Ok(Self { commands: Some(commands), thread: Some(thread) })
+            .spawn(move || Worker::new(writer, epoch_dir, tell, given_back).run(&inbox))?;
+        Ok(Self { commands: Some(commands), spare, thread: Some(thread) })
+    }
+
+    /// No records, with room for some: what was appended gives its memory back.
+    pub fn records(&self) -> Records {
+        self.spare.lock().ok().and_then(|mut spare| spare.pop()).unwrap_or_default()
     }
 
     /// Queues a command. After [`LogEvent::Failed`] commands are dropped.
@@ -102,6 +145,7 @@ struct Worker<T> {
     writer: LogWriter,
     epoch_dir: PathBuf,
     tell: T,
+    spare: Arc<Mutex<Vec<Records>>>,
     /// The disk was full: appends are dropped, since their owner takes them back.
     refusing: bool,
     /// `None`: nothing is flushed, so nothing can be said of the disk.
@@ -109,9 +153,14 @@ struct Worker<T> {
 }
 
 impl<T: Fn(LogEvent)> Worker<T> {
-    fn new(writer: LogWriter, epoch_dir: PathBuf, tell: T) -> Self {
+    fn new(
+        writer: LogWriter,
+        epoch_dir: PathBuf,
+        tell: T,
+        spare: Arc<Mutex<Vec<Records>>>,
+    ) -> Self {
         let watermark = writer.forces_sync().then(|| Watermark::new(writer.dir()));
-        Self { writer, epoch_dir, tell, refusing: false, watermark }
+        Self { writer, epoch_dir, tell, spare, refusing: false, watermark }
     }
 
     fn run(mut self, inbox: &Receiver<LogCommand>) {
@@ -148,16 +197,17 @@ impl<T: Fn(LogEvent)> Worker<T> {
     fn on(&mut self, command: LogCommand) -> Result<(), ()> {
         match command {
             LogCommand::Append(records) => {
-                for (zxid, body) in records {
+                for (zxid, body) in records.iter() {
                     // The disk may fill up on the way.
                     if self.refusing {
                         break;
                     }
-                    self.writer.stage(zxid, &body);
+                    self.writer.stage(zxid, body);
                     if self.writer.staged_bytes() >= BATCH_BYTES {
                         self.commit()?;
                     }
                 }
+                self.keep(records);
             }
             LogCommand::Roll => {
                 self.commit()?;
@@ -182,6 +232,16 @@ impl<T: Fn(LogEvent)> Worker<T> {
             }
         }
         Ok(())
+    }
+
+    fn keep(&self, mut records: Records) {
+        records.clear();
+        if records.bytes.capacity() <= SPARE_BYTES
+            && let Ok(mut spare) = self.spare.lock()
+            && spare.len() < SPARES
+        {
+            spare.push(records);
+        }
     }
 
     fn commit(&mut self) -> Result<(), ()> {
@@ -219,6 +279,9 @@ impl<T: Fn(LogEvent)> Worker<T> {
 const BATCH_BYTES: usize = 4 << 20;
 /// A log that rests so long is known to be whole.
 const SETTLE_AFTER: Duration = Duration::from_secs(1);
+/// Buffers that are kept for the next records, and the longest of them.
+const SPARES: usize = 16;
+const SPARE_BYTES: usize = 256 << 10;
 const STACK_BYTES: usize = 256 << 10;
 
 #[cfg(test)]
@@ -240,7 +303,9 @@ mod tests {
         log.send(LogCommand::SaveEpoch(EpochFile::Accepted, Epoch(1)));
         for counter in 1..=100 {
             let zxid = Zxid::new(Epoch(1), counter);
-            log.send(LogCommand::Append(vec![(zxid, entry_of(zxid, b"x"))]));
+            let mut records = log.records();
+            records.push(zxid, &entry_of(zxid, b"x"));
+            log.send(LogCommand::Append(records));
         }
         drop(log);
         let events: Vec<_> = told.iter().collect();

@@ -17,10 +17,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use audit::Audited;
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use jute::{ConnectRequest, Entry, ErrorCode, Id, Request, Response};
 use restore::Pause;
-use storage::{DataDir, EpochFile, LogCommand, LogEvent, LogThread};
+use storage::{DataDir, EpochFile, LogCommand, LogEvent, LogThread, Records};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 use types::{Epoch, Instant, SessionId, Zxid};
@@ -29,6 +29,7 @@ use znodes::access::SUPER;
 use znodes::{Prep, Reaper, Requester, SessionIds, Sessions, Speaker, State, Turn};
 
 use crate::MemberFailed;
+use crate::buffers;
 use crate::conn::Conn;
 use crate::load::words;
 use crate::metrics::micros;
@@ -105,7 +106,7 @@ pub(crate) struct Core {
     ready: Option<oneshot::Sender<()>>,
     outputs: Vec<Output>,
     /// Records on their way to the log, which takes them together.
-    appends: Vec<(Zxid, Bytes)>,
+    appends: Records,
     /// The time, as of the command that is carried out.
     now: Instant,
     wall_ms: i64,
@@ -179,7 +180,7 @@ impl Core {
             paused: None,
             ready: Some(ready),
             outputs: Vec::new(),
-            appends: Vec::new(),
+            appends: Records::default(),
             now: Instant::ZERO,
             wall_ms: 0,
             changes: Vec::new(),
@@ -240,7 +241,9 @@ impl Core {
     /// Hands the log what was proposed. Also before anything else is asked of it.
     fn send_appends(&mut self) {
         if !self.appends.is_empty() {
-            self.log.send(LogCommand::Append(std::mem::take(&mut self.appends)));
+            let next = self.log.records();
+            let records = std::mem::replace(&mut self.appends, next);
+            self.log.send(LogCommand::Append(records));
         }
     }
 
@@ -288,10 +291,11 @@ impl Core {
 
     fn on_requests(&mut self, conn: Arc<Conn>, auth: Arc<[Id]>, requests: Vec<Asked>) {
         let session = conn.lock().session;
-        let mut requests = requests.into_iter();
-        while let Some(asked) = requests.next() {
+        let mut requests = requests;
+        let mut asked_all = requests.drain(..);
+        while let Some(asked) = asked_all.next() {
             if conn.is_closed() {
-                return;
+                break;
             }
             if self.full.is_some() {
                 self.refuse(Origin::Client(Arc::clone(&conn)));
@@ -299,13 +303,15 @@ impl Core {
             }
             if self.zab.next_zxid().is_none() {
                 // The epoch ended with the one before.
-                let requests = std::iter::once(asked).chain(requests).collect();
+                let requests = std::iter::once(asked).chain(asked_all).collect();
                 self.waiting.push_back(Command::Requests { conn, auth, requests });
                 return;
             }
             let origin = Origin::Client(Arc::clone(&conn));
             self.propose(session, asked.xid, &auth, &asked.request, origin);
         }
+        drop(asked_all);
+        buffers::give_back_writes(requests);
     }
 
     /// Makes the transaction that a request becomes, and has it ordered. The caller has seen that this
@@ -390,7 +396,7 @@ impl Core {
         for output in outputs.drain(..) {
             match output {
                 Output::Append(Txn { zxid, body }) => {
-                    self.appends.push((zxid, body));
+                    self.appends.push(zxid, &body);
                 }
                 Output::Deliver(_) => delivered += 1,
                 Output::SaveEpoch(SavedEpoch::Accepted(epoch)) => {
@@ -472,7 +478,7 @@ pub(crate) fn wall_ms() -> i64 {
 const HERE: Speaker = Speaker(0);
 const BATCH: usize = 256;
 /// The buffer that transactions are encoded into, and how little of it may be left.
-const ENCODED_BYTES: usize = 64 << 10;
+const ENCODED_BYTES: usize = 32 << 10;
 const ENCODED_LEAST: usize = 1 << 10;
 /// How often a full disk is looked at.
 const PROBE_EVERY: Duration = Duration::from_millis(250);

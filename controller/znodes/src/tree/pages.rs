@@ -18,7 +18,7 @@ use crate::acls::AclId;
 const PAGE: usize = 64;
 /// The longest body that lies in a page's heap; so a heap never outgrows 16-bit offsets.
 const LONGEST: usize = 512;
-/// The part of a full page's heap that may stay free: what a first setData of each znode adds.
+/// The part of a full page's heap that may stay free once it has grown.
 const SLACK: usize = 16;
 
 /// A znode's fixed part: 20 bytes.
@@ -46,7 +46,11 @@ pub(super) struct Kids {
 
 /// The arena; cloning shares the pages.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Pages(Vec<Arc<Page>>);
+pub(crate) struct Pages {
+    all: Vec<Arc<Page>>,
+    /// What the heap of the last page that became full takes: the next one's will, mostly.
+    typical: usize,
+}
 
 #[derive(Clone, Debug)]
 struct Page {
@@ -80,7 +84,14 @@ impl Pages {
 
     /// Replaces a znode's bytes by these, which are one at least.
     pub(super) fn set_body(&mut self, id: NodeId, bytes: &[u8]) {
-        self.page_mut(id).set_body(place(id), bytes);
+        let typical = self.typical;
+        let page = self.page_mut(id);
+        if page.heap.capacity() == 0 {
+            page.heap.reserve_exact(typical);
+        }
+        if page.set_body(place(id), bytes) {
+            self.typical = page.heap.len();
+        }
     }
 
     pub(super) fn kids(&self, id: NodeId) -> Option<Kids> {
@@ -112,12 +123,12 @@ impl Pages {
 
     /// Adds a page of vacant slots, linked so that it is filled from its start; returns the first.
     pub(super) fn grow(&mut self) -> u32 {
-        let start = u32::try_from(self.0.len() * PAGE).expect("memory ends before ids do");
+        let start = u32::try_from(self.all.len() * PAGE).expect("memory ends before ids do");
         let slot = |at: usize| {
             let next = u32::try_from(at + 1).expect("within a page");
             Slot::vacant(if at + 1 == PAGE { NONE } else { start + next })
         };
-        self.0.push(Arc::new(Page {
+        self.all.push(Arc::new(Page {
             slots: std::array::from_fn(slot),
             kids: Vec::new(),
             heap: Vec::new(),
@@ -156,16 +167,17 @@ impl Pages {
     }
 
     fn page(&self, id: NodeId) -> &Page {
-        &self.0[id.0 as usize / PAGE]
+        &self.all[id.0 as usize / PAGE]
     }
 
     fn page_mut(&mut self, id: NodeId) -> &mut Page {
-        Arc::make_mut(&mut self.0[id.0 as usize / PAGE])
+        Arc::make_mut(&mut self.all[id.0 as usize / PAGE])
     }
 }
 
 impl Page {
-    fn set_body(&mut self, at: usize, bytes: &[u8]) {
+    /// True when the page is full by this.
+    fn set_body(&mut self, at: usize, bytes: &[u8]) -> bool {
         let fresh = self.slots[at].is_vacant();
         self.used += usize::from(fresh);
         if bytes.len() > LONGEST {
@@ -179,11 +191,12 @@ impl Page {
             let range = self.slots[at].range();
             self.heap[range].copy_from_slice(bytes);
         }
-        if fresh && self.used == PAGE {
-            let slack = self.heap.len() / SLACK;
-            self.heap.shrink_to(self.heap.len() + slack);
-            self.heap.reserve_exact(slack);
+        let is_full = fresh && self.used == PAGE;
+        if is_full {
+            // Most znodes are never changed; a page of those that are grows again.
+            self.heap.shrink_to_fit();
         }
+        is_full
     }
 
     /// Makes a slot's bytes so many; their content is to be set. What it had beside the heap is gone.
@@ -289,7 +302,7 @@ mod tests {
                 if byte == 7 {
                     copies.push((pages.clone(), expected.clone()));
                 }
-                let page = &pages.0[0];
+                let page = &pages.all[0];
                 let live: usize = page.slots.iter().map(|slot| usize::from(slot.length)).sum();
                 prop_assert_eq!(page.heap.len(), live);
                 prop_assert_eq!(page.used, expected.iter().filter(|body| !body.is_empty()).count());
@@ -297,7 +310,7 @@ mod tests {
             copies.push((pages, expected));
             for (pages, expected) in &copies {
                 for (at, body) in expected.iter().enumerate().filter(|body| !body.1.is_empty()) {
-                    let page = &pages.0[0];
+                    let page = &pages.all[0];
                     let slot = &page.slots[at];
                     let found = if slot.at == BESIDE { page.beside(at) } else { &page.heap[slot.range()] };
                     prop_assert_eq!(found, &body[..]);
