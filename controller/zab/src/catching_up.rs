@@ -150,10 +150,11 @@ impl CatchingUp {
         }
         if self.settling == Settling::Done {
             self.pending.append_all(core);
+            self.pending.deliver(core);
         } else {
             self.pending.append_committed(core);
+            self.pending.absorb(core);
         }
-        self.pending.deliver(core);
         if let Settling::History(upto) = self.settling
             && self.pending.is_delivered(upto)
         {

@@ -89,8 +89,9 @@ pub enum Output {
     Append(Txn),
     /// Committed: apply it now. Strictly in zxid order, each once.
     Deliver(Txn),
-    /// Logged, and this peer's role has ended: apply it now, as it would be after a start. Whether it is
-    /// committed the next leader decides: it may be cut by [`Output::Truncate`].
+    /// Logged, and not known to be committed: apply it now, as it would be after a start. What was logged when
+    /// a role ended, or what a leader sent as its history; the next leader may cut it by [`Output::Truncate`].
+    /// No client is served meanwhile.
     Absorb(Txn),
     /// Send to a peer.
     Send {

@@ -78,10 +78,19 @@ impl Pending {
 
     /// Delivers what is committed and in this peer's own log.
     pub(crate) fn deliver(&mut self, core: &mut Core) {
+        self.apply(core, Output::Deliver);
+    }
+
+    /// The same for what a leader sent as its history, which is committed only once a quorum holds it.
+    pub(crate) fn absorb(&mut self, core: &mut Core) {
+        self.apply(core, Output::Absorb);
+    }
+
+    fn apply(&mut self, core: &mut Core, how: impl Fn(Txn) -> Output) {
         let upto = self.committed.min(core.durable.last_logged);
         while self.appended > 0 && self.queue.front().is_some_and(|txn| txn.zxid <= upto) {
             self.appended -= 1;
-            core.outbox.extend(self.queue.pop_front().map(Output::Deliver));
+            core.outbox.extend(self.queue.pop_front().map(&how));
         }
     }
 

@@ -1,0 +1,113 @@
+//! What must hold after every step, over the whole ensemble.
+//!
+//! Lives here: the one history that all agree on. Source: the invariants of the Zab paper and of the
+//! specification work on ZooKeeper (one leader an epoch, prefix agreement, durability, primary order).
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use types::{Epoch, PeerId, Zxid};
+
+/// A promise of the protocol that was broken.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Violation(pub String);
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The committed history, as far as anybody has delivered it, and who led when.
+#[derive(Debug, Default)]
+pub(crate) struct Checkers {
+    /// The hash of the history up to each committed transaction.
+    committed: BTreeMap<Zxid, u64>,
+    leaders: BTreeMap<Epoch, PeerId>,
+}
+
+/// A transaction in a tree, with the hash of all up to it: equal hashes are equal histories.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Link {
+    pub(crate) zxid: Zxid,
+    pub(crate) hash: u64,
+}
+
+impl Link {
+    /// The one behind `before`.
+    pub(crate) fn after(before: Option<&Self>, zxid: Zxid, body: &[u8]) -> Self {
+        let mut hash = before.map_or(0xcbf2_9ce4_8422_2325, |link| link.hash);
+        for byte in zxid.bits().to_be_bytes().iter().chain(body) {
+            hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        Self { zxid, hash }
+    }
+}
+
+impl Checkers {
+    /// A peer delivered the last transaction of its tree.
+    pub(crate) fn delivered(&mut self, peer: PeerId, tree: &[Link]) -> Result<(), Violation> {
+        let Some(link) = tree.last() else { return Ok(()) };
+        match self.committed.get(&link.zxid) {
+            Some(hash) if *hash == link.hash => Ok(()),
+            Some(_) => Err(Violation(format!(
+                "{peer} delivers {} after another history than the first to deliver it",
+                link.zxid
+            ))),
+            None => {
+                let before = tree.len().checked_sub(2).and_then(|index| tree.get(index));
+                let last = self.committed.last_key_value();
+                if last.map(|(zxid, hash)| (*zxid, *hash))
+                    != before.map(|link| (link.zxid, link.hash))
+                {
+                    return Err(Violation(format!(
+                        "{peer} commits {} behind {before:?}, but {last:?} is committed",
+                        link.zxid
+                    )));
+                }
+                self.committed.insert(link.zxid, link.hash);
+                Ok(())
+            }
+        }
+    }
+
+    /// A peer leads an epoch with this tree.
+    pub(crate) fn leads(
+        &mut self,
+        peer: PeerId,
+        epoch: Epoch,
+        tree: &[Link],
+    ) -> Result<(), Violation> {
+        if let Some(other) = self.leaders.insert(epoch, peer)
+            && other != peer
+        {
+            return Err(Violation(format!("{other} and {peer} both lead epoch {}", epoch.0)));
+        }
+        self.holds(peer, tree)?;
+        // A quorum holds the leader's history by now: all of it is committed.
+        let last = self.committed.last_key_value().map_or_else(Zxid::default, |(zxid, _)| *zxid);
+        let fresh = tree.iter().rev().take_while(|link| link.zxid > last);
+        self.committed.extend(fresh.map(|link| (link.zxid, link.hash)));
+        Ok(())
+    }
+
+    /// All that is committed is in this tree.
+    pub(crate) fn holds(&self, peer: PeerId, tree: &[Link]) -> Result<(), Violation> {
+        let Some((zxid, hash)) = self.committed.last_key_value() else { return Ok(()) };
+        let found = tree.binary_search_by_key(zxid, |link| link.zxid);
+        if found.ok().and_then(|index| tree.get(index)).is_some_and(|link| link.hash == *hash) {
+            return Ok(());
+        }
+        Err(Violation(format!("{peer} lost the committed {zxid}: it has {:?}", tree.last())))
+    }
+
+    /// How many transactions are committed.
+    pub(crate) fn committed(&self) -> usize {
+        self.committed.len()
+    }
+
+    /// How many epochs were led.
+    pub(crate) fn epochs(&self) -> usize {
+        self.leaders.len()
+    }
+}

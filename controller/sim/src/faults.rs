@@ -1,0 +1,124 @@
+//! What goes wrong, and when.
+//!
+//! Lives here: the faults and how a seed draws them. All are healed before the end, so that the run can tell
+//! whether the ensemble goes on.
+
+use std::time::Duration;
+
+use types::Instant;
+
+/// One thing that goes wrong. Hosts are counted from 0.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Fault {
+    /// SIGKILL or power cut, and a start after a while.
+    Crash {
+        /// Which host.
+        host: usize,
+        /// How much of the write under way survives, of 256.
+        part: u8,
+        /// Until it starts again.
+        down: Duration,
+    },
+    /// SIGSTOP, and SIGCONT after a while.
+    Pause {
+        /// Which host.
+        host: usize,
+        /// How long.
+        stopped: Duration,
+    },
+    /// Nothing passes from the hosts of one set to those of the other for a while.
+    Cut {
+        /// Bit `n` is host `n`: those that are not heard.
+        from: u32,
+        /// Those that do not hear.
+        to: u32,
+        /// How long.
+        dark: Duration,
+        /// Connections break at once, instead of going silent.
+        reset: bool,
+    },
+    /// Every connection of a host breaks.
+    Reset {
+        /// Which host.
+        host: usize,
+    },
+    /// A disk has no room for a while.
+    Full {
+        /// Whose.
+        host: usize,
+        /// How long.
+        full: Duration,
+    },
+    /// A disk is slow for a while: each write takes this much longer.
+    Slow {
+        /// Whose.
+        host: usize,
+        /// How much longer.
+        by: Duration,
+        /// How long.
+        slow: Duration,
+    },
+    /// The host is stopped in order, handing over if it leads, and started again.
+    Stop {
+        /// Which host.
+        host: usize,
+        /// Until it starts again.
+        down: Duration,
+    },
+}
+
+/// Faults in the order of their time.
+pub type Schedule = Vec<(Instant, Fault)>;
+
+/// Draws the faults of a run that lasts `length`.
+pub(crate) fn draw(rng: &mut fastrand::Rng, hosts: usize, length: Duration) -> Schedule {
+    let mut schedule = Vec::new();
+    let every = millis(rng.u64(300..6_000));
+    let mut at = Instant::ZERO + millis(rng.u64(0..4_000));
+    // Each run has its own mix, so that rare combinations are common in some.
+    let weights: Vec<u32> = (0..7).map(|_| rng.u32(0..4)).collect();
+    while at.saturating_since(Instant::ZERO) < length {
+        if let Some(fault) = draw_one(rng, hosts, &weights) {
+            schedule.push((at, fault));
+        }
+        at = at + every.mul_f64(rng.f64() * 2.0) + millis(1);
+    }
+    schedule
+}
+
+fn draw_one(rng: &mut fastrand::Rng, hosts: usize, weights: &[u32]) -> Option<Fault> {
+    let whole: u32 = weights.iter().sum();
+    let mut drawn = if whole == 0 { return None } else { rng.u32(0..whole) };
+    let kind = weights.iter().position(|weight| match drawn.checked_sub(*weight) {
+        Some(left) => {
+            drawn = left;
+            false
+        }
+        None => true,
+    })?;
+    let host = rng.usize(0..hosts);
+    let down = millis(short(rng));
+    Some(match kind {
+        0 => Fault::Crash { host, part: rng.u8(..), down },
+        1 => Fault::Pause { host, stopped: down },
+        2 => {
+            let from = rng.u32(1..1 << hosts);
+            let to = if rng.bool() { !from } else { rng.u32(1..1 << hosts) };
+            Fault::Cut { from, to, dark: down, reset: rng.bool() }
+        }
+        3 => Fault::Reset { host },
+        4 => Fault::Full { host, full: down },
+        5 => Fault::Slow { host, by: millis(rng.u64(1..400)), slow: down },
+        _ => Fault::Stop { host, down },
+    })
+}
+
+/// Mostly a moment, sometimes long.
+fn short(rng: &mut fastrand::Rng) -> u64 {
+    let most = [50, 500, 3_000, 15_000][rng.usize(0..4)];
+    rng.u64(1..most)
+}
+
+fn millis(count: u64) -> Duration {
+    Duration::from_millis(count)
+}

@@ -1,0 +1,95 @@
+//! One member: the protocol, its disk and its tree.
+//!
+//! Lives here: what lives and dies with a host. Must not: other hosts (the world connects them).
+
+use std::collections::BTreeMap;
+
+use types::{Instant, PeerId, Zxid};
+use zab::{Settings, Txn, Zab};
+
+use crate::checkers::{Link, Violation};
+use crate::disk::{Base, Disk};
+
+/// A member on its machine.
+#[derive(Debug)]
+pub(crate) struct Host {
+    pub(crate) settings: Settings,
+    pub(crate) disk: Disk,
+    /// `None` while it is down.
+    pub(crate) running: Option<Running>,
+    /// Counts starts: what was meant for an earlier run is not for this one.
+    pub(crate) run: u64,
+    /// Nothing is done before this.
+    pub(crate) paused_until: Instant,
+    /// Each write takes this much longer.
+    pub(crate) slow_by: std::time::Duration,
+}
+
+/// What a process has in memory.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) zab: Zab,
+    pub(crate) tree: Vec<Link>,
+    /// The connection to the leader that is followed.
+    pub(crate) up: Option<(usize, u64)>,
+    /// As a leader: the newest connection of each learner.
+    pub(crate) learners: BTreeMap<usize, u64>,
+    /// When the next tick is due, as scheduled.
+    pub(crate) tick_at: Option<Instant>,
+    /// It leads, or follows in step.
+    pub(crate) serves: bool,
+    /// The state that came with SNAP and is not installed.
+    pub(crate) received: Option<Base>,
+    pub(crate) stopping: bool,
+}
+
+impl Host {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            disk: Disk::default(),
+            running: None,
+            run: 0,
+            paused_until: Instant::ZERO,
+            slow_by: std::time::Duration::ZERO,
+        }
+    }
+
+    pub(crate) fn me(&self) -> PeerId {
+        self.settings.me
+    }
+
+    pub(crate) fn start(&mut self) {
+        self.run += 1;
+        self.running = Some(Running {
+            zab: Zab::new(self.settings.clone(), self.disk.durable()),
+            tree: self.disk.tree(),
+            up: None,
+            learners: BTreeMap::new(),
+            tick_at: None,
+            serves: false,
+            received: None,
+            stopping: false,
+        });
+    }
+
+    pub(crate) fn crash(&mut self, part: u8) -> Result<(), Violation> {
+        self.running = None;
+        self.run += 1;
+        self.disk.crash(part)
+    }
+}
+
+impl Running {
+    /// Applies a transaction, which must continue the tree.
+    pub(crate) fn apply(&mut self, me: PeerId, txn: &Txn) -> Result<(), Violation> {
+        let last = self.tree.last().map_or_else(Zxid::default, |link| link.zxid);
+        let next = last.next() == Some(txn.zxid)
+            || txn.zxid.epoch() > last.epoch() && txn.zxid.counter() == 1;
+        if !next {
+            return Err(Violation(format!("{me} applies {} behind {last}", txn.zxid)));
+        }
+        self.tree.push(Link::after(self.tree.last(), txn.zxid, &txn.body));
+        Ok(())
+    }
+}
