@@ -2,10 +2,14 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use jute::Entry;
-use storage::{Compression, DataDir, Epochs, LogReader, SnapshotError, TxnLogError, load_newest};
+use storage::{
+    Compression, DataDir, Epochs, LogReader, SnapshotError, SnapshotReader, TxnLogError,
+    load_newest,
+};
 use types::Zxid;
 use zab::Durable;
 use znodes::State;
@@ -69,7 +73,7 @@ pub(crate) fn load(dirs: &DataDir, limit: usize) -> Result<Found, LoadError> {
     let begun = Instant::now();
     let seed = RandomState::new().hash_one(0);
     let loaded = load_newest(dirs.snapshots(), |zxid, reader| {
-        znodes::snapshot::read(reader, zxid, limit, seed).map_err(|error| words(&error))
+        read_snapshot(reader, zxid, limit, seed).map_err(|error| words(&error))
     })?;
     let fresh = loaded.is_none();
     let (mut state, after) = match loaded {
@@ -112,6 +116,24 @@ pub(crate) fn load(dirs: &DataDir, limit: usize) -> Result<Found, LoadError> {
     let replay_time = begun.elapsed() - snapshot_time;
     let disagreed = disagreed.is_some();
     Ok(Found { state, durable, replayed, disagreed, snapshot_time, replay_time })
+}
+
+/// The tree on this thread, and the sum over it on another.
+fn read_snapshot(
+    reader: &mut SnapshotReader,
+    zxid: Zxid,
+    limit: usize,
+    seed: u64,
+) -> Result<State, znodes::SnapshotError> {
+    let mut twin = reader.twin();
+    let size = reader.size();
+    thread::scope(|scope| {
+        let summing = scope.spawn(move || znodes::snapshot::sum(&mut twin, limit));
+        let read = znodes::snapshot::read_buffered(reader, zxid, limit, seed, size);
+        reader.end_twin();
+        let sum = summing.join().expect("summing does not panic");
+        Ok(read?.with_sum(sum?))
+    })
 }
 
 /// A member that ran alone under Apache has no epoch files: the log's own epoch stands in.

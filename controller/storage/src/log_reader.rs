@@ -6,10 +6,11 @@
 //! aside. Whatever else does not add up changed after it was written: that is rot.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use rustix::io::Errno;
 use types::Zxid;
 
 use crate::data_dir::{is_full, list, sync_dir};
@@ -108,7 +109,10 @@ impl LogReader {
         let mut files = list(dir, PREFIX)
             .map_err(|source| TxnLogError::Read { path: dir.to_owned(), source })?;
         // Records behind `after` begin in the last file whose first record is not behind it.
-        let needed = files.iter().rposition(|(first, _)| *first <= after).unwrap_or(0);
+        let next = files.partition_point(|(first, _)| *first <= after);
+        // A file that begins right behind it leaves nothing for the one before to tell.
+        let goes_on = files.get(next).is_some_and(|(first, _)| after.next() == Some(*first));
+        let needed = if goes_on { next } else { next.saturating_sub(1) };
         files.drain(..needed);
         files.reverse();
         let flushed = watermark::read(dir)
@@ -299,13 +303,24 @@ impl OpenFile {
     }
 }
 
-fn rest_is_zero(input: &mut impl Read) -> io::Result<bool> {
-    let mut block = [0; 8192];
+fn rest_is_zero(input: &mut BufReader<File>) -> io::Result<bool> {
     loop {
-        match input.read(&mut block)? {
-            0 => return Ok(true),
-            n if block[..n].iter().any(|byte| *byte != 0) => return Ok(false),
-            _ => {}
+        let block = input.fill_buf()?;
+        if block.is_empty() {
+            return Ok(true);
+        }
+        if block.iter().any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+        let length = block.len();
+        input.consume(length);
+        // Room that was never written is passed over: there may be a lot of it. The buffer is empty, so that
+        // the file's own place is the reader's.
+        let at = input.stream_position()?;
+        let data = rustix::fs::seek(input.get_ref(), rustix::fs::SeekFrom::Data(at));
+        // A file system that cannot tell leaves the place as it is.
+        if data == Err(Errno::NXIO) {
+            return Ok(true);
         }
     }
 }

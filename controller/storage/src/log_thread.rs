@@ -40,6 +40,11 @@ impl Records {
         self.bytes.extend_from_slice(body);
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()

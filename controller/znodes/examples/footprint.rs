@@ -64,7 +64,9 @@ fn load() {
     println!("snapshot of 1M znodes: {} B, made in {:?}", bytes.len(), start.elapsed());
     drop(frozen);
     let start = Cpu::now();
-    let state = snapshot::read(&mut &bytes[..], Zxid::ZERO, 1 << 20, 1).expect("just written");
+    let size = bytes.len() as u64;
+    let read = snapshot::read_buffered(&mut &bytes[..], Zxid::ZERO, 1 << 20, 1, size);
+    let state = read.expect("just written");
     println!("load of 1M znodes: {:?}", start.elapsed());
     drop(state);
 }

@@ -5,7 +5,7 @@
 //! [`State::freeze`] and [`read`]. Source: `SerializeUtils.serializeSnapshot`, `DataTree.serialize`.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 
 use bytes::{Buf, BufMut};
 use jute::{Acl, Id, Perms, Put, StatPersisted, Text, TxnDigest};
@@ -14,7 +14,7 @@ use types::{SessionId, Zxid};
 use crate::acls::{AclId, Acls};
 use crate::session_table::SessionTable;
 use crate::tree::{NodeId, Pages, Tree};
-use crate::{State, path};
+use crate::{State, digest, path};
 
 /// A state as it was at one moment. Holds still while the original goes on; cheap to make, to be used on
 /// any thread.
@@ -114,7 +114,7 @@ impl Frozen {
 }
 
 /// Reads a body up to and including its end mark, and nothing beyond it; in small pieces, so `from` had
-/// better be buffered.
+/// better be buffered: see [`read_buffered`].
 ///
 /// The stats of quotas are counted anew, as they may be of another moment than the znodes.
 ///
@@ -127,43 +127,123 @@ pub fn read(
     limit: usize,
     hash_seed: u64,
 ) -> Result<State, SnapshotError> {
+    let source = Source { from: Stream { from, taken: Vec::new() }, at: 0, limit };
+    read_from(source, zxid, hash_seed, 0, digest::node)
+}
+
+/// A state whose sum is made by [`sum`], on another thread.
+#[derive(Debug)]
+pub struct Unsummed(State);
+
+impl Unsummed {
+    /// The state with the sum over the same bytes.
+    pub fn with_sum(self, sum: i64) -> State {
+        State { digest: sum, ..self.0 }
+    }
+}
+
+/// As [`read`], without a copy of what is in the buffer already. `size` is about how many bytes there are:
+/// room is made for as many znodes as that may be, once it is known how long they are.
+pub fn read_buffered(
+    from: &mut impl BufRead,
+    zxid: Zxid,
+    limit: usize,
+    hash_seed: u64,
+    size: u64,
+) -> Result<Unsummed, SnapshotError> {
+    let from = Buffered { from, taken: 0, joined: Vec::new() };
+    let source = Source { from, at: 0, limit };
+    read_from(source, zxid, hash_seed, size, |_, _, _| 0).map(Unsummed)
+}
+
+/// The sum over the tree in a body: a fair part of what it takes to load one, and nothing else needs it.
+pub fn sum(from: &mut impl BufRead, limit: usize) -> Result<i64, SnapshotError> {
+    let from = Buffered { from, taken: 0, joined: Vec::new() };
     let mut source = Source { from, at: 0, limit };
-    let mut sessions = SessionTable::default();
-    for _ in 0..source.int()? {
-        sessions.insert(SessionId(source.long()?), source.int()?);
-    }
-    let mut lists = BTreeMap::new();
-    for _ in 0..source.int()? {
-        lists.insert(source.long()?, source.acl()?);
-    }
-    let mut loading = Loading::new(lists, hash_seed);
-    // Used again for each znode, so that loading allocates little but the tree.
-    let (mut path, mut rest) = (Vec::new(), Vec::new());
-    let mut path_length = source.length()?;
-    loop {
-        path.clear();
-        source.bytes(path_length.unwrap_or(0), &mut path)?;
-        if path == END.as_bytes() {
-            break;
+    read_sessions(&mut source)?;
+    read_lists(&mut source)?;
+    let mut sum = 0_i64;
+    read_znodes(&mut source, |path, data, _, stat, _| {
+        sum = sum.wrapping_add(digest::node(path, data, stat));
+        Ok(())
+    })?;
+    Ok(sum)
+}
+
+fn read_from<T: Take>(
+    mut source: Source<T>,
+    zxid: Zxid,
+    hash_seed: u64,
+    size: u64,
+    sum: impl Fn(&str, Option<&[u8]>, &StatPersisted) -> i64,
+) -> Result<State, SnapshotError> {
+    let sessions = read_sessions(&mut source)?;
+    let mut loading = Loading::new(read_lists(&mut source)?, hash_seed);
+    let (mut count, mut total) = (0, 0_i64);
+    read_znodes(&mut source, |path, data, acl, stat, at| {
+        loading.add(path, data, acl, stat)?;
+        total = total.wrapping_add(sum(path, data, stat));
+        count += 1;
+        if count == TYPICAL {
+            loading.expect(size / (at / TYPICAL));
         }
-        // What follows is taken in as few pieces as may be: the end comes only where a path is expected.
-        let data_length = source.length()?;
-        let length = data_length.unwrap_or(0);
-        rest.clear();
-        source.bytes(length + Tail::LENGTH, &mut rest)?;
-        let (data, tail) = rest.split_at(length);
-        let tail = Tail::from_bytes(tail);
-        let data = data_length.map(|_| data);
-        loading.add(&String::from_utf8_lossy(&path), data, tail.acl, &tail.stat)?;
-        path_length = source.believed(tail.next_path)?;
-    }
+        Ok(())
+    })?;
     let misplaced = || SnapshotError::Misplaced { path: END.to_owned() };
     let mut state = loading.state.ok_or_else(misplaced)?;
     state.sessions = sessions;
     state.zxid = zxid;
+    state.digest = total;
     state.take_up_quotas();
     Ok(state)
 }
+
+fn read_sessions<T: Take>(source: &mut Source<T>) -> Result<SessionTable, SnapshotError> {
+    let mut sessions = SessionTable::default();
+    for _ in 0..source.int()? {
+        sessions.insert(SessionId(source.long()?), source.int()?);
+    }
+    Ok(sessions)
+}
+
+fn read_lists<T: Take>(source: &mut Source<T>) -> Result<BTreeMap<i64, Vec<Acl>>, SnapshotError> {
+    let mut lists = BTreeMap::new();
+    for _ in 0..source.int()? {
+        lists.insert(source.long()?, source.acl()?);
+    }
+    Ok(lists)
+}
+
+/// Shows each znode: path, data, ACL, stat, and how many bytes were read before what follows it.
+fn read_znodes<T: Take>(
+    source: &mut Source<T>,
+    mut show: impl FnMut(&str, Option<&[u8]>, i64, &StatPersisted, u64) -> Result<(), SnapshotError>,
+) -> Result<(), SnapshotError> {
+    // Used again for each znode.
+    let mut path = Vec::new();
+    let mut path_length = source.length()?;
+    loop {
+        path.clear();
+        path.extend_from_slice(source.take(path_length.unwrap_or(0))?);
+        if path == END.as_bytes() {
+            source.from.end();
+            return Ok(());
+        }
+        // What follows is taken in as few pieces as may be: the end comes only where a path is expected.
+        let data_length = source.length()?;
+        let length = data_length.unwrap_or(0);
+        let at = source.at;
+        let rest = source.take(length + Tail::LENGTH)?;
+        let (data, tail) = rest.split_at(length);
+        let tail = Tail::from_bytes(tail);
+        let data = data_length.map(|_| data);
+        show(&String::from_utf8_lossy(&path), data, tail.acl, &tail.stat, at)?;
+        path_length = source.believed(tail.next_path)?;
+    }
+}
+
+/// So many znodes tell how long the others are.
+const TYPICAL: u64 = 1024;
 
 /// What follows a znode's data: ACL, stat and the length of the next path.
 struct Tail {
@@ -212,6 +292,13 @@ impl Loading {
         Self { lists, taken: BTreeMap::new(), hash_seed, state: None, parent }
     }
 
+    /// About so many znodes will come in all.
+    fn expect(&mut self, count: u64) {
+        if let (Some(state), Ok(count)) = (&mut self.state, usize::try_from(count)) {
+            state.tree.expect(count);
+        }
+    }
+
     fn add(
         &mut self,
         path: &str,
@@ -240,7 +327,8 @@ impl Loading {
         }
         let free = !path::name(path).is_empty();
         let acl = take(&mut state.acls, &self.lists, &mut self.taken, acl);
-        let added = free.then(|| state.add_new(self.parent.1, path, stat, data, acl)).flatten();
+        let add = || state.add_unsummed(self.parent.1, path, stat, data, acl);
+        let added = free.then(add).flatten();
         added.map(drop).ok_or_else(misplaced)
     }
 }
@@ -264,14 +352,75 @@ fn take(
     id
 }
 
-/// Takes primitives from a stream and counts its bytes.
-struct Source<'a, R> {
+/// Gives bytes in order.
+trait Take {
+    /// The next `length` bytes. Takes no more memory than a chunk beyond what is there.
+    fn take(&mut self, length: usize) -> io::Result<&[u8]>;
+
+    /// What was taken is all: the bytes behind it are another's.
+    fn end(&mut self) {}
+}
+
+/// From what gives no look at its buffer.
+struct Stream<'a, R> {
     from: &'a mut R,
+    taken: Vec<u8>,
+}
+
+impl<R: Read> Take for Stream<'_, R> {
+    fn take(&mut self, length: usize) -> io::Result<&[u8]> {
+        self.taken.clear();
+        while self.taken.len() < length {
+            let begin = self.taken.len();
+            self.taken.resize(length.min(begin + CHUNK), 0);
+            self.from.read_exact(&mut self.taken[begin..])?;
+        }
+        Ok(&self.taken)
+    }
+}
+
+/// From a buffer, as it lies there.
+struct Buffered<'a, R> {
+    from: &'a mut R,
+    /// Bytes of the buffer that were returned and are still in it.
+    taken: usize,
+    /// What lay in two buffers.
+    joined: Vec<u8>,
+}
+
+impl<R: BufRead> Take for Buffered<'_, R> {
+    fn take(&mut self, length: usize) -> io::Result<&[u8]> {
+        self.end();
+        if self.from.fill_buf()?.len() >= length {
+            self.taken = length;
+            return Ok(&self.from.fill_buf()?[..length]);
+        }
+        self.joined.clear();
+        while self.joined.len() < length {
+            let there = self.from.fill_buf()?;
+            if there.is_empty() {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let count = there.len().min(length - self.joined.len());
+            self.joined.extend_from_slice(&there[..count]);
+            self.from.consume(count);
+        }
+        Ok(&self.joined)
+    }
+
+    fn end(&mut self) {
+        self.from.consume(std::mem::take(&mut self.taken));
+    }
+}
+
+/// Takes primitives and counts their bytes.
+struct Source<T> {
+    from: T,
     at: u64,
     limit: usize,
 }
 
-impl<R: Read> Source<'_, R> {
+impl<T: Take> Source<T> {
     fn int(&mut self) -> Result<i32, SnapshotError> {
         self.array().map(i32::from_be_bytes)
     }
@@ -290,9 +439,8 @@ impl<R: Read> Source<'_, R> {
     }
 
     fn text(&mut self) -> Result<Text, SnapshotError> {
-        let mut text = Vec::new();
         let length = self.length()?.unwrap_or(0);
-        self.bytes(length, &mut text)?;
+        let text = self.take(length)?.to_vec();
         Ok(Text::from_utf8_lossy(text.into()))
     }
 
@@ -310,24 +458,15 @@ impl<R: Read> Source<'_, R> {
         }
     }
 
-    /// Adds `length` bytes; takes no more memory than a chunk beyond what is there.
-    fn bytes(&mut self, length: usize, to: &mut Vec<u8>) -> Result<(), SnapshotError> {
-        let end = to.len() + length;
-        while to.len() < end {
-            let begin = to.len();
-            to.resize(end.min(begin + CHUNK), 0);
-            let read = self.from.read_exact(&mut to[begin..]);
-            read.map_err(|source| SnapshotError::Read { at: self.at, source })?;
-            self.at += u64::try_from(to.len() - begin).unwrap_or(u64::MAX);
-        }
-        Ok(())
+    fn take(&mut self, length: usize) -> Result<&[u8], SnapshotError> {
+        let at = self.at;
+        self.at += length as u64;
+        self.from.take(length).map_err(|source| SnapshotError::Read { at, source })
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], SnapshotError> {
         let mut array = [0; N];
-        let read = self.from.read_exact(&mut array);
-        read.map_err(|source| SnapshotError::Read { at: self.at, source })?;
-        self.at += u64::try_from(N).unwrap_or(u64::MAX);
+        array.copy_from_slice(self.take(N)?);
         Ok(array)
     }
 }

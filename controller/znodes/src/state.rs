@@ -199,6 +199,20 @@ impl State {
         data: Option<&[u8]>,
         acl: AclId,
     ) -> Option<NodeId> {
+        let id = self.add_unsummed(parent, path, stat, data, acl)?;
+        self.digest = self.digest.wrapping_add(digest::node(path, data, stat));
+        Some(id)
+    }
+
+    /// As [`Self::add_new`], and its part of the sum is the caller's to add.
+    pub(crate) fn add_unsummed(
+        &mut self,
+        parent: NodeId,
+        path: &str,
+        stat: &StatPersisted,
+        data: Option<&[u8]>,
+        acl: AclId,
+    ) -> Option<NodeId> {
         let id = self.tree.insert(parent, path::name(path), stat, data, acl)?;
         match Owner::from_bits(stat.ephemeral_owner) {
             Owner::Nobody => {}
@@ -209,7 +223,6 @@ impl State {
                 self.reapable.insert(id);
             }
         }
-        self.digest = self.digest.wrapping_add(digest::node(path, data, stat));
         Some(id)
     }
 

@@ -1,6 +1,7 @@
 //! What prep foresees is what apply does; and a log gives the same tree however it is replayed.
 
 use std::collections::BTreeMap;
+use std::io::{BufReader, Read};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -43,6 +44,16 @@ proptest! {
         let name = log[..from].last().map_or(Zxid::ZERO, |bytes| decoded(bytes).header.zxid);
         let loaded = snapshot::read(&mut &snapshot[..], name, LIMIT, 7).expect("just written");
         prop_assert_eq!(&contents(&replayed(loaded, &log[from..])), &whole);
+        // From a buffer that is too short for most of what is in it, and with more behind.
+        let longer = [&snapshot[..], b"more"].concat();
+        let mut buffer = BufReader::with_capacity(7, &longer[..]);
+        let loaded = snapshot::read_buffered(&mut buffer, name, LIMIT, 7, 0).expect("just written");
+        let sum = snapshot::sum(&mut &snapshot[..], LIMIT).expect("just written");
+        let loaded = loaded.with_sum(sum);
+        prop_assert_eq!(&contents(&replayed(loaded, &log[from..])), &whole);
+        let mut rest = Vec::new();
+        buffer.read_to_end(&mut rest).expect("it is in memory");
+        prop_assert_eq!(rest, b"more");
     }
 
     /// A snapshot is the state at its moment, whatever happens while it is written.

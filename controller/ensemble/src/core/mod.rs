@@ -229,7 +229,10 @@ impl Core {
     fn on(&mut self, command: Command) -> Flow {
         self.look_at_clock();
         let flow = self.on_command(command);
-        self.send_appends();
+        // The log begins while the next ones are prepared, and not for few of them.
+        if self.appends.len() >= APPENDS {
+            self.send_appends();
+        }
         flow
     }
 
@@ -477,6 +480,8 @@ pub(crate) fn wall_ms() -> i64 {
 /// All connections of this member.
 const HERE: Speaker = Speaker(0);
 const BATCH: usize = 256;
+/// The log is given so many records while there is more to be prepared.
+const APPENDS: usize = 256;
 /// The buffer that transactions are encoded into, and how little of it may be left.
 const ENCODED_BYTES: usize = 32 << 10;
 const ENCODED_LEAST: usize = 1 << 10;

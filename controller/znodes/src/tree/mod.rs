@@ -93,8 +93,7 @@ impl Tree {
         };
         let root = tree.take_slot();
         debug_assert_eq!(root, Self::ROOT);
-        tree.slot_mut(root).acl = acl;
-        tree.pack(root, stat, "", data);
+        tree.pack(stat, "", data, |pages, bytes| pages.fill(root, NONE, NONE, acl, bytes));
         tree
     }
 
@@ -104,6 +103,13 @@ impl Tree {
     /// Znodes, the root among them.
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    /// There will be about so many znodes: makes room for them at once.
+    pub(crate) fn expect(&mut self, count: usize) {
+        let more = count.saturating_sub(self.len);
+        self.index.reserve(more, |&(hash, _)| spread(hash));
+        self.pages.expect(count);
     }
 
     /// As given.
@@ -171,11 +177,9 @@ impl Tree {
             return None;
         }
         let id = self.take_slot();
-        self.pack(id, stat, name, data);
         let kids = self.pages.kids(parent);
         let first = kids.map_or(NONE, |kids| kids.first);
-        let slot = self.slot_mut(id);
-        (slot.parent, slot.prev, slot.next, slot.acl) = (parent.0, NONE, first, acl);
+        self.pack(stat, name, data, |pages, bytes| pages.fill(id, parent.0, first, acl, bytes));
         if first != NONE {
             self.slot_mut(NodeId(first)).prev = id.0;
         }
@@ -279,15 +283,27 @@ impl Tree {
         self.slot_mut(id).acl = acl;
     }
 
-    fn pack(&mut self, id: NodeId, stat: &StatPersisted, name: &str, data: Option<&[u8]>) {
+    /// Shows `fill` the bytes of a znode.
+    fn pack(
+        &mut self,
+        stat: &StatPersisted,
+        name: &str,
+        data: Option<&[u8]>,
+        fill: impl FnOnce(&mut Pages, &[u8]),
+    ) {
         let mut packed = std::mem::take(&mut self.packed);
         body::pack(&mut packed, stat, name.as_bytes(), data);
-        self.put(id, packed);
+        fill(&mut self.pages, &packed);
+        self.keep(packed);
     }
 
     fn put(&mut self, id: NodeId, packed: Vec<u8>) {
         self.pages.set_body(id, &packed);
-        // The buffer is kept for the next one, unless it is an uncommonly long one.
+        self.keep(packed);
+    }
+
+    /// The buffer is kept for the next one, unless it is an uncommonly long one.
+    fn keep(&mut self, packed: Vec<u8>) {
         if packed.capacity() <= KEPT {
             self.packed = packed;
         }

@@ -82,16 +82,23 @@ impl Pages {
         })
     }
 
-    /// Replaces a znode's bytes by these, which are one at least.
-    pub(super) fn set_body(&mut self, id: NodeId, bytes: &[u8]) {
+    /// Fills a vacant slot: the first of its parent's children, before `next`.
+    pub(super) fn fill(&mut self, id: NodeId, parent: u32, next: u32, acl: AclId, bytes: &[u8]) {
         let typical = self.typical;
         let page = self.page_mut(id);
+        let slot = &mut page.slots[place(id)];
+        (slot.parent, slot.prev, slot.next, slot.acl) = (parent, NONE, next, acl);
         if page.heap.capacity() == 0 {
             page.heap.reserve_exact(typical);
         }
         if page.set_body(place(id), bytes) {
             self.typical = page.heap.len();
         }
+    }
+
+    /// Replaces a znode's bytes by these, which are one at least.
+    pub(super) fn set_body(&mut self, id: NodeId, bytes: &[u8]) {
+        self.page_mut(id).set_body(place(id), bytes);
     }
 
     pub(super) fn kids(&self, id: NodeId) -> Option<Kids> {
@@ -119,6 +126,11 @@ impl Pages {
         if page.heap.capacity() > 2 * page.heap.len() {
             page.heap.shrink_to_fit();
         }
+    }
+
+    /// There will be about so many znodes.
+    pub(super) fn expect(&mut self, count: usize) {
+        self.all.reserve((count / PAGE).saturating_sub(self.all.len()));
     }
 
     /// Adds a page of vacant slots, linked so that it is filled from its start; returns the first.
@@ -186,6 +198,10 @@ impl Page {
             let place = self.beside.partition_point(|beside| beside.0 < key);
             self.beside.insert(place, (key, bytes.into()));
             self.slots[at].at = BESIDE;
+        } else if fresh && self.heap.capacity() - self.heap.len() >= bytes.len() {
+            self.slots[at].at = short(self.heap.len());
+            self.slots[at].length = short(bytes.len());
+            self.heap.extend_from_slice(bytes);
         } else {
             self.resize(at, bytes.len());
             let range = self.slots[at].range();
@@ -296,6 +312,9 @@ mod tests {
                 match length {
                     0 if !expected[at].is_empty() => pages.vacate(id, NONE),
                     0 => {}
+                    _ if expected[at].is_empty() => {
+                        pages.fill(id, 1, 2, AclId::OPEN, &vec![byte; length]);
+                    }
                     _ => pages.set_body(id, &vec![byte; length]),
                 }
                 expected[at] = vec![byte; length];
