@@ -25,7 +25,7 @@ impl State {
         let stat = StatPersisted {
             mzxid: version,
             mtime: wall_ms,
-            version: FIRST_VERSION,
+            version: SHOWN_VERSION,
             ..self.tree.stat(id)
         };
         self.tree.set_data(id, &stat, Some(&text));
@@ -42,15 +42,16 @@ impl State {
             let stat = StatPersisted::default();
             self.add(Tree::ROOT, parent_path, &stat, Some(b""), AclId::OPEN)
         });
-        let version = FIRST_VERSION;
-        let stat = StatPersisted { version, aversion: version, ..StatPersisted::default() };
+        let stat = StatPersisted { aversion: FIRST_AVERSION, ..StatPersisted::default() };
         let read_only = self.acls.take(&[Acl { perms: Perms::READ, id: Id::ANYONE }]);
         self.add(parent, CONFIG_PATH, &stat, Some(b""), read_only)
     }
 }
 
-/// What its versions are before any client set it.
-const FIRST_VERSION: i32 = -1;
+/// Its version while it shows a configuration that no client set; on a member that is alone, it is 0.
+const SHOWN_VERSION: i32 = -1;
+/// As Apache makes it: its own setting of the ACL counts down.
+const FIRST_AVERSION: i32 = -1;
 
 #[cfg(test)]
 mod tests {

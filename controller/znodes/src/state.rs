@@ -337,6 +337,7 @@ mod tests {
         let state = State::new(7);
         assert_eq!((state.node_count(), state.digest().tree), (5, 0x51c6_d660));
         let config = state.get(CONFIG_PATH).expect("there from the start");
-        assert_eq!((config.stat().version, config.acl()[0].perms), (-1, Perms::READ));
+        assert_eq!((config.stat().version, config.stat().aversion), (0, -1));
+        assert_eq!(config.acl()[0].perms, Perms::READ);
     }
 }
