@@ -95,6 +95,7 @@ class ZooKeeper:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+            raise AssertionError(f"{self.kind} did not end within 60 s of being told to") from None
 
     def words(self, word):
         """The answer to a four-letter word."""

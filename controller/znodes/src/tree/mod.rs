@@ -1,7 +1,7 @@
 //! The tree: an arena of znodes with 32-bit ids, and one index from (parent, name) to id.
 //!
 //! Lives here: how znodes are kept and found. Must not: what a transaction means. Start at [`Tree::find`].
-//! A name is stored once, children are a linked list through the arena, and the arena is made of pages
+//! A name is stored once, children are a linked list through the arena, the oldest first, and the arena is made of pages
 //! that a frozen copy shares: a page is copied when it is first written after a freeze, so that a
 //! snapshot is exact and costs writers no more than the pages they touch.
 //! **Invariant:** a znode is in the index and in its parent's list, or its slot is vacant.
@@ -178,13 +178,15 @@ impl Tree {
         }
         let id = self.take_slot();
         let kids = self.pages.kids(parent);
-        let first = kids.map_or(NONE, |kids| kids.first);
-        self.pack(stat, name, data, |pages, bytes| pages.fill(id, parent.0, first, acl, bytes));
-        if first != NONE {
+        let first = kids.map_or(id.0, |kids| kids.first);
+        let last = kids.map_or(id.0, |kids| self.pages.slot(NodeId(kids.first)).prev);
+        self.pack(stat, name, data, |pages, bytes| pages.fill(id, parent.0, last, acl, bytes));
+        if last != id.0 {
+            self.slot_mut(NodeId(last)).next = id.0;
             self.slot_mut(NodeId(first)).prev = id.0;
         }
         let count = kids.map_or(1, |kids| kids.count + 1);
-        self.pages.set_kids(parent, Some(Kids { first: id.0, count }));
+        self.pages.set_kids(parent, Some(Kids { first, count }));
         let entry = (name_hash, id.0);
         self.index.insert_unique(spread(name_hash), entry, |&(hash, _)| spread(hash));
         self.len += 1;
@@ -203,16 +205,19 @@ impl Tree {
         if let Ok(entry) = self.index.find_entry(spread(hash), |&(_, other)| other == id.0) {
             entry.remove();
         }
-        if prev != NONE {
+        let parent = NodeId(parent);
+        let first = self.pages.kids(parent).map_or(NONE, |kids| kids.first);
+        if first != id.0 {
             self.slot_mut(NodeId(prev)).next = next;
         }
-        if next != NONE {
-            self.slot_mut(NodeId(next)).prev = prev;
+        // The znode after the first becomes the first, and keeps the way to the last.
+        let behind = if next == NONE { first } else { next };
+        if behind != id.0 {
+            self.slot_mut(NodeId(behind)).prev = prev;
         }
-        let parent = NodeId(parent);
         let kids = self.pages.kids(parent).filter(|kids| kids.count > 1);
-        let first = |kids: Kids| if prev == NONE { next } else { kids.first };
-        let kids = kids.map(|kids| Kids { first: first(kids), count: kids.count - 1 });
+        let first = if first == id.0 { next } else { first };
+        let kids = kids.map(|kids| Kids { first, count: kids.count - 1 });
         self.pages.set_kids(parent, kids);
         self.pages.vacate(id, self.vacant);
         self.vacant = id.0;
@@ -403,9 +408,17 @@ mod tests {
         for gone in [199, 0, 100, 101, 198] {
             tree.remove(ids[gone]);
         }
-        assert_eq!(tree.children(Tree::ROOT).count(), 195);
         let again = insert(&mut tree, Tree::ROOT, "again");
         assert!(ids.contains(&again), "a vacant slot is used again");
+        let gone = [199, 0, 100, 101, 198];
+        let names = (0..200).filter(|n| !gone.contains(n)).map(|n| n.to_string());
+        let names: Vec<_> = names.chain(["again".to_owned()]).collect();
+        let found: Vec<_> = tree.children(Tree::ROOT).map(|id| tree.name(id).to_owned()).collect();
+        assert_eq!(found, names, "the oldest first");
+        for id in tree.children(Tree::ROOT).collect::<Vec<_>>() {
+            tree.remove(id);
+        }
+        assert_eq!(tree.children(Tree::ROOT).count(), 0);
     }
 
     #[test]

@@ -27,6 +27,7 @@ pub(super) struct Slot {
     pub(super) parent: u32,
     /// The next sibling; of a vacant slot, the next vacant one.
     pub(super) next: u32,
+    /// The one before; of the first, the last.
     pub(super) prev: u32,
     pub(super) acl: AclId,
     /// Where its bytes begin in the heap; [`BESIDE`] for a long body.
@@ -82,12 +83,12 @@ impl Pages {
         })
     }
 
-    /// Fills a vacant slot: the first of its parent's children, before `next`.
-    pub(super) fn fill(&mut self, id: NodeId, parent: u32, next: u32, acl: AclId, bytes: &[u8]) {
+    /// Fills a vacant slot: the last of its parent's children, behind `prev`.
+    pub(super) fn fill(&mut self, id: NodeId, parent: u32, prev: u32, acl: AclId, bytes: &[u8]) {
         let typical = self.typical;
         let page = self.page_mut(id);
         let slot = &mut page.slots[place(id)];
-        (slot.parent, slot.prev, slot.next, slot.acl) = (parent, NONE, next, acl);
+        (slot.parent, slot.prev, slot.next, slot.acl) = (parent, prev, NONE, acl);
         if page.heap.capacity() == 0 {
             page.heap.reserve_exact(typical);
         }
