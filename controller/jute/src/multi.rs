@@ -48,14 +48,14 @@ pub enum MultiRead {
     GetData {
         /// Absolute.
         path: Text,
-        /// Whether to tell of the next change.
+        /// Has no effect, as with Apache, whose clients cannot set it.
         watch: bool,
     },
     /// The names of a znode's children.
     GetChildren {
         /// Absolute.
         path: Text,
-        /// Whether to tell of the next change.
+        /// Has no effect, as with Apache, whose clients cannot set it.
         watch: bool,
     },
 }
@@ -113,9 +113,9 @@ impl MultiOp {
 
     fn decode(op: i32, reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(match OpCode::try_from(op) {
-            Ok(OpCode::Create) => Self::Create(CreateRequest::decode(reader)?),
-            Ok(OpCode::Create2) => Self::Create2(CreateRequest::decode(reader)?),
-            Ok(OpCode::CreateContainer) => Self::CreateContainer(CreateRequest::decode(reader)?),
+            Ok(op @ (OpCode::Create | OpCode::Create2 | OpCode::CreateContainer)) => {
+                Self::create(op, CreateRequest::decode(reader)?)?
+            }
             Ok(OpCode::CreateTtl) => Self::CreateTtl(CreateRequest::decode(reader)?, reader.i64()?),
             Ok(OpCode::Delete) => Self::Delete { path: path(reader)?, version: reader.i32()? },
             Ok(OpCode::SetData) => Self::SetData {
@@ -126,6 +126,17 @@ impl MultiOp {
             Ok(OpCode::Check) => Self::Check { path: path(reader)?, version: reader.i32()? },
             _ => return Err(DecodeError::Multi { op }),
         })
+    }
+
+    /// Within a multi it is the flags that make a container, and flags that these three cannot have spoil the
+    /// whole request. Source: `Op.Create`.
+    fn create(op: OpCode, create: CreateRequest) -> Result<Self, DecodeError> {
+        match (create.flags, op) {
+            (4, _) | (0..=3, OpCode::CreateContainer) => Ok(Self::CreateContainer(create)),
+            (0..=3, OpCode::Create) => Ok(Self::Create(create)),
+            (0..=3, _) => Ok(Self::Create2(create)),
+            (value, _) => Err(DecodeError::Unknown { what: "create flags", value }),
+        }
     }
 
     pub(crate) fn encode<B: BufMut + ?Sized>(&self, out: &mut B) {
@@ -298,5 +309,26 @@ impl Header {
         out.put_i32(self.op);
         out.put_bool(self.done);
         out.put_i32(self.error);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_decide_what_is_made() {
+        let made = |op: OpCode, flags: i32| {
+            let acl = Vec::new();
+            let create = CreateRequest { path: "/a".into(), data: None, acl, flags };
+            MultiOp::create(op, create).map(|made| made.op()).ok()
+        };
+        for op in [OpCode::Create, OpCode::Create2, OpCode::CreateContainer] {
+            assert_eq!(made(op, 3), Some(op));
+            assert_eq!(made(op, 4), Some(OpCode::CreateContainer));
+            for flags in [-1, 5, 6, 7] {
+                assert_eq!(made(op, flags), None);
+            }
+        }
     }
 }

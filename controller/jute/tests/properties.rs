@@ -159,11 +159,15 @@ fn create() -> impl Strategy<Value = CreateRequest> {
     })
 }
 
+fn flagged(flags: std::ops::RangeInclusive<i32>) -> impl Strategy<Value = CreateRequest> {
+    (create(), flags).prop_map(|(create, flags)| CreateRequest { flags, ..create })
+}
+
 fn multi_op() -> impl Strategy<Value = MultiOp> {
     prop_oneof![
-        create().prop_map(MultiOp::Create),
-        create().prop_map(MultiOp::Create2),
-        create().prop_map(MultiOp::CreateContainer),
+        flagged(0..=3).prop_map(MultiOp::Create),
+        flagged(0..=3).prop_map(MultiOp::Create2),
+        flagged(0..=4).prop_map(MultiOp::CreateContainer),
         (create(), any::<i64>()).prop_map(|(create, ttl)| MultiOp::CreateTtl(create, ttl)),
         (text(), any::<i32>()).prop_map(|(path, version)| MultiOp::Delete { path, version }),
         (text(), data(), any::<i32>()).prop_map(|(path, data, version)| MultiOp::SetData {

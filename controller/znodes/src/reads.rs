@@ -97,7 +97,7 @@ pub fn answer(
             Response::Who(auth.iter().map(who).collect()).encode(out);
         }
         Request::MultiRead(reads) => {
-            let results = reads.iter().map(|read| answer_one(state, read, auth, watch)).collect();
+            let results = reads.iter().map(|read| answer_one(state, read, auth)).collect();
             Response::Multi(results).encode(out);
         }
         _ => return Err(ErrorCode::Unimplemented),
@@ -112,12 +112,6 @@ pub fn watches_wanted(request: &Request) -> usize {
         | Request::GetData { watch, .. }
         | Request::GetChildren { watch, .. }
         | Request::GetChildren2 { watch, .. } => usize::from(*watch),
-        Request::MultiRead(reads) => {
-            let watches = |read: &&MultiRead| match read {
-                MultiRead::GetData { watch, .. } | MultiRead::GetChildren { watch, .. } => *watch,
-            };
-            reads.iter().filter(watches).count()
-        }
         Request::AddWatch { .. } => 1,
         Request::SetWatches(set) | Request::SetWatches2(set) => {
             let lists = [&set.data, &set.exist, &set.child, &set.persistent, &set.recursive];
@@ -128,32 +122,18 @@ pub fn watches_wanted(request: &Request) -> usize {
 }
 
 /// One of several reads; a refusal is its own only.
-fn answer_one(
-    state: &State,
-    read: &MultiRead,
-    auth: &[Id],
-    watch: &mut dyn FnMut(WatchKind, Place<'_>),
-) -> OpResult {
-    let (MultiRead::GetData { path, watch: wanted }
-    | MultiRead::GetChildren { path, watch: wanted }) = read;
+fn answer_one(state: &State, read: &MultiRead, auth: &[Id]) -> OpResult {
+    let (MultiRead::GetData { path, .. } | MultiRead::GetChildren { path, .. }) = read;
     let node = match readable(state, path, auth) {
         Ok(node) => node,
         Err(code) => return OpResult::Error(Some(code)),
     };
     match read {
-        MultiRead::GetData { .. } => {
-            if *wanted {
-                watch(WatchKind::Data, state.place(path));
-            }
-            OpResult::Data {
-                data: node.data().map(bytes::Bytes::copy_from_slice),
-                stat: node.stat(),
-            }
-        }
+        MultiRead::GetData { .. } => OpResult::Data {
+            data: node.data().map(bytes::Bytes::copy_from_slice),
+            stat: node.stat(),
+        },
         MultiRead::GetChildren { .. } => {
-            if *wanted {
-                watch(WatchKind::Child, state.place(path));
-            }
             OpResult::Children(node.children().map(Text::from).collect())
         }
     }

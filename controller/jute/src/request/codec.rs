@@ -18,13 +18,14 @@ impl Request {
             OpCode::CreateTtl => Self::CreateTtl(CreateRequest::decode(reader)?, reader.i64()?),
             OpCode::Delete => Self::Delete { path: path(reader)?, version: reader.i32()? },
             OpCode::DeleteContainer => Self::DeleteContainer { path: path(reader)? },
+            // A null path is as bad an argument as an empty one, and not a record that cannot be read.
             OpCode::SetData => Self::SetData {
-                path: path(reader)?,
+                path: reader.text_or_empty()?,
                 data: reader.buffer()?,
                 version: reader.i32()?,
             },
             OpCode::SetAcl => Self::SetAcl {
-                path: path(reader)?,
+                path: reader.text_or_empty()?,
                 acl: reader.vector(Acl::decode)?,
                 version: reader.i32()?,
             },
