@@ -55,6 +55,9 @@ pub enum StartError {
         /// The system's reason.
         source: io::Error,
     },
+    /// A leader's snapshot could not be put in place of what is there.
+    #[error("put the leader's snapshot in place")]
+    Install(#[source] storage::TruncateError),
     /// The client port, or that of the admin commands or the metrics, is taken.
     #[error("address {addr} is in use; stop what listens there or choose another port")]
     AddrInUse {
@@ -230,6 +233,7 @@ impl From<DirError> for StartError {
         match error {
             DirError::InUse { path } => Self::DirInUse { path },
             DirError::Open { path, source } => Self::Dir { path, source },
+            DirError::Install(error) => Self::Install(error),
         }
     }
 }

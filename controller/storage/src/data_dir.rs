@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 use types::Zxid;
 
+use crate::TruncateError;
+use crate::install::install;
+
 /// The two directories of one member, held so that no other member can open them.
 #[derive(Debug)]
 pub struct DataDir {
@@ -32,10 +35,14 @@ pub enum DirError {
         /// Why.
         source: io::Error,
     },
+    /// A leader's snapshot was to take the place of what is there.
+    #[error("put the leader's snapshot in place")]
+    Install(#[source] TruncateError),
 }
 
 impl DataDir {
-    /// Makes the directories when they are missing and locks them. Logs go to `log_dir`, or beside the
+    /// Makes the directories when they are missing, locks them and finishes an exchange of all that is in
+    /// them that a crash cut short. Logs go to `log_dir`, or beside the
     /// snapshots.
     pub fn open(data_dir: &Path, log_dir: Option<&Path>) -> Result<Self, DirError> {
         let log_dir = log_dir.unwrap_or(data_dir);
@@ -46,6 +53,7 @@ impl DataDir {
         if !same {
             locks.push(lock(log_dir)?);
         }
+        install(&logs, &snapshots).map_err(DirError::Install)?;
         Ok(Self { snapshots, logs, _locks: locks })
     }
 

@@ -7,6 +7,8 @@
 mod compression;
 mod data_dir;
 mod epochs;
+mod history;
+mod install;
 mod log_file;
 mod log_reader;
 mod log_thread;
@@ -14,14 +16,17 @@ mod log_writer;
 mod retention;
 mod snapshot_reader;
 mod snapshot_writer;
+mod truncate;
 mod watermark;
 
 pub use compression::Compression;
 pub use data_dir::{DataDir, DirError};
 pub use epochs::{EpochError, EpochFile, Epochs};
+pub use history::History;
 pub use log_reader::{LogEntry, LogReader, TxnLogError};
 pub use log_thread::{LogCommand, LogEvent, LogThread, Records};
 pub use log_writer::{AppendError, LogWriter};
 pub use retention::{Removed, purge};
 pub use snapshot_reader::{Loaded, SnapshotError, SnapshotReader, load_newest, load_plain};
 pub use snapshot_writer::{SnapshotDigest, SnapshotWriteError, SnapshotWriter};
+pub use truncate::TruncateError;

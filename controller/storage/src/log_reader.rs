@@ -87,15 +87,16 @@ pub struct LogReader {
 }
 
 #[derive(Debug)]
-struct OpenFile {
-    path: PathBuf,
-    input: BufReader<File>,
-    offset: u64,
-    size: u64,
+pub(crate) struct OpenFile {
+    pub(crate) path: PathBuf,
+    pub(crate) input: BufReader<File>,
+    /// Where the next record begins.
+    pub(crate) offset: u64,
+    pub(crate) size: u64,
 }
 
 /// What stands at an offset.
-enum Found {
+pub(crate) enum Found {
     Entry(Bytes),
     End,
     /// A record that a crash cut short begins here.
@@ -240,7 +241,7 @@ impl LogReader {
 }
 
 impl OpenFile {
-    fn read_record(&mut self) -> io::Result<Found> {
+    pub(crate) fn read_record(&mut self) -> io::Result<Found> {
         let left = self.size - self.offset;
         if left == 0 {
             return Ok(Found::End);
@@ -350,7 +351,7 @@ fn cut(path: &Path, at: u64) -> io::Result<()> {
 
 /// Names of files that hold what was set aside: this, and the name of the log.
 pub(crate) const CUT_PREFIX: &str = "troupe-cut.";
-const BUFFER_BYTES: usize = 64 << 10;
+pub(crate) const BUFFER_BYTES: usize = 64 << 10;
 
 #[cfg(test)]
 mod tests {

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use types::{Epoch, Zxid};
 
+use crate::install::install;
+use crate::truncate::truncate;
 use crate::watermark::Watermark;
 use crate::{AppendError, EpochError, EpochFile, LogWriter};
 
@@ -20,6 +22,12 @@ pub enum LogCommand {
     SaveEpoch(EpochFile, Epoch),
     /// The next record begins a new file.
     Roll,
+    /// End the log at this transaction and remove all that is newer; answered by
+    /// [`LogEvent::Truncated`].
+    Truncate(Zxid),
+    /// Put the snapshot that [`crate::SnapshotWriter::stage`] made in place of all that is there;
+    /// answered by [`LogEvent::Installed`].
+    Install,
     /// After [`LogEvent::Full`] or [`LogEvent::EpochRefused`]: look whether there is room again; answered by [`LogEvent::HasRoom`] if so.
     Probe,
 }
@@ -90,6 +98,10 @@ pub enum LogEvent {
     },
     /// There is room again; appends are taken.
     HasRoom,
+    /// The log ends here, and no snapshot is newer.
+    Truncated(Zxid),
+    /// A snapshot of this transaction is all that there is.
+    Installed(Zxid),
     /// The disk failed and the thread has ended; the member must too.
     Failed(String),
 }
@@ -218,6 +230,20 @@ impl<T: Fn(LogEvent)> Worker<T> {
                 self.commit()?;
                 self.writer.roll();
             }
+            LogCommand::Truncate(to) => {
+                self.close()?;
+                match truncate(self.writer.dir(), &self.epoch_dir, to) {
+                    Ok(()) => (self.tell)(LogEvent::Truncated(to)),
+                    Err(error) => return self.fail(&error),
+                }
+            }
+            LogCommand::Install => {
+                self.close()?;
+                match install(self.writer.dir(), &self.epoch_dir) {
+                    Ok(zxid) => (self.tell)(LogEvent::Installed(zxid.unwrap_or_default())),
+                    Err(error) => return self.fail(&error),
+                }
+            }
             LogCommand::Probe => {
                 if self.refusing && self.writer.has_room() {
                     self.refusing = false;
@@ -247,6 +273,16 @@ impl<T: Fn(LogEvent)> Worker<T> {
         {
             spare.push(records);
         }
+    }
+
+    /// Lets go of the files, which are to be cut or removed.
+    fn close(&mut self) -> Result<(), ()> {
+        self.commit()?;
+        self.writer.roll();
+        if let Some(watermark) = &mut self.watermark {
+            watermark.restart();
+        }
+        Ok(())
     }
 
     fn commit(&mut self) -> Result<(), ()> {

@@ -1,7 +1,7 @@
 //! Extending the log: staged records go out with one write and one flush.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use types::Zxid;
 
 use crate::data_dir::{file_name, is_full, sync_dir};
-use crate::log_file::{HEADER_BYTES, PREFIX, encode, header};
+use crate::log_file::{HEADER_BYTES, PREFIX, RECORD_HEAD_BYTES, encode, header};
 
 /// Appends to the newest log file of a directory.
 #[derive(Debug)]
@@ -210,6 +210,10 @@ impl OpenFile {
     fn create(dir: &Path, first: Zxid, prealloc: u64) -> Result<Self, (PathBuf, io::Error)> {
         let path = dir.join(file_name(PREFIX, first));
         let create = || {
+            // A file that holds nothing was begun in vain, or all that it held was torn and cut.
+            if holds_nothing(&path)? {
+                fs::remove_file(&path)?;
+            }
             let file = File::options().write(true).create_new(true).open(&path)?;
             let room = HEADER_BYTES + prealloc;
             let made = allocate(&file, 0, room).and_then(|()| file.write_all_at(&header(), 0));
@@ -244,6 +248,21 @@ impl OpenFile {
     }
 }
 
+/// Whether there is such a log file, without a record in it.
+fn holds_nothing(path: &Path) -> io::Result<bool> {
+    match File::open(path) {
+        Ok(file) => {
+            let mut head = Vec::new();
+            let mut first = file.take(HEADER_BYTES + RECORD_HEAD_BYTES);
+            first.read_to_end(&mut head)?;
+            let at = usize::try_from(HEADER_BYTES).expect("16");
+            Ok(head.iter().skip(at).all(|byte| *byte == 0))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Gives a part of a file room on the disk, reading as zeros.
 fn allocate(file: &File, from: u64, length: u64) -> io::Result<()> {
     match fallocate(file, FallocateFlags::empty(), from, length) {
@@ -268,6 +287,23 @@ mod tests {
 
     fn zxid(counter: u32) -> Zxid {
         Zxid::new(Epoch(2), counter)
+    }
+
+    #[test]
+    fn a_file_that_holds_nothing_is_begun_again() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("log.200000001");
+        let mut empty = header().to_vec();
+        for zeros in [0, 3, 500] {
+            empty.resize(16 + zeros, 0);
+            fs::write(&path, &empty).expect("it is writable");
+            let mut writer = LogWriter::new(dir.path(), 0, true);
+            writer.stage(zxid(1), &entry_of(zxid(1), b"x"));
+            assert_eq!(writer.commit().expect("it is free"), Some(zxid(1)));
+        }
+        let mut writer = LogWriter::new(dir.path(), 0, true);
+        writer.stage(zxid(1), &entry_of(zxid(1), b"x"));
+        writer.commit().expect_err("what holds something is never written over");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use types::Zxid;
 
 use crate::compression::{Compression, Compressor};
 use crate::data_dir::{file_name, sync_dir};
+use crate::install::STAGED;
 
 /// A snapshot on its way to the disk. The body is written through [`Write`].
 pub struct SnapshotWriter {
@@ -49,7 +50,21 @@ impl SnapshotWriter {
         zxid: Zxid,
         compression: Compression,
     ) -> Result<Self, SnapshotWriteError> {
-        let path = dir.join(file_name(PREFIX, zxid) + compression.suffix());
+        Self::begin(dir, zxid, file_name(PREFIX, zxid) + compression.suffix(), compression)
+    }
+
+    /// Begins one that is to take the place of all that the member has: see [`crate::LogCommand::Install`].
+    pub fn stage(dir: &Path, zxid: Zxid) -> Result<Self, SnapshotWriteError> {
+        Self::begin(dir, zxid, file_name(STAGED, zxid), Compression::None)
+    }
+
+    fn begin(
+        dir: &Path,
+        zxid: Zxid,
+        name: String,
+        compression: Compression,
+    ) -> Result<Self, SnapshotWriteError> {
+        let path = dir.join(name);
         let tmp = dir.join(format!("{}.tmp", file_name("troupe-snapshot", zxid)));
         let file = match File::create(&tmp) {
             Ok(file) => file,

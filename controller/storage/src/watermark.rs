@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use types::Zxid;
 
+use crate::data_dir::sync_dir;
+
 /// The file's name, in the log's directory.
 pub(crate) const FILE: &str = "troupe.flushed";
 
@@ -45,6 +47,17 @@ impl Watermark {
     /// Whether [`Self::settle`] has something to do.
     pub(crate) fn is_behind(&self) -> bool {
         !self.durable || self.written.map(|(zxid, _)| zxid) != self.flushed
+    }
+
+    /// The log was cut or exchanged, and the file with it: what was flushed before counts no more.
+    pub(crate) fn restart(&mut self) {
+        *self = Self {
+            file: None,
+            flushed: None,
+            written: None,
+            durable: true,
+            path: std::mem::take(&mut self.path),
+        };
     }
 
     /// Nothing else is to be done now: brings the file up to date, durably.
@@ -84,6 +97,21 @@ pub(crate) fn read(log_dir: &Path) -> io::Result<Option<Zxid>> {
         Ok(bytes) => Ok(decode(&bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+/// Has the file say this, durably, before the log is cut behind it.
+pub(crate) fn lower(log_dir: &Path, zxid: Zxid) -> io::Result<()> {
+    let file = File::options().create(true).truncate(false).write(true).open(log_dir.join(FILE))?;
+    file.write_all_at(&encode(zxid), 0)?;
+    file.sync_all()
+}
+
+/// Removes the file, durably.
+pub(crate) fn remove(log_dir: &Path) -> io::Result<()> {
+    match fs::remove_file(log_dir.join(FILE)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => sync_dir(log_dir),
     }
 }
 

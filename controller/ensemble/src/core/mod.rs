@@ -382,6 +382,8 @@ impl Core {
                     self.tell_log(LogCommand::SaveEpoch(file, epoch));
                 }
             }
+            // Only asked for on behalf of a leader, and there is none yet.
+            LogEvent::Truncated(_) | LogEvent::Installed(_) => {}
             LogEvent::Failed(why) => {
                 tracing::error!(%why, "the member ends: its log cannot be trusted any more");
                 self.shared.failed.send_replace(Some(MemberFailed(why)));
