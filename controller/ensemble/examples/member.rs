@@ -12,7 +12,7 @@ async fn main() -> anyhow::Result<()> {
     let args: Vec<_> = std::env::args().skip(1).collect();
     let config = match args.as_slice() {
         [file] => {
-            let (config, warnings) = MemberConfig::from_zoo_cfg(Path::new(file))?;
+            let (config, warnings) = MemberConfig::from_zoo_cfg(Path::new(file), None)?;
             for warning in warnings {
                 tracing::warn!("{}", warning.0);
             }

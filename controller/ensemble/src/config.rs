@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{AdminConfig, SaslConfig, TlsConfig};
+use crate::{AdminConfig, EnsembleConfig, SaslConfig, TlsConfig};
 use storage::Compression;
 use types::PeerId;
 use znodes::{ReaperConfig, Rules};
@@ -70,6 +70,8 @@ pub struct MemberConfig {
     pub required_schemes: Vec<String>,
     /// Whether every change that a client asks for is told to the log's target `audit`.
     pub audit: bool,
+    /// The ensemble it is a member of; `None`: it stands alone.
+    pub ensemble: Option<EnsembleConfig>,
     /// Whether a commit waits for the disk; `false` loses acknowledged writes at a power cut.
     pub force_sync: bool,
 }
@@ -109,6 +111,7 @@ impl MemberConfig {
             sasl: None,
             required_schemes: Vec::new(),
             audit: false,
+            ensemble: None,
             force_sync: true,
         }
     }

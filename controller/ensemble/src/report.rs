@@ -12,6 +12,7 @@ use types::{Instant, SessionId};
 
 use crate::conn::{Conn, Talk};
 use crate::shared::Shared;
+use crate::standing::{Learner, Role, View};
 
 /// One connection at a moment.
 #[derive(Debug)]
@@ -160,6 +161,33 @@ pub(crate) fn environment() -> Vec<(&'static str, String)> {
     found
 }
 
+/// A member of an ensemble in Apache's words: `following - broadcast`.
+pub(crate) fn peer_state(view: &View) -> String {
+    let state = match view.role {
+        Role::Leading => "leading",
+        Role::Following => "following",
+        Role::Observing => "observing",
+        _ => "looking",
+    };
+    format!("{state} - {}", view.phase)
+}
+
+/// The figures that only a member of an ensemble has.
+pub(crate) fn each_of_ensemble(shared: &Shared, view: &View, put: &mut dyn FnMut(&str, u64)) {
+    let Some(ensemble) = &shared.config.ensemble else { return };
+    put("quorum_size", ensemble.members.voters().count() as u64);
+    if view.role == Role::Leading {
+        let count = |of: &dyn Fn(&Learner) -> bool| {
+            view.learners.iter().filter(|learner| of(learner)).count() as u64
+        };
+        put("learners", count(&|_| true));
+        put("synced_followers", count(&|learner| learner.votes && learner.synced));
+        put("synced_non_voting_followers", 0);
+        put("synced_observers", count(&|learner| !learner.votes && learner.synced));
+        put("pending_syncs", count(&|learner| !learner.synced));
+    }
+}
+
 /// The member's configuration by the keys of `conf`.
 pub(crate) fn configuration(shared: &Shared) -> Vec<(&'static str, String)> {
     let config = &shared.config;
@@ -169,7 +197,7 @@ pub(crate) fn configuration(shared: &Shared) -> Vec<(&'static str, String)> {
     let port = |addr: Option<&std::net::SocketAddr>| {
         addr.map_or(-1, |addr| i32::from(addr.port())).to_string()
     };
-    vec![
+    let mut found = vec![
         ("clientPort", port(shared.client_addr.get())),
         ("secureClientPort", port(shared.secure_addr.get())),
         ("dataDir", data.display().to_string()),
@@ -182,5 +210,20 @@ pub(crate) fn configuration(shared: &Shared) -> Vec<(&'static str, String)> {
         ("maxSessionTimeout", most.to_string()),
         ("clientPortListenBacklog", "-1".to_owned()),
         ("serverId", config.myid.to_string()),
-    ]
+    ];
+    if let Some(ensemble) = &config.ensemble {
+        let server = ensemble.members.servers.get(&config.myid);
+        let address = server.and_then(|server| server.addresses.first());
+        let port = |port: Option<u16>| port.map_or(-1, i32::from).to_string();
+        let observes = server.is_some_and(|server| server.role == jute::ServerRole::Observer);
+        found.extend([
+            ("initLimit", ensemble.init_limit.to_string()),
+            ("syncLimit", ensemble.sync_limit.to_string()),
+            ("electionAlg", "3".to_owned()),
+            ("electionPort", port(address.map(|one| one.election_port))),
+            ("quorumPort", port(address.map(|one| one.quorum_port))),
+            ("peerType", i32::from(observes).to_string()),
+        ]);
+    }
+    found
 }

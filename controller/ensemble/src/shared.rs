@@ -21,6 +21,7 @@ use crate::conn::Conn;
 use crate::core::Command;
 use crate::local::{Change, What};
 use crate::metrics::Stats;
+use crate::standing::{Role, Standing};
 use crate::tls::Tls;
 use crate::{MemberConfig, MemberFailed};
 
@@ -33,6 +34,7 @@ pub(crate) struct Shared {
     /// What secure connections use.
     pub(crate) tls: Option<Tls>,
     pub(crate) stats: Stats,
+    pub(crate) standing: Standing,
     /// Where clients connect, once that is known.
     pub(crate) client_addr: OnceLock<SocketAddr>,
     /// The same for those that must use TLS.
@@ -84,6 +86,10 @@ impl Shared {
         state: State,
         core: mpsc::UnboundedSender<Command>,
     ) -> Self {
+        let standing = Standing::new(match config.ensemble {
+            Some(_) => Role::Looking,
+            None => Role::Standalone,
+        });
         Self {
             max_request_bytes: config.max_request_bytes,
             watchers: Mutex::new(Watchers {
@@ -96,6 +102,7 @@ impl Shared {
             tls,
             config,
             stats: Stats::default(),
+            standing,
             client_addr: OnceLock::new(),
             secure_addr: OnceLock::new(),
             trace_mask: AtomicI64::new(DEFAULT_TRACE_MASK),

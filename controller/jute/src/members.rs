@@ -124,9 +124,11 @@ impl Members {
         }
         let number: i64 = number.parse().map_err(|_| line())?;
         match kind {
-            "server" => drop(self.servers.insert(PeerId(number), value.parse()?)),
+            "server" => {
+                self.servers.insert(PeerId(number), value.parse()?);
+            }
             "weight" => {
-                drop(self.weights.insert(PeerId(number), value.parse().map_err(|_| line())?));
+                self.weights.insert(PeerId(number), value.parse().map_err(|_| line())?);
             }
             _ => {
                 let peers = value.split(':').map(|peer| peer.trim().parse().map(PeerId));

@@ -13,10 +13,8 @@ use crate::shutdown;
 pub(crate) fn main(args: MemberArgs) -> Result<ExitCode> {
     block_on(async {
         let mut end = shutdown::on_signal().context("install signal handlers")?;
-        let (mut config, warnings) = ensemble::MemberConfig::from_zoo_cfg(&args.config)?;
-        if let Some(name) = &args.pod_name {
-            config.myid = id_of_pod(name)?;
-        }
+        let id = args.pod_name.as_deref().map(id_of_pod).transpose()?;
+        let (config, warnings) = ensemble::MemberConfig::from_zoo_cfg(&args.config, id)?;
         for warning in warnings {
             tracing::warn!("{}: {}", args.config.display(), warning.0);
         }

@@ -8,6 +8,7 @@ use crate::four_letter::PERCENTILES;
 use crate::metrics::{self, Summary, VERSION, Value};
 use crate::report::{self, Client};
 use crate::shared::Shared;
+use crate::standing::Role;
 
 /// A command: its names, the first one proper, and its answer.
 struct Command {
@@ -238,7 +239,11 @@ fn set_trace_mask(shared: &Shared, query: &str) -> Json {
 fn monitor(shared: &Shared) -> Json {
     let mut out = Map::new();
     out.insert("version".to_owned(), json!(VERSION));
-    out.insert("server_state".to_owned(), json!("standalone"));
+    let view = shared.standing.view();
+    out.insert("server_state".to_owned(), json!(view.role.word()));
+    report::each_of_ensemble(shared, &view, &mut |name, value| {
+        out.insert(name.to_owned(), json!(value));
+    });
     metrics::each(shared, &mut |name, value| {
         let mut put = |key: String, value: Json| drop(out.insert(key, value));
         match value {
@@ -275,7 +280,7 @@ fn server_stats(shared: &Shared) -> Json {
     });
     json!({
         "version": VERSION,
-        "read_only": false,
+        "read_only": shared.standing.role() == Role::ReadOnly,
         "server_stats": {
             "packets_sent": stats.sent.load(Relaxed),
             "packets_received": stats.received.load(Relaxed),
@@ -286,7 +291,7 @@ fn server_stats(shared: &Shared) -> Json {
             "log_dir_size": report::logs(shared).1,
             "last_processed_zxid": shared.applied().bits(),
             "outstanding_requests": stats.outstanding.load(Relaxed),
-            "server_state": "standalone",
+            "server_state": shared.standing.role().word(),
             "avg_latency": latency.average,
             "max_latency": latency.max,
             "min_latency": latency.min,
@@ -303,17 +308,24 @@ fn server_stats(shared: &Shared) -> Json {
 
 fn zab_state(shared: &Shared) -> Json {
     let zxid = shared.applied();
+    let view = shared.standing.view();
+    let me = shared.config.myid;
+    let members = shared.config.ensemble.as_ref().map(|ensemble| &ensemble.members);
+    let address = members.and_then(|members| members.servers.get(&me)?.addresses.first());
+    let at = |port: fn(&jute::ServerAddress) -> u16| {
+        address.map(|one| format!("{}:{}", one.host, port(one))).unwrap_or_default()
+    };
     json!({
-        "myid": shared.config.myid.0,
-        "is_leader": false,
-        "quorum_address": "",
-        "election_address": "",
+        "myid": me.0,
+        "is_leader": view.role == Role::Leading,
+        "quorum_address": at(|one| one.quorum_port),
+        "election_address": at(|one| one.election_port),
         "client_address": shared.client_addr.get().map(ToString::to_string).unwrap_or_default(),
-        "voting": false,
+        "voting": members.is_some_and(|members| members.is_voter(me)),
         "last_zxid": format!("0x{:x}", zxid.bits()),
         "zab_epoch": zxid.epoch().0,
         "zab_counter": zxid.counter(),
-        "zabstate": "",
+        "zabstate": view.phase,
     })
 }
 

@@ -13,6 +13,7 @@ use crate::MemberConfig;
 use crate::metrics::{self, Summary, VERSION, Value};
 use crate::report;
 use crate::shared::Shared;
+use crate::standing::Role;
 
 /// What the first bytes of a connection are.
 pub(crate) enum Word {
@@ -38,13 +39,28 @@ pub(crate) fn answer(input: &[u8], shared: &Shared) -> Word {
         let refusal = format!("{word} is not executed because it is not in the whitelist.\n");
         return Word::Answer(refusal);
     }
+    let role = shared.standing.role();
+    if !role.serves() && !SERVER_LESS.contains(&word) {
+        let end = if word == "hash" { "" } else { "\n" };
+        return Word::Answer(format!("{NOT_SERVING}{end}"));
+    }
     Word::Answer(match word {
         "ruok" => "imok".to_owned(),
-        "isro" => "rw".to_owned(),
+        "isro" => match role {
+            Role::Looking => "null",
+            Role::ReadOnly => "ro",
+            _ => "rw",
+        }
+        .to_owned(),
         "srvr" => server(shared, None),
         "stat" => server(shared, Some(clients::short(shared))),
         "mntr" => monitor(shared),
-        "conf" => lines("", &report::configuration(shared)),
+        "conf" => {
+            let conf = lines("", &report::configuration(shared));
+            let members = shared.config.ensemble.as_ref();
+            let members = members.map(|ensemble| format!("membership: \n{}", ensemble.members));
+            conf + &members.unwrap_or_default()
+        }
         "envi" => lines("Environment:\n", &report::environment()),
         "wchs" => watches(shared),
         "wchp" => dump::watches_by_path(shared),
@@ -77,6 +93,10 @@ pub(crate) fn answer(input: &[u8], shared: &Shared) -> Word {
     })
 }
 
+/// Words that need no server behind the port.
+const SERVER_LESS: &[&str] = &["ruok", "gtmk", "stmk", "envi", "isro"];
+/// What every other word is answered while there is none.
+pub(crate) const NOT_SERVING: &str = "This ZooKeeper instance is not currently serving requests";
 const TELNET_CLOSE: &[u8; 4] = b"\xff\xf4\xff\xfd";
 const WORDS: &[&str] = &[
     "conf", "cons", "crst", "dirs", "dump", "envi", "gtmk", "ruok", "stmk", "srvr", "srst", "stat",
@@ -89,6 +109,10 @@ fn is_allowed(config: &MemberConfig, word: &str) -> bool {
 
 fn server(shared: &Shared, clients: Option<String>) -> String {
     let mut out = format!("Zookeeper version: {VERSION}\n");
+    let role = shared.standing.role();
+    if role == Role::ReadOnly {
+        out.push_str("READ-ONLY mode; serving only read-only clients\n");
+    }
     if let Some(clients) = clients {
         out.push_str("Clients:\n");
         out.push_str(&clients);
@@ -101,7 +125,7 @@ fn server(shared: &Shared, clients: Option<String>) -> String {
         &mut out,
         format_args!(
             "Latency min/avg/max: {}/{:?}/{}\nReceived: {}\nSent: {}\nConnections: {}\n\
-             Outstanding: {}\nZxid: {}\nMode: standalone\nNode count: {nodes}\n",
+             Outstanding: {}\nZxid: {}\nMode: {}\nNode count: {nodes}\n",
             latency.min,
             latency.average,
             latency.max,
@@ -110,8 +134,12 @@ fn server(shared: &Shared, clients: Option<String>) -> String {
             shared.watchers().count(),
             stats.outstanding.load(Relaxed),
             shared.applied(),
+            role.word(),
         ),
     );
+    if role == Role::Leading {
+        out.push_str("Proposal sizes last/min/max: -1/-1/-1\n");
+    }
     out
 }
 
@@ -121,7 +149,12 @@ fn monitor(shared: &Shared) -> String {
         put(&mut out, format_args!("zk_{key}\t{value}\n"));
     };
     line("version", &VERSION);
-    line("server_state", &"standalone");
+    let view = shared.standing.view();
+    line("server_state", &view.role.word());
+    if !view.phase.is_empty() {
+        line("peer_state", &report::peer_state(&view));
+    }
+    report::each_of_ensemble(shared, &view, &mut |name, value| line(name, &value));
     metrics::each(shared, &mut |name, value| match value {
         Value::Gauge(value) => line(name, &value),
         Value::Fraction(value) => line(name, &format_args!("{value:?}")),

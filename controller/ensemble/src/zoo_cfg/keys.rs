@@ -5,9 +5,13 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use jute::{Members, Server};
+use types::Zxid;
+
 use super::{ConfigError, jaas};
 use crate::{
-    AdminConfig, ClientAuth, Compression, MemberConfig, Password, SaslConfig, StoreFile, TlsConfig,
+    AdminConfig, ClientAuth, Compression, EnsembleConfig, MemberConfig, Password, SaslConfig,
+    StoreFile, TlsConfig,
 };
 
 /// A configuration while its keys are read; the last of a key counts.
@@ -16,7 +20,14 @@ pub(super) struct Draft {
     config: MemberConfig,
     port: Option<u16>,
     address: IpAddr,
-    servers: usize,
+    /// The file says where.
+    address_named: bool,
+    members: Members,
+    peers: EnsembleConfig,
+    /// One server is an ensemble, too.
+    ensemble_of_one: bool,
+    /// Where the members are named, when the file itself does not.
+    pub(super) dynamic: Option<PathBuf>,
     admin: AdminConfig,
     /// As the file says.
     admin_enabled: Option<bool>,
@@ -90,7 +101,11 @@ impl Default for Draft {
             config,
             port: None,
             address,
-            servers: 0,
+            address_named: false,
+            members: Members::default(),
+            peers: EnsembleConfig::of(Members::default()),
+            ensemble_of_one: false,
+            dynamic: None,
             admin: AdminConfig::default(),
             admin_enabled: None,
             admin_named: false,
@@ -123,7 +138,10 @@ impl Draft {
             "dataDir" => config.data_dir = value.into(),
             "dataLogDir" => config.data_log_dir = Some(value.into()),
             "clientPort" => self.port = Some(number::<u16>(value).ok_or(PORT)?),
-            "clientPortAddress" => self.address = value.parse().map_err(|_| ADDRESS)?,
+            "clientPortAddress" => {
+                self.address_named = true;
+                self.address = value.parse().map_err(|_| ADDRESS)?;
+            }
             "tickTime" => config.tick_time = millis(value).ok_or(MILLIS)?,
             "minSessionTimeout" => config.min_session_timeout = optional_millis(value)?,
             "maxSessionTimeout" => config.max_session_timeout = optional_millis(value)?,
@@ -269,16 +287,25 @@ impl Draft {
                 _ => return Ok(Effect::NotYet),
             },
             "electionAlg" if value != "3" => return Err("3, the only election there is"),
-            // Meant for peers; a member alone has none.
-            "initLimit" | "syncLimit" | "electionAlg" | "standaloneEnabled" => {}
+            "electionAlg" => {}
+            "initLimit" => self.peers.init_limit = number(value).ok_or(TICKS)?,
+            "syncLimit" => self.peers.sync_limit = number(value).ok_or(TICKS)?,
+            "cnxTimeout" => self.peers.connect_timeout = millis(value).ok_or(MILLIS)?,
+            "quorumListenOnAllIPs" => self.peers.listen_on_all_addresses = switch(value)?,
+            "electionPortBindRetry" => {
+                let retries: u32 = number(value).ok_or("a number of times, or 0 for ever")?;
+                self.peers.bind_retries = Some(retries).filter(|retries| *retries > 0);
+            }
+            "readonlymode.enabled" => self.peers.read_only_mode = switch(value)?,
+            "standaloneEnabled" => self.ensemble_of_one = !switch(value)?,
+            "dynamicConfigFile" => self.dynamic = Some(value.into()),
+            // The server's line says it.
+            "peerType" if matches!(value, "participant" | "observer") => {}
+            "peerType" => return Err("participant or observer"),
             // Retention is always on.
             "autopurge.purgeInterval" => {}
-            _ if key.starts_with("server.") => {
-                self.servers += 1;
-                if let Some((_, client)) = value.split_once(';') {
-                    (self.address, self.port) = client_part(client, self.address)
-                        .ok_or("host:port:port[:role][;[address:]port]")?;
-                }
+            _ if ["server.", "group.", "weight."].iter().any(|kind| key.starts_with(kind)) => {
+                self.members.set(key, value).map_err(|_| SERVER)?;
             }
             _ if NOT_YET.contains(&key) => return Ok(Effect::NotYet),
             _ => return Ok(Effect::Unknown),
@@ -286,11 +313,13 @@ impl Draft {
         Ok(Effect::Some)
     }
 
+    /// As the name of the members' file says.
+    pub(super) fn set_version(&mut self, version: Option<Zxid>) {
+        self.members.version = version.unwrap_or_default();
+    }
+
     /// All keys were taken.
     pub(super) fn finish(mut self, path: &Path) -> Result<MemberConfig, ConfigError> {
-        if self.servers > 1 {
-            return Err(ConfigError::Ensemble { path: path.to_owned(), count: self.servers });
-        }
         let missing = |key| ConfigError::Missing { path: path.to_owned(), key };
         if self.config.data_dir.as_os_str().is_empty() {
             return Err(missing("dataDir"));
@@ -310,11 +339,22 @@ impl Draft {
         let wanted = self.admin_enabled.unwrap_or(self.admin_named);
         self.config.admin = wanted.then_some(self.admin);
         self.config.prometheus = self.prometheus.then_some(self.metrics);
-        self.config.client_addr = match (self.port, &self.config.tls) {
-            (Some(port), _) => Some(SocketAddr::new(self.address, port)),
-            (None, Some(tls)) if tls.secure_addr.is_some() => None,
-            (None, _) => return Err(missing("clientPort")),
-        };
+        self.config.client_addr = self.port.map(|port| SocketAddr::new(self.address, port));
+        let servers = self.members.servers.len();
+        if servers > 1 || servers == 1 && self.ensemble_of_one {
+            let members = |source| ConfigError::Members { path: path.to_owned(), source };
+            self.members.check().map_err(members)?;
+            self.peers.members = self.members;
+            self.config.ensemble = Some(self.peers);
+        } else if let (None, Some(server)) = (self.port, self.members.servers.values().next()) {
+            // A member alone may have its client port there.
+            self.config.client_addr = client_addr(server);
+        }
+        let secure = self.config.tls.as_ref().is_some_and(|tls| tls.secure_addr.is_some());
+        let by_line = self.config.ensemble.is_some();
+        if self.config.client_addr.is_none() && !secure && !by_line {
+            return Err(missing("clientPort"));
+        }
         Ok(self.config)
     }
 
@@ -355,15 +395,12 @@ impl Draft {
     }
 }
 
-/// `port` or `address:port`.
-fn client_part(text: &str, default: IpAddr) -> Option<(IpAddr, Option<u16>)> {
-    match text.trim().rsplit_once(':') {
-        None => Some((default, Some(number(text)?))),
-        Some((address, port)) => {
-            let address = address.trim_matches(['[', ']']).parse().ok()?;
-            Some((address, Some(number(port)?)))
-        }
-    }
+/// Where a server's line says that clients connect. A name is for the clients: the port is opened on all
+/// addresses then.
+pub(super) fn client_addr(server: &Server) -> Option<SocketAddr> {
+    let client = server.client.as_ref()?;
+    let all = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    Some(SocketAddr::new(client.host.parse().unwrap_or(all), client.port))
 }
 
 fn password(word: &str) -> Option<Password> {
@@ -405,6 +442,7 @@ fn switch(value: &str) -> Result<bool, &'static str> {
 
 /// Properties of ours that Apache reads without `zookeeper.` before them.
 pub(super) const BARE: &[&str] = &[
+    "readonlymode.enabled",
     "java.security.auth.login.config",
     "jute.maxbuffer",
     "znode.container.checkIntervalMs",
@@ -412,6 +450,8 @@ pub(super) const BARE: &[&str] = &[
     "znode.container.maxNeverUsedIntervalMs",
 ];
 const PORT: &str = "a port from 0 to 65535";
+const TICKS: &str = "a number of ticks";
+const SERVER: &str = "host:port:port[:role][;[address:]port], sid:sid… or a number";
 const ADDRESS: &str = "an IP address";
 const CONNECTIONS: &str = "a number of connections, or 0";
 const MILLIS: &str = "a number of milliseconds above 0";
@@ -422,9 +462,6 @@ const MAX_REQUEST: usize = 1 << 30;
 const NOT_YET: &[&str] = &[
     "clientPortListenBacklog",
     "maxCnxns",
-    "dynamicConfigFile",
-    "peerType",
-    "quorumListenOnAllIPs",
     "syncEnabled",
     "localSessionsEnabled",
     "localSessionsUpgradingEnabled",

@@ -12,7 +12,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use types::PeerId;
+use types::{PeerId, Zxid};
 
 use crate::{MemberConfig, Warning};
 use keys::{Draft, Effect};
@@ -52,43 +52,95 @@ pub enum ConfigError {
         /// What it must be.
         expected: &'static str,
     },
-    /// More than one server is named.
-    #[error("{}: {count} servers are named, and members do not form ensembles of more than one yet; leave one server line, or none", path.display())]
-    Ensemble {
+    /// The servers' lines do not make an ensemble.
+    #[error("{}: the servers' lines", path.display())]
+    Members {
         /// The file.
         path: PathBuf,
-        /// How many.
-        count: usize,
+        /// Why.
+        source: jute::MembersError,
+    },
+    /// The file of the members says its version, or its name does not.
+    #[error("{}: the version of the members is in the name of their file, NAME.HEX, and not in a line of it", path.display())]
+    Version {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There are servers' lines and none for this member.
+    #[error("{}: there is no line server.{me}=…, and the id of this member is {me}; give it another id in {} or add the line", path.display(), myid.display())]
+    NotAMember {
+        /// The file.
+        path: PathBuf,
+        /// This member's id.
+        me: PeerId,
+        /// Where it is from.
+        myid: PathBuf,
+    },
+    /// A member of an ensemble must have an id of its own.
+    #[error("{} is missing; write this member's id into it, the N of its line server.N=…", path.display())]
+    NoId {
+        /// The file.
+        path: PathBuf,
     },
 }
 
 impl MemberConfig {
     /// Reads Apache's configuration file, the flags in `SERVER_JVMFLAGS` and `JVMFLAGS`, which the file
-    /// overrides, and the `myid` file in the data directory if there is one. Keys without effect are
-    /// named in the warnings.
-    pub fn from_zoo_cfg(path: &Path) -> Result<(Self, Vec<Warning>), ConfigError> {
-        let text =
-            fs::read(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    /// overrides, the file of the members that it may name, and the `myid` file in the data directory,
+    /// which an ensemble's member needs unless `id` says it. Keys without effect are named in the
+    /// warnings.
+    pub fn from_zoo_cfg(
+        path: &Path,
+        id: Option<PeerId>,
+    ) -> Result<(Self, Vec<Warning>), ConfigError> {
         let given = FLAGS.map(|name| (name, std::env::var(name).unwrap_or_default()));
         let given: Vec<_> = given.iter().map(|(name, text)| (*name, text.as_str())).collect();
-        let (mut config, warnings) = parse(path, &String::from_utf8_lossy(&text), &given)?;
-        let myid = config.data_dir.join("myid");
-        match fs::read_to_string(&myid) {
-            Ok(text) => {
-                let first = text.lines().next().unwrap_or_default().trim();
-                config.myid = PeerId(first.parse().map_err(|_| ConfigError::Value {
-                    path: myid,
-                    line: 1,
-                    key: "myid".to_owned(),
-                    value: first.chars().take(40).collect(),
-                    expected: "a number",
-                })?);
+        let (mut config, warnings) = parse(path, &read(path)?, &given)?;
+        let file = config.data_dir.join("myid");
+        match (id, read_id(&file)?) {
+            (Some(id), _) | (None, Some(id)) => config.myid = id,
+            (None, None) if config.ensemble.is_some() => {
+                return Err(ConfigError::NoId { path: file });
             }
-            Err(missing) if missing.kind() == io::ErrorKind::NotFound => {}
-            Err(source) => return Err(ConfigError::Read { path: myid, source }),
+            (None, None) => {}
+        }
+        if let Some(ensemble) = &config.ensemble {
+            let (path, me) = (path.to_owned(), config.myid);
+            let Some(server) = ensemble.members.servers.get(&me) else {
+                return Err(ConfigError::NotAMember { path, me, myid: file });
+            };
+            let secure = config.tls.as_ref().is_some_and(|tls| tls.secure_addr.is_some());
+            config.client_addr = keys::client_addr(server).or(config.client_addr);
+            if config.client_addr.is_none() && !secure {
+                return Err(ConfigError::Missing { path, key: "clientPort" });
+            }
         }
         Ok((config, warnings))
     }
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    let text = fs::read(path);
+    let text = text.map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// The id in a member's own file; `None` when there is no file.
+fn read_id(path: &Path) -> Result<Option<PeerId>, ConfigError> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(ConfigError::Read { path: path.to_owned(), source }),
+    };
+    let first = text.lines().next().unwrap_or_default().trim();
+    let id = first.parse().map_err(|_| ConfigError::Value {
+        path: path.to_owned(),
+        line: 1,
+        key: "myid".to_owned(),
+        value: first.chars().take(40).collect(),
+        expected: "a number",
+    })?;
+    Ok(Some(PeerId(id)))
 }
 
 /// `given`: names of variables and the flags in them.
@@ -110,6 +162,19 @@ fn parse(
     }
     for property in properties(text) {
         take(path, property, &mut draft, &mut warnings)?;
+    }
+    if let Some(file) = draft.dynamic.take() {
+        // Relative to where the member was started, as Apache has it.
+        let text = read(&file)?;
+        for property in properties(&text) {
+            if property.key == "version" {
+                return Err(ConfigError::Version { path: file });
+            }
+            take(&file, property, &mut draft, &mut warnings)?;
+        }
+        let version = file.extension().and_then(|hex| hex.to_str());
+        let version = version.and_then(|hex| u64::from_str_radix(hex, 16).ok());
+        draft.set_version(version.map(|bits| Zxid::from_bits(bits.cast_signed())));
     }
     let config = draft.finish(path)?;
     Ok((config, warnings))
@@ -184,8 +249,11 @@ mod tests {
             error("tickTime=0"),
             "zoo.cfg: line 1: tickTime=0 is not a number of milliseconds above 0"
         );
-        let two = "dataDir=/d\nserver.1=a:1:2;3\nserver.2=b:1:2;3";
-        assert!(error(two).contains("2 servers are named"), "{}", error(two));
+        let two = "dataDir=/d\nserver.1=a:1:2:observer;3\nserver.2=b:1:2:observer;3";
+        assert_eq!(error(two), "zoo.cfg: the servers' lines");
+        assert!(
+            error("dataDir=/d\nserver.1=a:1:1").contains("line 2: server.1=a:1:1 is not host:")
+        );
     }
 
     #[test]
@@ -193,6 +261,51 @@ mod tests {
         let (config, _) =
             check("dataDir=/d\nserver.1=a:1:2:participant;127.0.0.1:2181").expect("it is complete");
         assert_eq!(config.client_addr, Some("127.0.0.1:2181".parse().expect("an address")));
+    }
+
+    #[test]
+    fn several_server_lines_make_an_ensemble() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (file, data) = (dir.path().join("zoo.cfg"), dir.path().join("data"));
+        let text = |more: &str| {
+            let text = format!("dataDir={}\ninitLimit=7\nsyncLimit=3\n{more}", data.display());
+            fs::write(&file, text).expect("it is writable");
+        };
+        text("server.1=a:1:2;127.0.0.1:3\nserver.2=b:1:2:observer;4\nelectionPortBindRetry=0\n");
+        let read = |id| MemberConfig::from_zoo_cfg(&file, id);
+        let error = read(None).expect_err("it has no id").to_string();
+        assert!(error.contains("myid is missing"), "{error}");
+        let error = read(Some(PeerId(3))).expect_err("it is none of them").to_string();
+        assert!(error.contains("no line server.3="), "{error}");
+        let (config, warnings) = read(Some(PeerId(1))).expect("it is complete");
+        assert!(warnings.is_empty(), "{warnings:?}");
+        assert_eq!(config.client_addr, Some("127.0.0.1:3".parse().expect("an address")));
+        let ensemble = config.ensemble.expect("there are two");
+        assert_eq!((ensemble.init_limit, ensemble.sync_limit), (7, 3));
+        assert_eq!((ensemble.bind_retries, ensemble.members.voters().count()), (None, 1));
+        fs::create_dir(&data).expect("it is writable");
+        fs::write(data.join("myid"), "2\n").expect("it is writable");
+        assert_eq!(read(None).expect("it is complete").0.myid, PeerId(2));
+        // One alone is no ensemble unless it is told to be.
+        text("server.2=a:1:2;3");
+        assert!(read(None).expect("it is complete").0.ensemble.is_none());
+        text("server.2=a:1:2;3\nstandaloneEnabled=false");
+        assert!(read(None).expect("it is complete").0.ensemble.is_some());
+    }
+
+    #[test]
+    fn the_members_may_be_in_a_file_of_their_own() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (file, members) = (dir.path().join("zoo.cfg"), dir.path().join("m.dynamic.100000003"));
+        let text = format!("dataDir=/d\nclientPort=5\ndynamicConfigFile={}\n", members.display());
+        fs::write(&file, text).expect("it is writable");
+        fs::write(&members, "server.1=a:1:2\nserver.2=b:1:2\n").expect("it is writable");
+        let (config, _) = MemberConfig::from_zoo_cfg(&file, Some(PeerId(1))).expect("complete");
+        let ensemble = config.ensemble.expect("there are two");
+        assert_eq!(ensemble.members.version, Zxid::from_bits(0x1_0000_0003));
+        fs::write(&members, "server.1=a:1:2\nversion=5\n").expect("it is writable");
+        let wrong = MemberConfig::from_zoo_cfg(&file, Some(PeerId(1)));
+        assert!(matches!(wrong, Err(ConfigError::Version { .. })), "{wrong:?}");
     }
 
     #[test]

@@ -1,0 +1,34 @@
+//! Connecting to a peer that has one address or several.
+
+use std::io;
+use std::time::Duration;
+
+use futures::future::select_ok;
+use jute::HostPort;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::address::resolve;
+
+/// The first of the places that answers, within `limit`.
+pub(super) async fn dial(places: &[HostPort], limit: Duration) -> io::Result<TcpStream> {
+    let attempts: Vec<_> = places.iter().map(|place| Box::pin(connect(place))).collect();
+    if attempts.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "the peer has no address"));
+    }
+    let all = timeout(limit, select_ok(attempts));
+    let (stream, _rest) = all.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+async fn connect(place: &HostPort) -> io::Result<TcpStream> {
+    let mut last = None;
+    for address in resolve(place).await? {
+        match TcpStream::connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| io::ErrorKind::NotFound.into()))
+}

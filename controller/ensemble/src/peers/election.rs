@@ -1,0 +1,441 @@
+//! Connections for votes: one for each pair of members, kept for ever, dialled by the larger id.
+//!
+//! Each peer has a slot with room for one message, the newest: votes replace each other. A slot's job owns
+//! the connection; it dials when there is something to say and nobody to say it to.
+//! Source: `QuorumCnxManager`.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use jute::HostPort;
+use jute::election::{Initial, Notification};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+use types::PeerId;
+
+use super::dial::dial;
+use super::initial;
+
+/// All connections for votes. Dropping it ends them.
+#[derive(Debug)]
+pub(crate) struct Elections {
+    all: Arc<All>,
+    listeners: Vec<AbortHandle>,
+}
+
+#[derive(Debug)]
+struct All {
+    me: PeerId,
+    /// Where this member says it can be dialled.
+    own: Vec<HostPort>,
+    connect_timeout: Duration,
+    tell: mpsc::Sender<(PeerId, Notification)>,
+    slots: Mutex<BTreeMap<PeerId, Arc<Slot>>>,
+}
+
+/// One peer.
+#[derive(Debug)]
+struct Slot {
+    peer: PeerId,
+    mail: Mutex<Mail>,
+    /// There is mail, or the peer waits to be dialled back.
+    wake: Notify,
+    /// Connections that the peer opened.
+    adopt: mpsc::Sender<TcpStream>,
+    job: Mutex<Option<AbortHandle>>,
+}
+
+#[derive(Debug, Default)]
+struct Mail {
+    /// Not yet sent.
+    queued: Option<Bytes>,
+    /// The last one ever queued: said again on each new connection.
+    last: Option<Bytes>,
+    /// Where the peer is, as it is configured.
+    configured: Vec<HostPort>,
+    /// Where it said it is.
+    advertised: Vec<HostPort>,
+    /// It has called and wants to be called back.
+    call_back: bool,
+}
+
+impl Elections {
+    /// Takes connections at the listeners; what peers say goes to `tell`, which may make them wait.
+    pub(crate) fn start(
+        me: PeerId,
+        own: Vec<HostPort>,
+        connect_timeout: Duration,
+        listeners: Vec<TcpListener>,
+        tell: mpsc::Sender<(PeerId, Notification)>,
+    ) -> Self {
+        let slots = Mutex::default();
+        let all = Arc::new(All { me, own, connect_timeout, tell, slots });
+        let accept = |listener| tokio::spawn(accept(listener, Arc::clone(&all))).abort_handle();
+        let listeners = listeners.into_iter().map(accept).collect();
+        Self { all, listeners }
+    }
+
+    /// Where a peer is, from now on.
+    pub(crate) fn know(&self, peer: PeerId, places: Vec<HostPort>) {
+        if let Some(slot) = self.all.slot(peer) {
+            slot.mail().configured = places;
+        }
+    }
+
+    /// Lets go of peers that are members no more.
+    pub(crate) fn retain(&self, keep: impl Fn(PeerId) -> bool) {
+        self.all.slots().retain(|peer, slot| {
+            let kept = keep(*peer);
+            if !kept {
+                slot.end();
+            }
+            kept
+        });
+    }
+
+    /// Says this to a peer, in place of whatever it was not told yet.
+    pub(crate) fn send(&self, peer: PeerId, notification: &Notification) {
+        let mut frame = BytesMut::new();
+        frame.put_i32(0);
+        notification.encode(&mut frame);
+        let length = i32::try_from(frame.len() - 4).expect("votes are short");
+        frame[..4].copy_from_slice(&length.to_be_bytes());
+        let frame = frame.freeze();
+        if let Some(slot) = self.all.slot(peer) {
+            let mut mail = slot.mail();
+            mail.queued = Some(frame.clone());
+            mail.last = Some(frame);
+            drop(mail);
+            slot.wake.notify_one();
+        }
+    }
+}
+
+impl Drop for Elections {
+    fn drop(&mut self) {
+        for listener in &self.listeners {
+            listener.abort();
+        }
+        for slot in self.all.slots().values() {
+            slot.end();
+        }
+    }
+}
+
+impl All {
+    /// The peer's slot; a stranger gets one as long as there are not too many.
+    fn slot(self: &Arc<Self>, peer: PeerId) -> Option<Arc<Slot>> {
+        let mut slots = self.slots();
+        if let Some(slot) = slots.get(&peer) {
+            return Some(Arc::clone(slot));
+        }
+        if slots.len() >= MAX_PEERS || peer == self.me {
+            return None;
+        }
+        let (adopt, adopted) = mpsc::channel(1);
+        let (mail, wake, job) = (Mutex::default(), Notify::new(), Mutex::default());
+        let slot = Arc::new(Slot { peer, mail, wake, adopt, job });
+        let run = Arc::clone(&slot).run(Arc::clone(self), adopted);
+        *slot.job.lock().expect("only set here") = Some(tokio::spawn(run).abort_handle());
+        slots.insert(peer, Arc::clone(&slot));
+        Some(slot)
+    }
+
+    fn slots(&self) -> MutexGuard<'_, BTreeMap<PeerId, Arc<Slot>>> {
+        self.slots.lock().expect("nobody panics while holding the slots")
+    }
+}
+
+async fn accept(listener: TcpListener, all: Arc<All>) {
+    let strangers = Arc::new(Semaphore::new(MAX_STRANGERS));
+    loop {
+        let Ok(permit) = Arc::clone(&strangers).acquire_owned().await else { return };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "connection for votes not accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let all = Arc::clone(&all);
+        tokio::spawn(async move {
+            let time = all.connect_timeout;
+            if let Ok(Err(error)) = timeout(time, introduce(stream, &all)).await {
+                tracing::debug!(%error, "connection for votes closed");
+            }
+            drop(permit);
+        });
+    }
+}
+
+/// Hears who called. The larger id keeps the connection; the smaller one is called back.
+async fn introduce(mut stream: TcpStream, all: &Arc<All>) -> io::Result<()> {
+    let said: Initial = initial::receive(&mut stream).await?;
+    if said.peer == all.me {
+        tracing::warn!(peer = %said.peer, "a peer calls with this member's own id; each needs a myid of its own");
+        return Ok(());
+    }
+    let Some(slot) = all.slot(said.peer) else { return Ok(()) };
+    if said.peer > all.me {
+        stream.set_nodelay(true)?;
+        // Full: one that is newer still waits already.
+        let _ = slot.adopt.try_send(stream);
+        return Ok(());
+    }
+    drop(stream);
+    let mut mail = slot.mail();
+    mail.advertised = initial::places(&said);
+    mail.call_back = true;
+    drop(mail);
+    slot.wake.notify_one();
+    Ok(())
+}
+
+impl Slot {
+    fn mail(&self) -> MutexGuard<'_, Mail> {
+        self.mail.lock().expect("nobody panics while holding the mail")
+    }
+
+    fn end(&self) {
+        if let Some(job) = self.job.lock().expect("only read and set").take() {
+            job.abort();
+        }
+    }
+
+    async fn run(self: Arc<Self>, all: Arc<All>, mut adopted: mpsc::Receiver<TcpStream>) {
+        let mut next: Option<TcpStream> = None;
+        loop {
+            let stream = match next.take() {
+                Some(stream) => stream,
+                None => tokio::select! {
+                    stream = adopted.recv() => match stream {
+                        Some(stream) => stream,
+                        None => return,
+                    },
+                    stream = self.dial(&all) => stream,
+                },
+            };
+            tokio::select! {
+                // A newer connection takes the place of this one.
+                stream = adopted.recv() => next = stream,
+                ended = self.talk(stream, &all.tell) => {
+                    if let Err(error) = ended {
+                        tracing::debug!(peer = %self.peer, %error, "connection for votes ended");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Dials as often as there is reason to, until a connection is this member's to use.
+    async fn dial(&self, all: &All) -> TcpStream {
+        loop {
+            let places = {
+                let mail = self.mail();
+                let wanted = mail.queued.is_some() || mail.call_back;
+                wanted.then(|| match mail.call_back && !mail.advertised.is_empty() {
+                    true => mail.advertised.clone(),
+                    false => mail.configured.clone(),
+                })
+            };
+            if let Some(places) = places {
+                match self.call(&places, all).await {
+                    Ok(Some(stream)) => return stream,
+                    Ok(None) => {}
+                    Err(error) => {
+                        tracing::debug!(peer = %self.peer, %error, "peer not reached for a vote");
+                    }
+                }
+                self.mail().call_back = false;
+            }
+            self.wake.notified().await;
+        }
+    }
+
+    /// `None`: the peer has the larger id, and calls back.
+    async fn call(&self, places: &[HostPort], all: &All) -> io::Result<Option<TcpStream>> {
+        let mut stream = dial(places, all.connect_timeout).await?;
+        initial::send(&mut stream, all.me, &all.own).await?;
+        if self.peer > all.me {
+            // Wait for the peer to have read it: closing at once could take it back.
+            stream.shutdown().await?;
+            let mut rest = [0; 64];
+            let read = timeout(all.connect_timeout, stream.read(&mut rest));
+            let _ = read.await;
+            return Ok(None);
+        }
+        Ok(Some(stream))
+    }
+
+    /// Both ways until the connection ends.
+    async fn talk(
+        &self,
+        stream: TcpStream,
+        tell: &mpsc::Sender<(PeerId, Notification)>,
+    ) -> io::Result<()> {
+        {
+            let mut mail = self.mail();
+            mail.call_back = false;
+            if mail.queued.is_none() {
+                mail.queued = mail.last.clone();
+            }
+        }
+        let (read, write) = stream.into_split();
+        tokio::select! {
+            ended = self.listen(read, tell) => ended,
+            ended = self.speak(write) => ended,
+        }
+    }
+
+    async fn speak(&self, mut write: OwnedWriteHalf) -> io::Result<()> {
+        loop {
+            let queued = self.mail().queued.take();
+            match queued {
+                Some(frame) => {
+                    if let Err(error) = write.write_all(&frame).await {
+                        // The next connection says it.
+                        self.mail().queued.get_or_insert(frame);
+                        return Err(error);
+                    }
+                }
+                None => self.wake.notified().await,
+            }
+        }
+    }
+
+    async fn listen(
+        &self,
+        mut read: OwnedReadHalf,
+        tell: &mpsc::Sender<(PeerId, Notification)>,
+    ) -> io::Result<()> {
+        let mut input = BytesMut::new();
+        loop {
+            while let Some(frame) = take_frame(&mut input)? {
+                match Notification::decode(&frame) {
+                    Ok(notification) => {
+                        if tell.send((self.peer, notification)).await.is_err() {
+                            return Ok(());
+                        }
+                    }
+                    // As Apache does: what cannot be understood is no reason to part.
+                    Err(error) => tracing::debug!(peer = %self.peer, %error, "vote ignored"),
+                }
+            }
+            if input.is_empty() {
+                input = BytesMut::new();
+            }
+            if read.read_buf(&mut input).await? == 0 {
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn take_frame(input: &mut BytesMut) -> io::Result<Option<Bytes>> {
+    let Some(length) = input.first_chunk::<4>() else { return Ok(None) };
+    let length = i32::from_be_bytes(*length);
+    let known = usize::try_from(length).ok().filter(|bytes| (1..=MAX_FRAME).contains(bytes));
+    let Some(bytes) = known else {
+        let what = format!("a vote of {length} bytes");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+    };
+    if input.len() < 4 + bytes {
+        return Ok(None);
+    }
+    input.advance(4);
+    Ok(Some(input.split_to(bytes).freeze()))
+}
+
+const MAX_FRAME: usize = 512 << 10;
+/// More members than ids of one byte has no ensemble.
+const MAX_PEERS: usize = 256;
+/// Connections whose first message is not there yet.
+const MAX_STRANGERS: usize = 64;
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests {
+    use jute::election::ServerState;
+    use types::Zxid;
+
+    use super::*;
+
+    fn vote(round: i64) -> Notification {
+        let (leader, zxid) = (PeerId(1), Zxid::ZERO);
+        Notification { state: ServerState::Looking, leader, zxid, round, epoch: 0, config: None }
+    }
+
+    struct Member {
+        elections: Elections,
+        heard: mpsc::Receiver<(PeerId, Notification)>,
+        place: HostPort,
+    }
+
+    async fn member(id: i64) -> Member {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has ports");
+        let port = listener.local_addr().expect("it is bound").port();
+        let place = HostPort { host: "127.0.0.1".to_owned(), port };
+        let (tell, heard) = mpsc::channel(8);
+        let time = Duration::from_secs(60);
+        let elections =
+            Elections::start(PeerId(id), vec![place.clone()], time, vec![listener], tell);
+        Member { elections, heard, place }
+    }
+
+    #[tokio::test]
+    async fn votes_go_both_ways_whoever_speaks_first() {
+        for (first, second) in [(1, 2), (2, 1)] {
+            let (mut a, mut b) = (member(first).await, member(second).await);
+            a.elections.know(PeerId(second), vec![b.place.clone()]);
+            // The other one knows the first only by what it says.
+            a.elections.send(PeerId(second), &vote(7));
+            assert_eq!(b.heard.recv().await, Some((PeerId(first), vote(7))));
+            b.elections.send(PeerId(first), &vote(8));
+            assert_eq!(a.heard.recv().await, Some((PeerId(second), vote(8))));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_said_last_is_said_again_to_one_that_comes_back() {
+        let (a, mut b) = (member(2).await, member(1).await);
+        a.elections.know(PeerId(1), vec![b.place.clone()]);
+        a.elections.send(PeerId(1), &vote(7));
+        assert_eq!(b.heard.recv().await, Some((PeerId(2), vote(7))));
+        drop(b);
+        let mut b = member(1).await;
+        b.elections.know(PeerId(2), vec![a.place.clone()]);
+        b.elections.send(PeerId(2), &vote(1));
+        assert_eq!(b.heard.recv().await, Some((PeerId(2), vote(7))));
+    }
+
+    #[tokio::test]
+    async fn nonsense_ends_a_connection_and_nothing_else() {
+        let mut a = member(1).await;
+        for bytes in [&[0xff; 64][..], &[0; 8], &[0x7f; 2000]] {
+            let mut stream = TcpStream::connect((a.place.host.as_str(), a.place.port))
+                .await
+                .expect("it listens");
+            // It may be closed before all is written.
+            let _ = stream.write_all(bytes).await;
+        }
+        let mut stream =
+            TcpStream::connect((a.place.host.as_str(), a.place.port)).await.expect("it listens");
+        initial::send(&mut stream, PeerId(3), std::slice::from_ref(&a.place))
+            .await
+            .expect("it is open");
+        stream.write_all(&[0x7f, 0xff, 0xff, 0xff]).await.expect("it is open");
+        assert_eq!(stream.read(&mut [0; 8]).await.expect("it is ended in order"), 0);
+        let b = member(2).await;
+        b.elections.know(PeerId(1), vec![a.place.clone()]);
+        b.elections.send(PeerId(1), &vote(3));
+        assert_eq!(a.heard.recv().await, Some((PeerId(2), vote(3))));
+    }
+}

@@ -1,0 +1,146 @@
+//! Sockets between the members of an ensemble, in Apache's formats.
+//!
+//! Lives here: who is dialled when, framing, bounds on what a peer may make this member keep, the stream of
+//! a snapshot. Must not: decide anything of the protocol (`zab`) or of sessions (`core`). Everything that is
+//! heard becomes an [`Event`] for the core; everything that is said goes through an [`Outbox`], so that the
+//! core never waits for a peer. Start at [`Peers::start`].
+
+mod address;
+mod dial;
+mod election;
+mod incoming;
+mod initial;
+mod listen;
+mod outbox;
+mod packets;
+mod settings;
+mod source;
+
+use std::fmt;
+use std::io;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use jute::election::Notification;
+use jute::learner::QuorumPacket;
+use jute::{Members, Server};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::AbortHandle;
+use types::PeerId;
+use znodes::State;
+
+use election::Elections;
+pub(crate) use listen::{BoundPorts, bind};
+pub(crate) use outbox::Outbox;
+pub(crate) use packets::{Limits, Link, LinkId, put_packet};
+pub use settings::EnsembleConfig;
+pub(crate) use source::Source;
+
+/// What the core is told of peers.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A vote was heard.
+    Vote { from: PeerId, notification: Notification, permit: OwnedSemaphorePermit },
+    /// Somebody has called at the leader port.
+    Called(Link),
+    /// Packets were heard, in order. The permit is held until they are dealt with.
+    Packets { link: LinkId, packets: Vec<QuorumPacket>, permit: OwnedSemaphorePermit },
+    /// The snapshot that the last packet announced is there.
+    Snapshot { link: LinkId, state: Box<State> },
+    /// A connection has ended, or could not be made. Nothing more comes from it.
+    Ended { link: LinkId, error: Option<io::Error> },
+}
+
+/// Hands an event to the core.
+#[derive(Clone)]
+pub(crate) struct Tell(Arc<dyn Fn(Event) + Send + Sync>);
+
+impl Tell {
+    pub(crate) fn new(tell: impl Fn(Event) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(tell))
+    }
+}
+
+impl Deref for Tell {
+    type Target = dyn Fn(Event) + Send + Sync;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.0
+    }
+}
+
+impl fmt::Debug for Tell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tell")
+    }
+}
+
+/// All connections with peers. Dropping it ends them.
+#[derive(Debug)]
+pub(crate) struct Peers {
+    elections: Elections,
+    ids: Arc<packets::Ids>,
+    limits: Limits,
+    tell: Tell,
+    jobs: Vec<AbortHandle>,
+}
+
+impl Peers {
+    /// Serves the ports of `me`, which are open.
+    pub(crate) fn start(
+        me: PeerId,
+        server: &Server,
+        ports: BoundPorts,
+        limits: Limits,
+        tell: Tell,
+    ) -> Self {
+        let ids = Arc::new(packets::Ids::default());
+        let (votes, mut heard) = mpsc::channel(1);
+        let own = server.addresses.iter().map(address::election).collect();
+        let elections = Elections::start(me, own, limits.connect, ports.election, votes);
+        let to_core = tell.clone();
+        let votes = tokio::spawn(async move {
+            let room = Arc::new(Semaphore::new(VOTES));
+            while let Some((from, notification)) = heard.recv().await {
+                let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+                (to_core)(Event::Vote { from, notification, permit });
+            }
+        });
+        let mut jobs = vec![votes.abort_handle()];
+        for listener in ports.quorum {
+            let accept = packets::accept(listener, Arc::clone(&ids), limits, tell.clone());
+            jobs.push(tokio::spawn(accept).abort_handle());
+        }
+        Self { elections, ids, limits, tell, jobs }
+    }
+
+    /// Who is where, from now on.
+    pub(crate) fn know(&self, members: &Members) {
+        for (peer, server) in &members.servers {
+            let places = server.addresses.iter().map(address::election).collect();
+            self.elections.know(*peer, places);
+        }
+    }
+
+    /// Says this to a peer, in place of whatever it was not told yet.
+    pub(crate) fn vote(&self, to: PeerId, notification: &Notification) {
+        self.elections.send(to, notification);
+    }
+
+    /// Calls a leader.
+    pub(crate) fn call(&self, leader: &Server) -> Link {
+        let places = leader.addresses.iter().map(address::quorum).collect();
+        packets::call(places, &self.ids, self.limits, self.tell.clone())
+    }
+}
+
+impl Drop for Peers {
+    fn drop(&mut self) {
+        for job in &self.jobs {
+            job.abort();
+        }
+    }
+}
+
+/// Votes that wait for the core; then peers wait.
+const VOTES: usize = 64;

@@ -1,0 +1,144 @@
+//! What is on its way to one peer: filled by the core, emptied by the connection's job.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard};
+
+use bytes::BytesMut;
+use tokio::sync::Notify;
+
+use super::source::Source;
+
+/// Bytes for one peer, with a bound: a peer that takes too little is given up.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    inner: Mutex<Inner>,
+    wake: Notify,
+    limit: usize,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    items: VecDeque<Item>,
+    /// Bytes in `items`.
+    bytes: usize,
+    closed: bool,
+}
+
+/// What is sent next.
+#[derive(Debug)]
+pub(super) enum Item {
+    Bytes(BytesMut),
+    /// Read only when it is its turn, so that it takes no room here.
+    Source(Source),
+}
+
+/// The connection is to end.
+#[derive(Debug)]
+pub(crate) struct Closed;
+
+impl Outbox {
+    /// Keeps up to `limit` bytes that the socket has not taken.
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { inner: Mutex::default(), wake: Notify::new(), limit }
+    }
+
+    /// Adds what `put` writes. False: the peer is too far behind, or gone; the connection ends.
+    pub(crate) fn put(&self, put: impl FnOnce(&mut BytesMut)) -> bool {
+        let mut inner = self.lock();
+        if inner.closed {
+            return false;
+        }
+        if !matches!(inner.items.back(), Some(Item::Bytes(_))) {
+            inner.items.push_back(Item::Bytes(BytesMut::new()));
+        }
+        if let Some(Item::Bytes(out)) = inner.items.back_mut() {
+            let before = out.len();
+            put(out);
+            let more = out.len() - before;
+            inner.bytes += more;
+        }
+        if inner.bytes > self.limit {
+            self.end(inner);
+            return false;
+        }
+        true
+    }
+
+    /// Adds what is read when its turn comes.
+    pub(crate) fn splice(&self, source: Source) {
+        let mut inner = self.lock();
+        if !inner.closed {
+            inner.items.push_back(Item::Source(source));
+        }
+    }
+
+    /// There is something to send, as far as the core goes for now.
+    pub(crate) fn flush(&self) {
+        self.wake.notify_one();
+    }
+
+    /// The connection ends; what is queued is dropped.
+    pub(crate) fn close(&self) {
+        self.end(self.lock());
+    }
+
+    /// Waits for what is to be sent next; `with` is an empty buffer to be filled again.
+    pub(super) async fn take(&self, with: BytesMut) -> Result<Item, Closed> {
+        let mut with = Some(with);
+        loop {
+            {
+                let mut inner = self.lock();
+                if inner.closed {
+                    return Err(Closed);
+                }
+                if let Some(item) = inner.items.pop_front() {
+                    if let Item::Bytes(bytes) = &item {
+                        inner.bytes -= bytes.len();
+                    }
+                    match item {
+                        Item::Bytes(bytes) if bytes.is_empty() => with = Some(bytes),
+                        item => {
+                            if let Some(with) = with.take().filter(|_| inner.items.is_empty()) {
+                                inner.items.push_back(Item::Bytes(with));
+                            }
+                            return Ok(item);
+                        }
+                    }
+                    if !inner.items.is_empty() {
+                        continue;
+                    }
+                }
+            }
+            self.wake.notified().await;
+        }
+    }
+
+    fn end(&self, mut inner: MutexGuard<'_, Inner>) {
+        inner.closed = true;
+        inner.items = VecDeque::new();
+        inner.bytes = 0;
+        drop(inner);
+        self.wake.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().expect("nobody panics while holding an outbox")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_peer_that_takes_nothing_is_given_up_at_the_bound() {
+        let outbox = Outbox::new(10);
+        assert!(outbox.put(|out| out.extend_from_slice(&[1; 10])));
+        let taken = outbox.take(BytesMut::new()).await.expect("it is open");
+        assert!(matches!(taken, Item::Bytes(bytes) if bytes.len() == 10));
+        assert!(outbox.put(|out| out.extend_from_slice(&[1; 4])));
+        assert!(!outbox.put(|out| out.extend_from_slice(&[1; 7])));
+        assert!(!outbox.put(|_| {}));
+        outbox.take(BytesMut::new()).await.expect_err("it is given up");
+    }
+}

@@ -1,0 +1,223 @@
+//! A connection on the leader port: packets both ways.
+//!
+//! The same on both sides; a learner's may carry a snapshot towards it. **Invariant:** at most
+//! [`BATCHES`] batches of packets from one peer wait for the core; then the peer waits.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{BufMut, BytesMut};
+use jute::HostPort;
+use jute::learner::{PacketType, QuorumPacket};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::AbortHandle;
+use tokio::time::{sleep, timeout};
+
+use super::dial::dial;
+use super::outbox::{Item, Outbox};
+use super::{Event, Tell, incoming};
+
+/// One connection, never used again for another.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct LinkId(pub(crate) u64);
+
+/// A connection in the core's hands. Dropping it ends it.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) id: LinkId,
+    pub(crate) outbox: Arc<Outbox>,
+    job: AbortHandle,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.job.abort();
+    }
+}
+
+/// What is believed of what a peer sends, and what is kept for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// The longest data of one packet, in bytes.
+    pub(crate) packet: usize,
+    /// The longest text or data within a snapshot, in bytes.
+    pub(crate) record: usize,
+    /// What may wait to be sent to it, in bytes.
+    pub(crate) unsent: usize,
+    /// How long it may take to say who it is.
+    pub(crate) introduction: Duration,
+    /// How long a connection may take.
+    pub(crate) connect: Duration,
+}
+
+/// Takes learners as they come, for as long as the job lives.
+pub(super) async fn accept(listener: TcpListener, ids: Arc<Ids>, limits: Limits, tell: Tell) {
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "learner's connection not accepted");
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let _ = stream.set_nodelay(true);
+        let (id, outbox) = (ids.next(), Arc::new(Outbox::new(limits.unsent)));
+        let (out, to_core) = (Arc::clone(&outbox), tell.clone());
+        let (begin, begun) = oneshot::channel();
+        let job = tokio::spawn(async move {
+            // Not before the core knows of it.
+            if begun.await.is_ok() {
+                let error = run(id, stream, out, limits, to_core.clone()).await.err();
+                (to_core)(Event::Ended { link: id, error });
+            }
+        });
+        (tell)(Event::Called(Link { id, outbox, job: job.abort_handle() }));
+        let _ = begin.send(());
+    }
+}
+
+/// Calls the leader, a few times if need be; [`Event::Ended`] tells when it was in vain.
+pub(super) fn call(places: Vec<HostPort>, ids: &Ids, limits: Limits, tell: Tell) -> Link {
+    let (id, outbox) = (ids.next(), Arc::new(Outbox::new(limits.unsent)));
+    let out = Arc::clone(&outbox);
+    let job = tokio::spawn(async move {
+        let talk = async {
+            let stream = call_again(&places, limits.connect).await?;
+            run(id, stream, out, limits, tell.clone()).await
+        };
+        let error = talk.await.err();
+        (tell)(Event::Ended { link: id, error });
+    });
+    Link { id, outbox, job: job.abort_handle() }
+}
+
+/// The leader may know later than this member that it leads.
+async fn call_again(places: &[HostPort], limit: Duration) -> io::Result<TcpStream> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match dial(places, limit).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) if tries == TRIES => return Err(error),
+            Err(_) => sleep(BETWEEN_TRIES).await,
+        }
+    }
+}
+
+async fn run(
+    id: LinkId,
+    stream: TcpStream,
+    outbox: Arc<Outbox>,
+    limits: Limits,
+    tell: Tell,
+) -> io::Result<()> {
+    let (read, write) = stream.into_split();
+    tokio::select! {
+        ended = listen(id, read, limits, &tell) => ended,
+        ended = speak(write, &outbox) => ended,
+    }
+}
+
+async fn speak(mut write: OwnedWriteHalf, outbox: &Outbox) -> io::Result<()> {
+    let mut spare = BytesMut::new();
+    loop {
+        let Ok(item) = outbox.take(std::mem::take(&mut spare)).await else { return Ok(()) };
+        match item {
+            Item::Bytes(mut bytes) => {
+                write.write_all(&bytes).await?;
+                if bytes.capacity() <= KEEP {
+                    bytes.clear();
+                    spare = bytes;
+                }
+            }
+            Item::Source(source) => {
+                let mut pieces = source.read();
+                while let Some(piece) = pieces.recv().await {
+                    write.write_all(&piece?).await?;
+                }
+            }
+        }
+    }
+}
+
+async fn listen(
+    id: LinkId,
+    mut read: OwnedReadHalf,
+    limits: Limits,
+    tell: &Tell,
+) -> io::Result<()> {
+    let room = Arc::new(Semaphore::new(BATCHES));
+    let mut input = BytesMut::new();
+    let mut first = true;
+    loop {
+        let mut packets = Vec::new();
+        let mut snapshot = None;
+        while snapshot.is_none()
+            && let Some(packet) = QuorumPacket::take(&mut input, limits.packet)
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?
+        {
+            snapshot = (packet.kind == PacketType::Snap).then_some(packet.zxid);
+            packets.push(packet);
+        }
+        if !packets.is_empty() {
+            let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return Ok(()) };
+            (tell)(Event::Packets { link: id, packets, permit });
+            first = false;
+        }
+        if let Some(zxid) = snapshot {
+            let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0);
+            let state = incoming::receive(&mut read, &mut input, zxid, limits.record, seed).await?;
+            (tell)(Event::Snapshot { link: id, state });
+            continue;
+        }
+        if input.is_empty() && input.capacity() > KEEP {
+            input = BytesMut::new();
+        }
+        input.reserve(READ);
+        let count = match first {
+            // Nobody waits for a caller that never says who it is.
+            true => timeout(limits.introduction, read.read_buf(&mut input)).await??,
+            false => read.read_buf(&mut input).await?,
+        };
+        if count == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// Gives each connection its number.
+#[derive(Debug, Default)]
+pub(super) struct Ids(std::sync::atomic::AtomicU64);
+
+impl Ids {
+    fn next(&self) -> LinkId {
+        // 0 stands for the member itself.
+        LinkId(self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1)
+    }
+}
+
+/// Puts one packet without copying its data first.
+pub(crate) fn put_packet(
+    out: &mut BytesMut,
+    kind: PacketType,
+    zxid: types::Zxid,
+    data: Option<&[u8]>,
+) {
+    use jute::Put;
+    out.put_i32(kind.code());
+    out.put_zxid(zxid);
+    out.put_buffer(data);
+    out.put_i32(-1);
+}
+
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+const BETWEEN_TRIES: Duration = Duration::from_millis(100);
+const TRIES: u32 = 5;
+const BATCHES: usize = 16;
+const READ: usize = 64 << 10;
+const KEEP: usize = 256 << 10;

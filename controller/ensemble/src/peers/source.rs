@@ -1,0 +1,93 @@
+//! What a learner lacks, read by a thread of its own as fast as the learner takes it.
+//!
+//! **Invariant:** at most [`AHEAD`] pieces wait for the socket, whatever the distance.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use bytes::{Bytes, BytesMut};
+use jute::Put;
+use jute::learner::{PacketType, QuorumPacket};
+use storage::History;
+use tokio::sync::mpsc;
+use types::Zxid;
+use znodes::Frozen;
+
+use crate::load::words;
+
+/// Something long to be sent.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// The body of a snapshot, and the word behind it.
+    Snapshot(Box<Frozen>),
+    /// Committed transactions from the log, each with its commit: those behind the first and up to the
+    /// second.
+    Log { dir: PathBuf, after: Zxid, to: Zxid },
+}
+
+impl Source {
+    /// Begins to read. The pieces come in order; an error is the last of them.
+    pub(super) fn read(self) -> mpsc::Receiver<io::Result<Bytes>> {
+        let (pieces, receiver) = mpsc::channel(AHEAD);
+        let mut sink = Sink { pieces, out: BytesMut::new() };
+        tokio::task::spawn_blocking(move || {
+            let done = match self {
+                Self::Snapshot(frozen) => {
+                    frozen.write(&mut sink).and_then(|()| sink.put(|out| out.put_text(SIGNATURE)))
+                }
+                Self::Log { dir, after, to } => read_log(&dir, after, to, &mut sink),
+            };
+            if let Err(error) = done.and_then(|()| sink.flush()) {
+                // Nobody listens any more when the learner has gone.
+                let _ = sink.pieces.blocking_send(Err(error));
+            }
+        });
+        receiver
+    }
+}
+
+fn read_log(dir: &std::path::Path, after: Zxid, to: Zxid, sink: &mut Sink) -> io::Result<()> {
+    let failed = |error: storage::TxnLogError| io::Error::other(words(&error));
+    let mut history = History::open(dir, after, to).map_err(failed)?;
+    while let Some(entry) = history.next_entry().map_err(failed)? {
+        sink.put(|out| {
+            QuorumPacket::new(PacketType::Proposal, entry.zxid, Some(entry.body)).encode(out);
+            QuorumPacket::new(PacketType::Commit, entry.zxid, None).encode(out);
+        })?;
+    }
+    Ok(())
+}
+
+/// Collects pieces and hands them over, waiting when the socket is slow.
+struct Sink {
+    pieces: mpsc::Sender<io::Result<Bytes>>,
+    out: BytesMut,
+}
+
+impl Sink {
+    fn put(&mut self, put: impl FnOnce(&mut BytesMut)) -> io::Result<()> {
+        put(&mut self.out);
+        if self.out.len() >= PIECE { self.flush() } else { Ok(()) }
+    }
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.put(|out| out.extend_from_slice(bytes))?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        let piece = self.out.split().freeze();
+        let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
+        self.pieces.blocking_send(Ok(piece)).map_err(gone)
+    }
+}
+
+/// What follows a snapshot in a stream.
+pub(super) const SIGNATURE: &str = "BenWasHere";
+const PIECE: usize = 64 << 10;
+const AHEAD: usize = 4;
