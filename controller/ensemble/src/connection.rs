@@ -345,7 +345,7 @@ impl Connection {
             }
             match op {
                 Ok(op) if op.is_for_clients() => match Request::decode(op, &mut reader) {
-                    Ok(request) if op.is_write() => {
+                    Ok(request) if op.is_write() || shared.goes_through(&request) => {
                         writes.push(Asked { xid: header.xid, request, bytes: length });
                     }
                     Ok(Request::Ping) => self.pong(),

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use jute::Id;
+use jute::{HostPort, Id};
 use storage::{DataDir, DirError, LogEvent, LogThread, LogWriter};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use zab::{Settings, Zab};
+use types::PeerId;
+use zab::{Settings, Timing, Voters, Zab};
 use znodes::access::{SUPER, ip_id};
 use znodes::{SessionIds, Sessions};
 
@@ -21,8 +22,10 @@ use crate::connection::{Connection, Security};
 use crate::core::{Command, Core};
 use crate::load::{Found, LoadError, load, words};
 use crate::metrics::{Stats, micros};
+use crate::peers::{self, BoundPorts, EnsembleConfig, Limits, Peers, Tell};
 use crate::shared::Shared;
 use crate::snapshots::Snapshots;
+use crate::standing::{Role, View};
 use crate::tls::Tls;
 use crate::{Local, MemberConfig, TlsError, admin};
 
@@ -72,6 +75,22 @@ pub enum StartError {
         /// The system's reason.
         source: io::Error,
     },
+    /// The ports for peers cannot be opened.
+    #[error(
+        "{place}, the address for peers of this member, cannot be listened on; check its line server.N=…"
+    )]
+    ListenForPeers {
+        /// As its line says.
+        place: HostPort,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// Its own id is not among the members.
+    #[error("the id of this member is {me}, and no member has it; give it another one, or add it")]
+    NotAMember {
+        /// Its id.
+        me: PeerId,
+    },
     /// The certificates cannot be used.
     #[error("TLS for clients")]
     Tls(#[from] TlsError),
@@ -115,17 +134,24 @@ impl Member {
             Some(addr) => Some(listen(addr).await?),
             None => None,
         };
+        let ports = match &config.ensemble {
+            Some(ensemble) => Some(bind_for_peers(ensemble, config.myid).await?),
+            None => None,
+        };
         let dirs = DataDir::open(&config.data_dir, config.data_log_dir.as_deref())?;
         let limit = config.longest_record();
         let loading = tokio::task::spawn_blocking(move || (load(&dirs, limit), dirs));
         let (found, dirs) = loading.await.map_err(|error| StartError::Lead(error.to_string()))?;
-        let (shared, core, ready) = assemble(config, tls, found?, dirs)?;
+        let (shared, core, ready) = assemble(config, tls, found?, dirs, ports)?;
         let mut failed = shared.failed.subscribe();
-        tokio::select! {
-            led = ready => if led.is_err() {
-                return Err(StartError::Lead(failure(&failed)));
-            },
-            _ = failed.changed() => return Err(StartError::Lead(failure(&failed))),
+        // A member of an ensemble has started when others can reach it, whether it has a leader or not.
+        if shared.config.ensemble.is_none() {
+            tokio::select! {
+                led = ready => if led.is_err() {
+                    return Err(StartError::Lead(failure(&failed)));
+                },
+                _ = failed.changed() => return Err(StartError::Lead(failure(&failed))),
+            }
         }
         let client_addr = match &listener {
             None => None,
@@ -203,9 +229,41 @@ impl Member {
         }
     }
 
-    /// Stops taking requests, finishes what the log was given, closes the connections, and ends. The
+    /// What it is, whom it follows and who follows it.
+    pub fn view(&self) -> View {
+        self.shared.standing.view()
+    }
+
+    /// Waits until clients are served; answers with what the member is then. For ever, when it cannot be.
+    pub async fn serving(&self) -> Role {
+        let mut role = self.shared.standing.watch();
+        match role.wait_for(|role| role.serves()).await {
+            Ok(role) => *role,
+            // The sender is in `shared`, which this member holds.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Has another member lead, if this one does and another can at once; waits a little for it.
+    async fn hand_over(&self) {
+        if self.shared.standing.role() != Role::Leading {
+            return;
+        }
+        let (reply, done) = oneshot::channel();
+        self.shared.tell(Command::HandOver(reply));
+        // Without it an election takes its place.
+        let _ = tokio::time::timeout(HAND_OVER_TIME, done).await;
+    }
+
+    /// Has another member lead first, if this one does. Stops taking requests, finishes what the log was given, closes the connections, and ends. The
     /// directories are free when it returns.
-    pub async fn shutdown(mut self) {
+    pub async fn shutdown(self) {
+        self.hand_over().await;
+        self.halt().await;
+    }
+
+    /// As [`Self::shutdown`], without a word to other members.
+    pub async fn halt(mut self) {
         self.stop();
         if let Some(core) = self.core.take()
             && let Err(error) = core.await
@@ -246,10 +304,17 @@ fn assemble(
     tls: Option<Tls>,
     found: Found,
     dirs: DataDir,
+    ports: Option<BoundPorts>,
 ) -> Result<Assembled, StartError> {
     let (commands, inbox) = mpsc::unbounded_channel();
     let tell = commands.clone();
-    let (core, ready) = make_core(config, tls, found, dirs, commands, move |event| {
+    let peers = match (&config.ensemble, ports) {
+        (Some(ensemble), Some(ports)) => {
+            Some(start_peers(&config, ensemble, ports, commands.clone())?)
+        }
+        _ => None,
+    };
+    let (core, ready) = make_core(config, tls, found, dirs, commands, peers, move |event| {
         // The core is gone only when the member ends.
         let _ = tell.send(Command::Log(event));
     })?;
@@ -263,7 +328,7 @@ pub(crate) fn stopped_core(config: MemberConfig) -> Result<Core, StartError> {
     let dirs = DataDir::open(&config.data_dir, None)?;
     let found = load(&dirs, config.max_request_bytes)?;
     let (commands, _) = mpsc::unbounded_channel();
-    Ok(make_core(config, None, found, dirs, commands, |_| {})?.0)
+    Ok(make_core(config, None, found, dirs, commands, None, |_| {})?.0)
 }
 
 fn make_core(
@@ -272,13 +337,14 @@ fn make_core(
     found: Found,
     dirs: DataDir,
     commands: mpsc::UnboundedSender<Command>,
+    peers: Option<Peers>,
     tell: impl Fn(LogEvent) + Send + 'static,
 ) -> Result<(Core, oneshot::Receiver<()>), StartError> {
     let Found { state, durable, replayed, disagreed, snapshot_time, replay_time } = found;
     let writer = LogWriter::new(dirs.logs(), config.prealloc_bytes, config.force_sync);
     let log = LogThread::spawn(writer, dirs.snapshots(), tell).map_err(StartError::Thread)?;
     let me = config.myid;
-    let zab = Zab::new(Settings::alone(me), durable);
+    let zab = Zab::new(settings(&config), durable);
     let sessions = Sessions::new(config.tick_time);
     let ids = SessionIds::new(me, wall_ms());
     let snapshots = Snapshots::new(config.snap_count, replayed, &dirs);
@@ -290,7 +356,63 @@ fn make_core(
     stats.replayed.record(replayed.into());
     stats.digest_mismatches.store(u64::from(disagreed), Relaxed);
     let (led, ready) = oneshot::channel();
-    Ok((Core::new(shared, zab, sessions, ids, log, snapshots, dirs, led), ready))
+    let core = Core::new(shared, zab, sessions, ids, log, snapshots, dirs, led, peers);
+    Ok((core, ready))
+}
+
+/// Who takes part in the protocol, and how long it waits.
+fn settings(config: &MemberConfig) -> Settings {
+    let me = config.myid;
+    let Some(ensemble) = &config.ensemble else { return Settings::alone(me) };
+    let members = &ensemble.members;
+    let voters = if members.groups.is_empty() {
+        Voters::majority(members.voters())
+    } else {
+        let grouped = members.groups.iter().flat_map(|(group, peers)| {
+            peers.iter().map(|peer| (*peer, *group, members.weight(*peer)))
+        });
+        Voters::grouped(grouped)
+    };
+    let tick = config.tick_time;
+    let timing = Timing {
+        tick,
+        init_limit: tick * ensemble.init_limit.max(1),
+        sync_limit: tick * ensemble.sync_limit.max(1),
+        ..Timing::default()
+    };
+    Settings { me, voters, observer: !members.is_voter(me), timing }
+}
+
+/// The member's own line, by which it listens.
+fn own_server(ensemble: &EnsembleConfig, me: PeerId) -> Result<&jute::Server, StartError> {
+    ensemble.members.servers.get(&me).ok_or(StartError::NotAMember { me })
+}
+
+async fn bind_for_peers(ensemble: &EnsembleConfig, me: PeerId) -> Result<BoundPorts, StartError> {
+    let server = own_server(ensemble, me)?;
+    let bound = peers::bind(ensemble, server).await;
+    bound.map_err(|(place, source)| StartError::ListenForPeers { place, source })
+}
+
+fn start_peers(
+    config: &MemberConfig,
+    ensemble: &EnsembleConfig,
+    ports: BoundPorts,
+    commands: mpsc::UnboundedSender<Command>,
+) -> Result<Peers, StartError> {
+    let record = config.longest_record();
+    let limits = Limits {
+        packet: record,
+        record,
+        unsent: MAX_UNSENT,
+        introduction: config.tick_time * ensemble.init_limit.max(1),
+        connect: ensemble.connect_timeout,
+    };
+    let tell = Tell::new(move |event| {
+        // The core is gone only when the member ends.
+        let _ = commands.send(Command::Peer(event));
+    });
+    Ok(Peers::start(config.myid, own_server(ensemble, config.myid)?, ports, limits, tell))
 }
 
 async fn listen(addr: SocketAddr) -> Result<TcpListener, StartError> {
@@ -353,4 +475,8 @@ fn wall_ms() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// What may wait for one peer before it is given up, in bytes.
+const MAX_UNSENT: usize = 128 << 20;
+/// How long a leader that is to end waits for another one.
+const HAND_OVER_TIME: std::time::Duration = std::time::Duration::from_secs(2);
 const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);

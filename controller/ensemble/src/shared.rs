@@ -151,6 +151,17 @@ impl Shared {
         self.applied.store(zxid.bits(), Release);
     }
 
+    /// Whether the answer to this read waits for the leader, which is another member.
+    pub(crate) fn goes_through(&self, request: &jute::Request) -> bool {
+        matches!(request, jute::Request::Sync { .. }) && self.standing.is_through()
+    }
+
+    /// The tree is as of this transaction.
+    pub(crate) fn applied_anew(&self, zxid: Zxid) {
+        let _tree = self.tree_mut();
+        self.set_applied(zxid);
+    }
+
     /// Keeps the tree's digest when the zxid is one of those that are kept.
     pub(crate) fn keep_digest(&self, zxid: Zxid, digest: i64) {
         if zxid.counter().is_multiple_of(DIGEST_EVERY) {

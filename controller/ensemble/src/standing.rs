@@ -95,6 +95,11 @@ impl Standing {
         all.into_iter().find(|one| *one as u8 == role).unwrap_or(Role::Observing)
     }
 
+    /// Whether another member leads, so that what must be ordered goes through it.
+    pub(crate) fn is_through(&self) -> bool {
+        matches!(self.role(), Role::Following | Role::Observing)
+    }
+
     pub(crate) fn view(&self) -> View {
         self.view.lock().expect("nobody panics while holding the view").clone()
     }

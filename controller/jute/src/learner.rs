@@ -83,6 +83,8 @@ packet_types! {
     AckEpoch = 18,
     /// Leader to O: a change of the members that is committed.
     InformAndActivate = 19,
+    /// Leader to F, between kin only: the peer whose number stands in the zxid is to lead.
+    HandOver = 84,
 }
 
 /// One packet.
@@ -144,7 +146,12 @@ pub struct LearnerInfo {
     pub protocol_version: i32,
     /// Of the configuration it knows; 0 when not sent.
     pub config_version: i64,
+    /// It knows what only members of this make do; Apache reads no further than the field before.
+    pub kin: bool,
 }
+
+/// What kin say of themselves, behind what Apache reads.
+const KIN: &[u8; 4] = b"trp1";
 
 impl LearnerInfo {
     /// Reads the data of its packet; shorter forms are those of older releases.
@@ -155,6 +162,7 @@ impl LearnerInfo {
             peer: reader.i64().ok().map(PeerId),
             protocol_version: reader.i32().unwrap_or(0),
             config_version: reader.i64().unwrap_or(0),
+            kin: *reader.rest() == *KIN,
         }
     }
 
@@ -163,6 +171,32 @@ impl LearnerInfo {
         out.put_i64(self.peer.map_or(-1, |peer| peer.0));
         out.put_i32(self.protocol_version);
         out.put_i64(self.config_version);
+        if self.kin {
+            out.put_slice(KIN);
+        }
+    }
+}
+
+/// The data of a leader's first packet: the protocol's version, and whether it knows what only members of this
+/// make do, which it says to kin alone.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct LeaderHello {
+    /// See [`LearnerInfo::kin`].
+    pub kin: bool,
+}
+
+impl LeaderHello {
+    /// Reads the data of its packet; what is not understood is no kin's.
+    pub fn decode(data: Option<&Bytes>) -> Self {
+        Self { kin: data.and_then(|data| data.get(4..)).is_some_and(|rest| rest == KIN) }
+    }
+
+    /// Writes the data of its packet.
+    pub fn encode(self, out: &mut (impl BufMut + ?Sized)) {
+        out.put_i32(PROTOCOL_VERSION);
+        if self.kin {
+            out.put_slice(KIN);
+        }
     }
 }
 

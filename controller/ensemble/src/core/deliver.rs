@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use jute::{Entry, ErrorCode, EventType, Perms, Response, Txn};
+use jute::{Entry, ErrorCode, EventType, Perms, Request, Response, Txn};
 use storage::LogCommand;
 use types::{SessionId, Zxid};
 use znodes::access::permits;
@@ -15,14 +15,19 @@ use crate::metrics::{Stats, micros};
 use crate::serve;
 
 impl Core {
-    /// Applies the oldest `count` outstanding transactions and answers whoever waits for them.
-    pub(super) fn deliver(&mut self, count: usize) {
+    /// Applies what was committed and answers whoever waits for it.
+    pub(super) fn deliver(&mut self) {
+        if self.delivered.is_empty() {
+            return;
+        }
         let shared = Arc::clone(&self.shared);
         let mut tree = shared.tree_mut();
         let mut changes = std::mem::take(&mut self.changes);
+        let mut delivered = std::mem::take(&mut self.delivered);
+        let count = delivered.len();
         let mut last = None;
-        for _ in 0..count {
-            let Some(Outstanding { entry, origin, audited }) = self.outstanding.pop_front() else {
+        for txn in delivered.drain(..) {
+            let Some(Outstanding { entry, origin, audited }) = self.next_outstanding(txn) else {
                 break;
             };
             let zxid = entry.header.zxid;
@@ -46,14 +51,59 @@ impl Core {
         if let Some(last) = last {
             self.prep.applied(last);
         }
-        self.shared.stats.outstanding.store(self.outstanding.len() as u64, Relaxed);
+        self.delivered = delivered;
+        self.count_outstanding();
         let frozen = self.snapshots.count(count).then(|| tree.freeze());
         drop(tree);
+        self.answer_syncs();
         self.maybe_quiet();
         if let Some(frozen) = frozen {
             self.tell_log(LogCommand::Roll);
             self.snapshots.begin(frozen, &self.shared);
         }
+    }
+
+    /// What is known of a committed transaction: it is the oldest that is outstanding, or one that came
+    /// before this member's role.
+    fn next_outstanding(&mut self, txn: zab::Txn) -> Option<Outstanding> {
+        let mut oldest = None;
+        while let Some(one) = self.outstanding.front()
+            && one.entry.header.zxid <= txn.zxid
+        {
+            oldest = self.outstanding.pop_front().filter(|one| one.entry.header.zxid == txn.zxid);
+        }
+        let mut found = match oldest {
+            Some(found) => found,
+            None => match Entry::decode(&txn.body) {
+                Ok(entry) => Outstanding { entry, origin: Origin::Elsewhere, audited: None },
+                Err(error) => {
+                    self.fail(&format!(
+                        "the log holds {}, which is no transaction: {error}",
+                        txn.zxid
+                    ));
+                    return None;
+                }
+            },
+        };
+        if matches!(found.origin, Origin::Elsewhere)
+            && let Some((origin, audited)) = self.claim(&found.entry)
+        {
+            found.origin = origin;
+            found.audited = audited;
+        }
+        Some(found)
+    }
+
+    /// Applies what the log has and no role did, before the next election.
+    pub(super) fn absorb(&mut self, txn: zab::Txn) {
+        self.delivered.push(txn);
+        self.deliver();
+    }
+
+    fn count_outstanding(&self) {
+        let through = self.ensemble.as_ref().map_or(0, |ensemble| ensemble.forwarded_count);
+        let outstanding = through.max(self.outstanding.len() as u64);
+        self.shared.stats.outstanding.store(outstanding, Relaxed);
     }
 
     /// Queues the notifications of a transaction, before any reply that shows it.
@@ -113,6 +163,11 @@ impl Core {
             // Nobody waits any more when the caller gave up.
             Origin::Local(reply) => drop(reply.send(LocalReply::Done { zxid, result: response })),
             Origin::Reaper => {}
+            Origin::Elsewhere => {
+                if let Some(conn) = speaking.flatten() {
+                    conn.close(false);
+                }
+            }
             Origin::Expiry => {
                 tracing::info!(%session, "session expired");
                 Stats::count(&self.shared.stats.sessions_expired);
@@ -123,7 +178,7 @@ impl Core {
         }
     }
 
-    fn answer_client(
+    pub(super) fn answer_client(
         &mut self,
         tree: &State,
         conn: &Arc<Conn>,
@@ -197,7 +252,16 @@ impl Core {
             }
             Origin::Connect { conn, .. } => conn.close(false),
             Origin::Local(reply) => drop(reply.send(LocalReply::DiskFull)),
-            Origin::Expiry | Origin::Reaper => {}
+            Origin::Expiry | Origin::Reaper | Origin::Elsewhere => {}
+        }
+    }
+
+    /// A sync on a member that leads, or alone: all that was committed before it is applied.
+    pub(super) fn answer_sync(&mut self, origin: Origin, request: Request) {
+        if let (Origin::Client(conn), Request::Sync { path }) = (origin, request) {
+            let shared = Arc::clone(&self.shared);
+            let (tree, zxid) = (shared.tree(), shared.applied());
+            self.answer_client(&tree, &conn, zxid, &Ok(Response::Path(path)));
         }
     }
 }

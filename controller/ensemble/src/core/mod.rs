@@ -7,15 +7,20 @@
 
 mod audit;
 mod deliver;
+mod learners;
+mod peers;
 mod restore;
 mod sessions;
+mod through;
 mod upkeep;
+mod wire;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use self::peers::Ensemble;
 use audit::Audited;
 use bytes::BytesMut;
 use jute::{ConnectRequest, Entry, ErrorCode, Id, Request, Response};
@@ -23,7 +28,7 @@ use restore::Pause;
 use storage::{DataDir, EpochFile, LogCommand, LogEvent, LogThread, Records};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
-use types::{Epoch, Instant, SessionId, Zxid};
+use types::{Epoch, Instant, PeerId, SessionId, Zxid};
 use zab::{Input, Output, SavedEpoch, Txn, Zab};
 use znodes::access::SUPER;
 use znodes::{Prep, Reaper, Requester, SessionIds, Sessions, Speaker, State, Turn};
@@ -33,6 +38,7 @@ use crate::buffers;
 use crate::conn::Conn;
 use crate::load::words;
 use crate::metrics::micros;
+use crate::peers::{Event, Peers};
 use crate::shared::Shared;
 use crate::snapshots::Snapshots;
 
@@ -56,6 +62,12 @@ pub(crate) enum Command {
     Pause(oneshot::Sender<Zxid>),
     /// Take writes again, over another tree if one is given.
     Resume(Option<Box<State>>),
+    /// Something of a peer.
+    Peer(Event),
+    /// A thread has done what the core asked for.
+    Done(peers::Done),
+    /// Have another member lead first, if this one leads; answered when it may end.
+    HandOver(oneshot::Sender<()>),
     /// End in order.
     Stop,
 }
@@ -116,8 +128,20 @@ pub(crate) struct Core {
     fired: Vec<znodes::Fired>,
     /// Connections with something new to send.
     to_wake: Vec<Arc<Conn>>,
+    /// Committed by the present step.
+    delivered: Vec<Txn>,
+    /// `None`: the member stands alone.
+    ensemble: Option<Box<Ensemble>>,
+    /// Leaders that cannot be connected to; the protocol is told at the end of the turn.
+    lost: Vec<PeerId>,
+    /// As it was told lastly.
+    phase: &'static str,
+    /// The member must end.
+    failed: bool,
+    /// Who waits for another member to lead.
+    handing_over: Option<oneshot::Sender<()>>,
     /// Held as long as the core lives: the lock of the directories.
-    _dirs: DataDir,
+    dirs: Arc<DataDir>,
 }
 
 struct Outstanding {
@@ -140,6 +164,8 @@ enum Origin {
     Expiry,
     /// Nobody: the znode's time was up.
     Reaper,
+    /// Nobody here: another member's client, or one that is looked for when it is applied.
+    Elsewhere,
 }
 
 /// Whether the core goes on.
@@ -159,8 +185,13 @@ impl Core {
         snapshots: Snapshots,
         dirs: DataDir,
         ready: oneshot::Sender<()>,
+        peers: Option<Peers>,
     ) -> Self {
         let prep = Prep::new(&shared.tree()).under(shared.config.rules);
+        let members = shared.config.ensemble.as_ref().map(|ensemble| ensemble.members.clone());
+        let me = shared.config.myid;
+        let ensemble = peers.zip(members);
+        let ensemble = ensemble.map(|(peers, members)| Box::new(Ensemble::new(peers, members, me)));
         let reaper = Reaper::new(shared.config.reaper, shared.now());
         Self {
             shared,
@@ -187,7 +218,13 @@ impl Core {
             encoded: BytesMut::new(),
             fired: Vec::new(),
             to_wake: Vec::new(),
-            _dirs: dirs,
+            delivered: Vec::new(),
+            ensemble,
+            lost: Vec::new(),
+            phase: "",
+            failed: false,
+            handing_over: None,
+            dirs: Arc::new(dirs),
         }
     }
 
@@ -201,6 +238,7 @@ impl Core {
         let mut batch = Vec::new();
         self.look_at_clock();
         self.drive(Input::Tick);
+        self.settle_peers();
         self.send_appends();
         loop {
             let alarm = self.next_alarm().map(|at| self.shared.deadline(at));
@@ -217,9 +255,10 @@ impl Core {
             let end = batch.drain(..).any(|command| matches!(self.on(command), Flow::End));
             self.look_at_clock();
             self.on_time();
+            self.settle_peers();
             self.send_appends();
             self.wake();
-            if end {
+            if end || self.failed {
                 break;
             }
         }
@@ -265,12 +304,18 @@ impl Core {
             Command::SnapshotDone => self.snapshots.done(),
             Command::Pause(reply) => self.on_pause(reply),
             Command::Resume(state) => self.on_resume(state),
+            Command::Peer(event) => self.on_peer(event),
+            Command::Done(done) => self.on_done(done),
+            Command::HandOver(reply) => self.on_hand_over(reply),
             Command::Stop => return Flow::End,
         }
         Flow::On
     }
 
     fn on_write(&mut self, command: Command) {
+        if self.is_through() {
+            return self.on_write_through(command);
+        }
         if self.paused.is_some() || self.zab.next_zxid().is_none() && self.full.is_none() {
             self.waiting.push_back(command);
             return;
@@ -311,6 +356,11 @@ impl Core {
                 return;
             }
             let origin = Origin::Client(Arc::clone(&conn));
+            if let Request::Sync { .. } = asked.request {
+                // It was meant for the leader that this member followed when it was asked.
+                self.answer_sync(origin, asked.request);
+                continue;
+            }
             self.propose(session, asked.xid, &auth, &asked.request, origin);
         }
         drop(asked_all);
@@ -327,23 +377,42 @@ impl Core {
         request: &Request,
         origin: Origin,
     ) {
+        self.propose_for(HERE, session, cxid, auth, request, origin);
+    }
+
+    /// The same for a session that speaks through `speaker`.
+    fn propose_for(
+        &mut self,
+        speaker: Speaker,
+        session: SessionId,
+        cxid: i32,
+        auth: &[Id],
+        request: &Request,
+        origin: Origin,
+    ) {
         let Some(zxid) = self.zab.next_zxid() else { return };
         let turn = Turn { zxid, wall_ms: self.wall_ms, now: self.now };
-        let requester = Requester { session, cxid, auth, speaker: HERE };
+        let requester = Requester { session, cxid, auth, speaker };
         self.shared.stats.proposals.fetch_add(1, Relaxed);
         let entry = {
             let tree = self.shared.tree();
             self.prep.prepare(&tree, &mut self.sessions, turn, &requester, request)
         };
         self.log_excess();
+        let audits = self.shared.config.audit && matches!(origin, Origin::Client(_));
+        let audited = if audits { Audited::of(request) } else { None };
+        self.order(entry, origin, audited);
+    }
+
+    /// Has a transaction ordered.
+    fn order(&mut self, entry: Entry, origin: Origin, audited: Option<Box<Audited>>) {
+        let zxid = entry.header.zxid;
         // One buffer for many: what was split off lives on by itself.
         if self.encoded.capacity() < ENCODED_LEAST {
             self.encoded = BytesMut::with_capacity(ENCODED_BYTES);
         }
         entry.encode(&mut self.encoded);
         let body = self.encoded.split().freeze();
-        let audits = self.shared.config.audit && matches!(origin, Origin::Client(_));
-        let audited = if audits { Audited::of(request) } else { None };
         self.outstanding.push_back(Outstanding { entry, origin, audited });
         self.shared.stats.outstanding.store(self.outstanding.len() as u64, Relaxed);
         self.drive(Input::Propose(Txn { zxid, body }));
@@ -382,8 +451,8 @@ impl Core {
                     self.tell_log(LogCommand::SaveEpoch(file, epoch));
                 }
             }
-            // Only asked for on behalf of a leader, and there is none yet.
-            LogEvent::Truncated(_) | LogEvent::Installed(_) => {}
+            LogEvent::Truncated(to) => self.on_truncated(to),
+            LogEvent::Installed(zxid) => self.on_installed(zxid),
             LogEvent::Failed(why) => {
                 tracing::error!(%why, "the member ends: its log cannot be trusted any more");
                 self.shared.failed.send_replace(Some(MemberFailed(why)));
@@ -397,33 +466,42 @@ impl Core {
     fn drive(&mut self, input: Input) {
         let mut outputs = std::mem::take(&mut self.outputs);
         outputs.extend(self.zab.step(self.shared.now(), input));
-        let mut delivered = 0;
+        let mut led = None;
         for output in outputs.drain(..) {
             match output {
                 Output::Append(Txn { zxid, body }) => {
                     self.appends.push(zxid, &body);
                 }
-                Output::Deliver(_) => delivered += 1,
+                Output::Deliver(txn) => self.delivered.push(txn),
                 Output::SaveEpoch(SavedEpoch::Accepted(epoch)) => {
                     self.tell_log(LogCommand::SaveEpoch(EpochFile::Accepted, epoch));
                 }
                 Output::SaveEpoch(SavedEpoch::Current(epoch)) => {
                     self.tell_log(LogCommand::SaveEpoch(EpochFile::Current, epoch));
                 }
-                Output::Leading(epoch) => self.on_leading(epoch),
+                // What it leads to comes behind the other outputs.
+                Output::Leading(epoch) => led = Some(epoch),
                 Output::Withdrawn { first } => self.on_withdrawn(first),
-                // Proposals of a lone voter are all delivered before it resigns.
-                Output::Resigned => {}
-                other => tracing::error!(?other, "no peer is connected: not carried out"),
+                Output::Send { to, message } => self.send(to, &message),
+                other => {
+                    // Each is about the tree as it is after what came before.
+                    self.deliver();
+                    match other {
+                        Output::Absorb(txn) => self.absorb(txn),
+                        other => self.on_peers_output(other),
+                    }
+                }
             }
         }
         self.outputs = outputs;
-        if delivered > 0 {
-            self.deliver(delivered);
+        self.deliver();
+        if let Some(epoch) = led {
+            self.on_leading(epoch);
         }
     }
 
     fn on_leading(&mut self, epoch: Epoch) {
+        self.on_leading_others(epoch);
         {
             let _tree = self.shared.tree_mut();
             self.shared.set_applied(Zxid::new(epoch, 0));
@@ -439,6 +517,11 @@ impl Core {
     fn begin_sessions(&mut self) {
         self.reaper = Reaper::new(self.shared.config.reaper, self.shared.now());
         self.sessions.resume(&self.shared.tree(), self.shared.now());
+        self.told_ready();
+    }
+
+    /// Whoever waits for the start of the member waits no more.
+    fn told_ready(&mut self) {
         if let Some(ready) = self.ready.take() {
             // Nobody waits any more when the start was given up.
             let _ = ready.send(());

@@ -18,7 +18,11 @@ pub(super) enum Pause {
 }
 
 impl Core {
+    /// On a member of an ensemble nobody is answered: the others would not have what is restored.
     pub(super) fn on_pause(&mut self, reply: oneshot::Sender<Zxid>) {
+        if self.ensemble.is_some() {
+            return;
+        }
         self.paused = Some(Pause::Begun(reply));
         self.maybe_quiet();
     }

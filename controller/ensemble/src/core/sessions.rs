@@ -27,6 +27,9 @@ impl Core {
         let timeout_ms = request.timeout_ms.clamp(least, most);
         conn.lock().timeout_ms = timeout_ms;
         let read_only = request.read_only.map(|_| false);
+        if self.is_through() {
+            return self.connect_through(conn, request, timeout_ms, read_only);
+        }
         if request.session != SessionId(0) {
             self.come_back(conn, request, timeout_ms, read_only);
         } else if self.full.is_some() {
@@ -86,21 +89,30 @@ impl Core {
             // The session lives on until its timeout, counted from the last sign of life.
             self.touch(session, conn);
             self.speaking.remove(&session);
+            if self.is_through()
+                && let Some(ensemble) = &mut self.ensemble
+            {
+                ensemble.touched.insert(session, conn.lock().timeout_ms);
+            }
         }
         self.shared.watchers().remove(conn.slot);
     }
 
     pub(super) fn next_alarm(&self) -> Option<Instant> {
-        if self.full.is_some() {
-            return self.full;
+        let protocol = self.zab.alarm();
+        if self.full.is_some() || self.zab.next_zxid().is_none() {
+            return self.full.into_iter().chain(protocol).min();
         }
-        self.zab.next_zxid()?;
         let reap = self.reaper.next_due(&self.shared.tree());
-        self.sessions.next_expiry().into_iter().chain(reap).min()
+        self.sessions.next_expiry().into_iter().chain(reap).chain(protocol).min()
     }
 
     pub(super) fn on_time(&mut self) {
         let now = self.shared.now();
+        if self.zab.alarm().is_some_and(|at| at <= now) {
+            self.drive(zab::Input::Tick);
+            self.view_learners();
+        }
         if let Some(look) = self.full {
             if look <= now {
                 self.tell_log(LogCommand::Probe);
@@ -132,6 +144,6 @@ impl Core {
     }
 }
 
-fn put_connect_response(conn: &Conn, response: &ConnectResponse) {
+pub(super) fn put_connect_response(conn: &Conn, response: &ConnectResponse) {
     put_frame(&mut conn.lock().out, |out| response.encode(out));
 }

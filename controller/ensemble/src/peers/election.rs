@@ -36,8 +36,19 @@ struct All {
     /// Where this member says it can be dialled.
     own: Vec<HostPort>,
     connect_timeout: Duration,
-    tell: mpsc::Sender<(PeerId, Notification)>,
+    tell: mpsc::Sender<(PeerId, Heard)>,
     slots: Mutex<BTreeMap<PeerId, Arc<Slot>>>,
+}
+
+/// What is heard from or of a peer.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Heard {
+    /// A vote.
+    Vote(Notification),
+    /// There is a connection.
+    Up,
+    /// There is none any more, or none could be made.
+    Down,
 }
 
 /// One peer.
@@ -73,7 +84,7 @@ impl Elections {
         own: Vec<HostPort>,
         connect_timeout: Duration,
         listeners: Vec<TcpListener>,
-        tell: mpsc::Sender<(PeerId, Notification)>,
+        tell: mpsc::Sender<(PeerId, Heard)>,
     ) -> Self {
         let slots = Mutex::default();
         let all = Arc::new(All { me, own, connect_timeout, tell, slots });
@@ -87,17 +98,6 @@ impl Elections {
         if let Some(slot) = self.all.slot(peer) {
             slot.mail().configured = places;
         }
-    }
-
-    /// Lets go of peers that are members no more.
-    pub(crate) fn retain(&self, keep: impl Fn(PeerId) -> bool) {
-        self.all.slots().retain(|peer, slot| {
-            let kept = keep(*peer);
-            if !kept {
-                slot.end();
-            }
-            kept
-        });
     }
 
     /// Says this to a peer, in place of whatever it was not told yet.
@@ -230,6 +230,8 @@ impl Slot {
                     if let Err(error) = ended {
                         tracing::debug!(peer = %self.peer, %error, "connection for votes ended");
                     }
+                    // Nobody listens any more when this member ends.
+                    let _ = all.tell.send((self.peer, Heard::Down)).await;
                 }
             }
         }
@@ -252,6 +254,7 @@ impl Slot {
                     Ok(None) => {}
                     Err(error) => {
                         tracing::debug!(peer = %self.peer, %error, "peer not reached for a vote");
+                        let _ = all.tell.send((self.peer, Heard::Down)).await;
                     }
                 }
                 self.mail().call_back = false;
@@ -279,8 +282,9 @@ impl Slot {
     async fn talk(
         &self,
         stream: TcpStream,
-        tell: &mpsc::Sender<(PeerId, Notification)>,
+        tell: &mpsc::Sender<(PeerId, Heard)>,
     ) -> io::Result<()> {
+        let _ = tell.send((self.peer, Heard::Up)).await;
         {
             let mut mail = self.mail();
             mail.call_back = false;
@@ -314,14 +318,14 @@ impl Slot {
     async fn listen(
         &self,
         mut read: OwnedReadHalf,
-        tell: &mpsc::Sender<(PeerId, Notification)>,
+        tell: &mpsc::Sender<(PeerId, Heard)>,
     ) -> io::Result<()> {
         let mut input = BytesMut::new();
         loop {
             while let Some(frame) = take_frame(&mut input)? {
                 match Notification::decode(&frame) {
                     Ok(notification) => {
-                        if tell.send((self.peer, notification)).await.is_err() {
+                        if tell.send((self.peer, Heard::Vote(notification))).await.is_err() {
                             return Ok(());
                         }
                     }
@@ -375,8 +379,20 @@ mod tests {
 
     struct Member {
         elections: Elections,
-        heard: mpsc::Receiver<(PeerId, Notification)>,
+        heard: mpsc::Receiver<(PeerId, Heard)>,
         place: HostPort,
+    }
+
+    impl Member {
+        /// The next vote; what is heard of connections is passed over.
+        async fn vote(&mut self) -> Option<(PeerId, Notification)> {
+            loop {
+                match self.heard.recv().await? {
+                    (from, Heard::Vote(vote)) => return Some((from, vote)),
+                    (_, Heard::Up | Heard::Down) => {}
+                }
+            }
+        }
     }
 
     async fn member(id: i64) -> Member {
@@ -397,9 +413,9 @@ mod tests {
             a.elections.know(PeerId(second), vec![b.place.clone()]);
             // The other one knows the first only by what it says.
             a.elections.send(PeerId(second), &vote(7));
-            assert_eq!(b.heard.recv().await, Some((PeerId(first), vote(7))));
+            assert_eq!(b.vote().await, Some((PeerId(first), vote(7))));
             b.elections.send(PeerId(first), &vote(8));
-            assert_eq!(a.heard.recv().await, Some((PeerId(second), vote(8))));
+            assert_eq!(a.vote().await, Some((PeerId(second), vote(8))));
         }
     }
 
@@ -408,12 +424,12 @@ mod tests {
         let (a, mut b) = (member(2).await, member(1).await);
         a.elections.know(PeerId(1), vec![b.place.clone()]);
         a.elections.send(PeerId(1), &vote(7));
-        assert_eq!(b.heard.recv().await, Some((PeerId(2), vote(7))));
+        assert_eq!(b.vote().await, Some((PeerId(2), vote(7))));
         drop(b);
         let mut b = member(1).await;
         b.elections.know(PeerId(2), vec![a.place.clone()]);
         b.elections.send(PeerId(2), &vote(1));
-        assert_eq!(b.heard.recv().await, Some((PeerId(2), vote(7))));
+        assert_eq!(b.vote().await, Some((PeerId(2), vote(7))));
     }
 
     #[tokio::test]
@@ -436,6 +452,6 @@ mod tests {
         let b = member(2).await;
         b.elections.know(PeerId(1), vec![a.place.clone()]);
         b.elections.send(PeerId(1), &vote(3));
-        assert_eq!(a.heard.recv().await, Some((PeerId(2), vote(3))));
+        assert_eq!(a.vote().await, Some((PeerId(2), vote(3))));
     }
 }

@@ -30,6 +30,7 @@ use types::PeerId;
 use znodes::State;
 
 use election::Elections;
+pub(crate) use election::Heard;
 pub(crate) use listen::{BoundPorts, bind};
 pub(crate) use outbox::Outbox;
 pub(crate) use packets::{Limits, Link, LinkId, put_packet};
@@ -39,8 +40,8 @@ pub(crate) use source::Source;
 /// What the core is told of peers.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// A vote was heard.
-    Vote { from: PeerId, notification: Notification, permit: OwnedSemaphorePermit },
+    /// On the connection for votes.
+    Heard { from: PeerId, heard: Heard, permit: OwnedSemaphorePermit },
     /// Somebody has called at the leader port.
     Called(Link),
     /// Packets were heard, in order. The permit is held until they are dealt with.
@@ -49,6 +50,8 @@ pub(crate) enum Event {
     Snapshot { link: LinkId, state: Box<State> },
     /// A connection has ended, or could not be made. Nothing more comes from it.
     Ended { link: LinkId, error: Option<io::Error> },
+    /// The connection that was asked for stands.
+    Up { link: LinkId },
 }
 
 /// Hands an event to the core.
@@ -101,9 +104,9 @@ impl Peers {
         let to_core = tell.clone();
         let votes = tokio::spawn(async move {
             let room = Arc::new(Semaphore::new(VOTES));
-            while let Some((from, notification)) = heard.recv().await {
+            while let Some((from, heard)) = heard.recv().await {
                 let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
-                (to_core)(Event::Vote { from, notification, permit });
+                (to_core)(Event::Heard { from, heard, permit });
             }
         });
         let mut jobs = vec![votes.abort_handle()];

@@ -77,11 +77,6 @@ impl Outbox {
         self.wake.notify_one();
     }
 
-    /// The connection ends; what is queued is dropped.
-    pub(crate) fn close(&self) {
-        self.end(self.lock());
-    }
-
     /// Waits for what is to be sent next; `with` is an empty buffer to be filled again.
     pub(super) async fn take(&self, with: BytesMut) -> Result<Item, Closed> {
         let mut with = Some(with);

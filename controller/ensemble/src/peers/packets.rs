@@ -88,6 +88,7 @@ pub(super) fn call(places: Vec<HostPort>, ids: &Ids, limits: Limits, tell: Tell)
     let job = tokio::spawn(async move {
         let talk = async {
             let stream = call_again(&places, limits.connect).await?;
+            (tell)(Event::Up { link: id });
             run(id, stream, out, limits, tell.clone()).await
         };
         let error = talk.await.err();

@@ -3,16 +3,18 @@
 //! **Invariant:** at most [`AHEAD`] pieces wait for the socket, whatever the distance.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use jute::Put;
-use jute::learner::{PacketType, QuorumPacket};
-use storage::History;
+use jute::learner::PacketType;
+use storage::{History, TxnLogError};
 use tokio::sync::mpsc;
 use types::Zxid;
 use znodes::Frozen;
 
+use super::packets::put_packet;
 use crate::load::words;
 
 /// Something long to be sent.
@@ -46,14 +48,30 @@ impl Source {
     }
 }
 
-fn read_log(dir: &std::path::Path, after: Zxid, to: Zxid, sink: &mut Sink) -> io::Result<()> {
-    let failed = |error: storage::TxnLogError| io::Error::other(words(&error));
-    let mut history = History::open(dir, after, to).map_err(failed)?;
-    while let Some(entry) = history.next_entry().map_err(failed)? {
-        sink.put(|out| {
-            QuorumPacket::new(PacketType::Proposal, entry.zxid, Some(entry.body)).encode(out);
-            QuorumPacket::new(PacketType::Commit, entry.zxid, None).encode(out);
-        })?;
+/// A quorum may have flushed what this member has not: then the end of the log is waited for.
+fn read_log(dir: &Path, mut after: Zxid, to: Zxid, sink: &mut Sink) -> io::Result<()> {
+    let failed = |error: TxnLogError| io::Error::other(words(&error));
+    let mut waits = 0;
+    while after < to {
+        let mut history = History::open(dir, after, to).map_err(failed)?;
+        loop {
+            match history.next_entry() {
+                Ok(Some(entry)) => {
+                    after = entry.zxid;
+                    sink.put(|out| {
+                        put_packet(out, PacketType::Proposal, after, Some(&entry.body));
+                        put_packet(out, PacketType::Commit, after, None);
+                    })?;
+                }
+                Ok(None) => break,
+                Err(TxnLogError::Lost { .. }) if waits < WAITS => {
+                    waits += 1;
+                    std::thread::sleep(WAIT);
+                    break;
+                }
+                Err(error) => return Err(failed(error)),
+            }
+        }
     }
     Ok(())
 }
@@ -91,3 +109,6 @@ impl Write for Sink {
 pub(super) const SIGNATURE: &str = "BenWasHere";
 const PIECE: usize = 64 << 10;
 const AHEAD: usize = 4;
+/// How long this member may take to flush what others have.
+const WAIT: Duration = Duration::from_millis(5);
+const WAITS: u32 = 2000;

@@ -1,0 +1,605 @@
+//! A member among others: what peers say, carried to the protocol, and what the protocol wants, carried out.
+//!
+//! Lives here: connections by peer, the exchange of the tree, learners brought in step. Must not: clients'
+//! sessions and requests on a learner (`through`) or those of learners on a leader (`learners`).
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+use jute::learner::{LearnerInfo, PacketType, QuorumPacket};
+use jute::{Entry, Members, ServerRole, Text};
+use storage::{History, LogCommand, SnapshotDigest, SnapshotWriteError, SnapshotWriter};
+use types::{Epoch, PeerId, SessionId, Zxid};
+use zab::{Input, Located, Message, Output, PhaseName, SyncPlan, SyncStart};
+use znodes::{Frozen, Prep, Sessions, State};
+
+use super::through::{Forwarded, Returning};
+use super::{Command, Core, Origin, Outstanding, wall_ms, wire};
+use crate::MemberFailed;
+use crate::load::{Found, LoadError, load, words};
+use crate::peers::{Event, Heard, Link, LinkId, Outbox, Peers, Source, put_packet};
+use crate::standing::{Learner, Role};
+
+/// What only a member of an ensemble has.
+pub(super) struct Ensemble {
+    peers: Peers,
+    pub(super) members: Members,
+    /// The members as peers are told.
+    text: Text,
+    pub(super) observer: bool,
+    /// Those that called at the leader port.
+    pub(super) callers: BTreeMap<LinkId, Caller>,
+    pub(super) by_peer: BTreeMap<PeerId, LinkId>,
+    /// Whom this member called.
+    pub(super) upstream: Option<Upstream>,
+    /// Outboxes with something new in them.
+    pub(super) to_flush: Vec<Arc<Outbox>>,
+    /// The leader's state, while it takes the place of this member's.
+    received: Option<Box<State>>,
+    /// Callers without a number of their own get these, downwards.
+    nameless: i64,
+    /// As a learner: requests on their way through the leader, by session, oldest first.
+    pub(super) forwarded: HashMap<SessionId, VecDeque<Forwarded>>,
+    pub(super) forwarded_count: u64,
+    /// As a learner: who waits for the leader's SYNC, in order.
+    pub(super) syncs: VecDeque<(Origin, Text)>,
+    /// As a learner: who came back and waits for the leader's word on it.
+    pub(super) returning: HashMap<SessionId, Vec<Returning>>,
+    /// As a learner: sessions that gave a sign of life and have no connection any more.
+    pub(super) touched: HashMap<SessionId, i32>,
+    pub(super) touched_at: types::Instant,
+    /// As a leader: learners that wait for a SYNC behind a transaction.
+    pub(super) asked: VecDeque<(Zxid, LinkId)>,
+    pub(super) last_local: i32,
+}
+
+/// A learner, or one that may become it.
+pub(super) struct Caller {
+    pub(super) link: Link,
+    /// Once it has said who it is.
+    pub(super) peer: Option<PeerId>,
+    observer: bool,
+    synced: bool,
+    acknowledged: Zxid,
+}
+
+/// The leader, or one that was taken for it.
+pub(super) struct Upstream {
+    pub(super) leader: PeerId,
+    pub(super) link: Link,
+    /// This member is in step with it and serves clients.
+    pub(super) serving: bool,
+}
+
+/// What a thread did for the core.
+#[derive(Debug)]
+pub(crate) enum Done {
+    /// The end of a learner's history was looked for.
+    Located { learner: PeerId, found: Located },
+    /// The leader's state is on disk, beside what is there.
+    Staged(Result<(), SnapshotWriteError>),
+    /// What is on disk was loaded anew, after it was cut to this zxid.
+    Rebuilt { to: Zxid, found: Box<Result<Found, LoadError>> },
+}
+
+impl Ensemble {
+    pub(super) fn new(peers: Peers, members: Members, me: PeerId) -> Self {
+        peers.know(&members);
+        let text = Text::from(members.to_string());
+        let role = members.servers.get(&me).map(|server| server.role);
+        Self {
+            peers,
+            text,
+            observer: role == Some(ServerRole::Observer),
+            members,
+            callers: BTreeMap::new(),
+            by_peer: BTreeMap::new(),
+            upstream: None,
+            to_flush: Vec::new(),
+            received: None,
+            nameless: -1,
+            forwarded: HashMap::new(),
+            forwarded_count: 0,
+            syncs: VecDeque::new(),
+            returning: HashMap::new(),
+            touched: HashMap::new(),
+            touched_at: types::Instant::ZERO,
+            asked: VecDeque::new(),
+            last_local: 0,
+        }
+    }
+
+    /// The connection with a peer as leader or learner.
+    fn outbox(&self, peer: PeerId) -> Option<&Arc<Outbox>> {
+        if let Some(upstream) = self.upstream.as_ref().filter(|one| one.leader == peer) {
+            return Some(&upstream.link.outbox);
+        }
+        let link = self.by_peer.get(&peer)?;
+        self.callers.get(link).map(|caller| &caller.link.outbox)
+    }
+
+    fn drop_caller(&mut self, link: LinkId) -> Option<PeerId> {
+        let peer = self.callers.remove(&link)?.peer?;
+        if self.by_peer.get(&peer) == Some(&link) {
+            self.by_peer.remove(&peer);
+            return Some(peer);
+        }
+        None
+    }
+}
+
+impl Core {
+    pub(super) fn on_peer(&mut self, event: Event) {
+        let Some(ensemble) = &mut self.ensemble else { return };
+        match event {
+            Event::Heard { from, heard, permit: _permit } => {
+                self.drive(match heard {
+                    Heard::Up => Input::Reachable(from),
+                    Heard::Down => Input::Unreachable(from),
+                    Heard::Vote(vote) => {
+                        let message = Message::Notification(wire::notification(&vote));
+                        Input::Received { from, message }
+                    }
+                });
+            }
+            Event::Called(link) if ensemble.callers.len() < MAX_CALLERS => {
+                let id = link.id;
+                let caller = Caller {
+                    link,
+                    peer: None,
+                    observer: false,
+                    synced: false,
+                    acknowledged: Zxid::ZERO,
+                };
+                ensemble.callers.insert(id, caller);
+            }
+            Event::Called(_) => tracing::warn!("learner refused: there are too many"),
+            Event::Up { link } => {
+                let up = ensemble.upstream.as_ref().filter(|one| one.link.id == link);
+                if let Some(leader) = up.map(|one| one.leader) {
+                    self.drive(Input::LeaderUp(leader));
+                }
+            }
+            Event::Packets { link, packets, permit: _permit } => {
+                let from_leader = ensemble.upstream.as_ref().is_some_and(|one| one.link.id == link);
+                for packet in packets {
+                    match from_leader {
+                        true => self.on_leaders_packet(link, packet),
+                        false => self.on_learners_packet(link, packet),
+                    }
+                }
+            }
+            Event::Snapshot { link, state } => self.on_snapshot(link, state),
+            Event::Ended { link, error } => self.on_link_ended(link, error),
+        }
+    }
+
+    fn on_link_ended(&mut self, link: LinkId, error: Option<std::io::Error>) {
+        let Some(ensemble) = &mut self.ensemble else { return };
+        let upstream = ensemble.upstream.take_if(|one| one.link.id == link).map(|one| one.leader);
+        let lost = upstream.or_else(|| ensemble.drop_caller(link));
+        if let Some(peer) = lost {
+            let error = error.map_or_else(|| "it was closed".to_owned(), |error| words(&error));
+            tracing::info!(%peer, error, "connection between leader and learner ended");
+            self.drive(Input::LinkLost(peer));
+        }
+    }
+
+    /// Gives a connection up for what came over it.
+    pub(super) fn hang_up(&mut self, link: LinkId, why: &str) {
+        let why = std::io::Error::new(std::io::ErrorKind::InvalidData, why);
+        self.on_link_ended(link, Some(why));
+    }
+
+    fn on_leaders_packet(&mut self, link: LinkId, packet: QuorumPacket) {
+        let Some(ensemble) = &self.ensemble else { return };
+        let upstream = ensemble.upstream.as_ref().filter(|one| one.link.id == link);
+        let Some(from) = upstream.map(|one| one.leader) else { return };
+        match packet.kind {
+            PacketType::Sync => self.on_synced(),
+            PacketType::Revalidate => self.on_revalidated(link, packet.data.as_ref()),
+            // The message counts once the state behind it is there.
+            PacketType::Snap => {}
+            PacketType::Proposal | PacketType::Inform => {
+                // Read before it is logged: what cannot be read must not get there.
+                let body = packet.data.clone().unwrap_or_default();
+                match Entry::decode(&body) {
+                    Ok(entry) if entry.header.zxid == packet.zxid => {
+                        let origin = Origin::Elsewhere;
+                        self.outstanding.push_back(Outstanding { entry, origin, audited: None });
+                        self.receive(link, from, packet);
+                    }
+                    Ok(_) => self.hang_up(link, "a proposal under another transaction's zxid"),
+                    Err(error) => self.hang_up(link, &format!("a proposal that is none: {error}")),
+                }
+            }
+            _ => self.receive(link, from, packet),
+        }
+    }
+
+    fn on_learners_packet(&mut self, link: LinkId, packet: QuorumPacket) {
+        let Some(ensemble) = &mut self.ensemble else { return };
+        let Some(caller) = ensemble.callers.get_mut(&link) else { return };
+        let Some(from) = caller.peer else {
+            return self.on_introduction(link, packet);
+        };
+        match packet.kind {
+            PacketType::Request => self.on_forwarded(link, packet),
+            PacketType::Revalidate => self.on_revalidate(link, packet.data.as_ref()),
+            PacketType::FollowerInfo | PacketType::ObserverInfo => {
+                self.hang_up(link, "it introduced itself twice");
+            }
+            PacketType::Ping => {
+                self.on_touches(packet.data.as_ref());
+                self.receive(link, from, packet);
+            }
+            PacketType::Ack => {
+                if packet.zxid.counter() > 0 {
+                    caller.acknowledged = packet.zxid;
+                }
+                self.receive(link, from, packet);
+            }
+            _ => self.receive(link, from, packet),
+        }
+    }
+
+    /// The first packet says who called. One that calls again takes the place of its connection before.
+    fn on_introduction(&mut self, link: LinkId, packet: QuorumPacket) {
+        let observer = packet.kind == PacketType::ObserverInfo;
+        if !observer && packet.kind != PacketType::FollowerInfo {
+            return self.hang_up(link, "its first packet does not say who it is");
+        }
+        let info = LearnerInfo::decode(packet.data.as_ref());
+        let me = self.shared.config.myid;
+        let Some(ensemble) = &mut self.ensemble else { return };
+        let peer = info.peer.unwrap_or_else(|| {
+            ensemble.nameless -= 1;
+            PeerId(ensemble.nameless)
+        });
+        let Some(caller) = ensemble.callers.get_mut(&link).filter(|_| peer != me) else { return };
+        caller.peer = Some(peer);
+        caller.observer = observer;
+        let before = ensemble.by_peer.insert(peer, link);
+        if let Some(before) = before {
+            ensemble.callers.remove(&before);
+            self.drive(Input::LinkLost(peer));
+        }
+        self.receive(link, peer, packet);
+    }
+
+    fn receive(&mut self, link: LinkId, from: PeerId, packet: QuorumPacket) {
+        match wire::message(packet) {
+            Some(message) => self.drive(Input::Received { from, message }),
+            None => self.hang_up(link, "a packet that has no meaning"),
+        }
+    }
+
+    fn on_snapshot(&mut self, link: LinkId, state: Box<State>) {
+        let Some(ensemble) = &mut self.ensemble else { return };
+        let upstream = ensemble.upstream.as_ref().filter(|one| one.link.id == link);
+        let Some(from) = upstream.map(|one| one.leader) else { return };
+        let zxid = state.zxid();
+        ensemble.received = Some(state);
+        self.drive(Input::Received { from, message: Message::Snap(zxid) });
+    }
+
+    /// Carries out what the protocol wants of peers and of the history.
+    pub(super) fn on_peers_output(&mut self, output: Output) {
+        if self.ensemble.is_none() {
+            if !matches!(output, Output::Resigned) {
+                tracing::error!(?output, "this member has no peers: not carried out");
+            }
+            return;
+        }
+        match output {
+            Output::Send { to, message } => self.send(to, &message),
+            Output::HangUp { peer, why } => {
+                tracing::info!(%peer, ?why, "connection between leader and learner closed");
+                self.let_go(peer);
+            }
+            Output::Follow(leader) => self.follow(leader),
+            Output::Following { leader, epoch, .. } => self.on_following(leader, epoch),
+            Output::Resigned => self.on_resigned(),
+            Output::Locate { learner, last } => self.locate(learner, last),
+            Output::Sync { to, plan } => self.sync(to, plan),
+            Output::Truncate(to) => {
+                tracing::warn!(%to, "the log is cut: the leader does not have what is behind");
+                self.tell_log(LogCommand::Truncate(to));
+            }
+            Output::Install(zxid) => self.install(zxid),
+            Output::HandedOver(peer) => {
+                tracing::info!(%peer, "leadership handed over");
+                if let Some(waits) = self.handing_over.take() {
+                    // When nobody waits any more, the member ends without.
+                    let _ = waits.send(());
+                }
+            }
+            other => tracing::error!(?other, "an output that is not known"),
+        }
+    }
+
+    pub(super) fn send(&mut self, to: PeerId, message: &Message) {
+        let touches = matches!(message, Message::Ping(_)).then(|| self.touches(to)).flatten();
+        let (me, shared) = (self.shared.config.myid, &self.shared);
+        let Some(ensemble) = &mut self.ensemble else { return };
+        if let Message::Notification(notification) = message {
+            let vote = wire::vote(notification, &ensemble.text);
+            return ensemble.peers.vote(to, &vote);
+        }
+        if matches!(message, Message::UpToDate)
+            && let Some(link) = ensemble.by_peer.get(&to)
+            && let Some(caller) = ensemble.callers.get_mut(link)
+        {
+            caller.synced = true;
+        }
+        let Some(outbox) = ensemble.outbox(to).cloned() else { return };
+        let context = wire::Context {
+            me,
+            members: &ensemble.text,
+            config_version: ensemble.members.version,
+            touches: touches.as_deref(),
+        };
+        if outbox.put(|out| wire::put(message, &context, out)) {
+            ensemble.to_flush.push(outbox);
+        } else {
+            // Its job ends, and tells so.
+            tracing::debug!(%to, addr = ?shared.client_addr.get(), "a peer takes too little");
+        }
+    }
+
+    fn let_go(&mut self, peer: PeerId) {
+        let Some(ensemble) = &mut self.ensemble else { return };
+        if ensemble.upstream.take_if(|one| one.leader == peer).is_some() {
+            return;
+        }
+        if let Some(link) = ensemble.by_peer.get(&peer).copied() {
+            ensemble.drop_caller(link);
+        }
+    }
+
+    fn follow(&mut self, leader: PeerId) {
+        let Some(ensemble) = &mut self.ensemble else { return };
+        match ensemble.members.servers.get(&leader) {
+            Some(server) => {
+                let link = ensemble.peers.call(server);
+                ensemble.upstream = Some(Upstream { leader, link, serving: false });
+            }
+            None => {
+                ensemble.upstream = None;
+                self.lost.push(leader);
+            }
+        }
+    }
+
+    fn on_following(&mut self, leader: PeerId, epoch: Epoch) {
+        let Some(ensemble) = &mut self.ensemble else { return };
+        if let Some(upstream) = &mut ensemble.upstream {
+            upstream.serving = true;
+        }
+        let role = if ensemble.observer { Role::Observing } else { Role::Following };
+        tracing::info!(%leader, epoch = epoch.0, "{}", role.word());
+        self.show_members();
+        self.ids = znodes::SessionIds::new(self.shared.config.myid, wall_ms());
+        self.shared.standing.update(|view| {
+            view.role = role;
+            view.leader = Some(leader);
+            view.epoch = epoch;
+        });
+        self.told_ready();
+    }
+
+    /// What is begun anew when an ensemble's member begins to lead.
+    pub(super) fn on_leading_others(&mut self, epoch: Epoch) {
+        if self.ensemble.is_none() {
+            return;
+        }
+        tracing::info!(epoch = epoch.0, "leader");
+        self.outstanding.clear();
+        self.sessions = Sessions::new(self.shared.config.tick_time);
+        self.ids = znodes::SessionIds::new(self.shared.config.myid, wall_ms());
+        self.prep = Prep::new(&self.shared.tree()).under(self.shared.config.rules);
+        self.show_members();
+        let me = self.shared.config.myid;
+        self.shared.standing.update(|view| {
+            view.role = Role::Leading;
+            view.leader = Some(me);
+            view.epoch = epoch;
+        });
+    }
+
+    /// Shows clients who is a member, where the tree says something else.
+    fn show_members(&mut self) {
+        let Some(ensemble) = &self.ensemble else { return };
+        let mut tree = self.shared.tree_mut();
+        let shown = tree.get(znodes::CONFIG_PATH).and_then(|node| node.data());
+        if shown != Some(ensemble.text.as_bytes()) {
+            let text = bytes::Bytes::copy_from_slice(ensemble.text.as_bytes());
+            tree.show_config(text, ensemble.members.version, wall_ms());
+        }
+    }
+
+    /// Nobody is served any more, and nobody is connected to as leader or learner.
+    fn on_resigned(&mut self) {
+        let Some(ensemble) = &mut self.ensemble else { return };
+        ensemble.upstream = None;
+        ensemble.callers.retain(|_, caller| caller.peer.is_none());
+        ensemble.by_peer.clear();
+        ensemble.forwarded.clear();
+        ensemble.forwarded_count = 0;
+        ensemble.syncs.clear();
+        ensemble.asked.clear();
+        ensemble.touched.clear();
+        for returning in std::mem::take(&mut ensemble.returning).into_values().flatten() {
+            returning.conn.close(false);
+        }
+        self.shared.standing.update(|view| {
+            view.role = Role::Looking;
+            view.leader = None;
+            view.learners.clear();
+        });
+        self.outstanding.clear();
+        self.waiting.clear();
+        self.speaking.clear();
+        let conns: Vec<_> = self.shared.watchers().conns().cloned().collect();
+        for conn in conns {
+            conn.close(false);
+        }
+    }
+
+    fn locate(&mut self, learner: PeerId, last: Zxid) {
+        let (dir, flushed) = (self.shared.log_dir.clone(), self.shared.tree().zxid());
+        let tell = Arc::clone(&self.shared);
+        tokio::task::spawn_blocking(move || {
+            let found = locate(&dir, last, flushed).unwrap_or_else(|error| {
+                tracing::warn!(error = words(&error), "the log cannot bring a learner in step");
+                Located::Gone
+            });
+            tell.tell(Command::Done(Done::Located { learner, found }));
+        });
+    }
+
+    fn sync(&mut self, to: PeerId, plan: SyncPlan) {
+        let Some(ensemble) = &mut self.ensemble else { return };
+        let Some(outbox) = ensemble.outbox(to).cloned() else { return };
+        let SyncPlan { start, after, upto } = plan;
+        tracing::info!(learner = %to, ?start, %after, %upto, "brought in step");
+        let (kind, zxid) = match start {
+            SyncStart::Diff => (PacketType::Diff, upto),
+            SyncStart::Trunc(zxid) => (PacketType::Trunc, zxid),
+            SyncStart::Snap => (PacketType::Snap, upto),
+        };
+        outbox.put(|out| put_packet(out, kind, zxid, None));
+        if start == SyncStart::Snap {
+            let frozen = self.shared.tree().freeze();
+            outbox.splice(Source::Snapshot(Box::new(frozen)));
+        } else if after < upto {
+            outbox.splice(Source::Log { dir: self.shared.log_dir.clone(), after, to: upto });
+        }
+        ensemble.to_flush.push(outbox);
+    }
+
+    fn install(&mut self, zxid: Zxid) {
+        let Some(ensemble) = &self.ensemble else { return };
+        let Some(state) = &ensemble.received else { return };
+        let (dir, frozen) = (crate::snapshots::dir(&self.shared.config), state.freeze());
+        tracing::info!(%zxid, "the leader's state takes the place of this member's");
+        let tell = Arc::clone(&self.shared);
+        tokio::task::spawn_blocking(move || {
+            let staged = stage(&dir, &frozen);
+            tell.tell(Command::Done(Done::Staged(staged)));
+        });
+    }
+
+    /// The log thread has put the leader's state in place.
+    pub(super) fn on_installed(&mut self, zxid: Zxid) {
+        let Some(ensemble) = &mut self.ensemble else { return };
+        if let Some(state) = ensemble.received.take() {
+            self.shared.replace(*state);
+            self.shared.applied_anew(zxid);
+        }
+        self.drive(Input::Installed(zxid));
+    }
+
+    /// The log ends here; the tree is built from what is left.
+    pub(super) fn on_truncated(&mut self, to: Zxid) {
+        // The old tree goes first: two of them may not fit.
+        self.shared.replace(State::new(0));
+        let (dirs, limit) = (Arc::clone(&self.dirs), self.shared.config.longest_record());
+        let tell = Arc::clone(&self.shared);
+        tokio::task::spawn_blocking(move || {
+            let found = Box::new(load(&dirs, limit));
+            tell.tell(Command::Done(Done::Rebuilt { to, found }));
+        });
+    }
+
+    pub(super) fn on_done(&mut self, done: Done) {
+        match done {
+            Done::Located { learner, found } => self.drive(Input::Located { learner, found }),
+            Done::Staged(Ok(())) => self.tell_log(LogCommand::Install),
+            Done::Staged(Err(error)) => self.fail(&words(&error)),
+            Done::Rebuilt { to, found } => match *found {
+                Ok(found) if found.durable.last_logged == to => {
+                    self.shared.replace(found.state);
+                    self.shared.applied_anew(to);
+                    self.drive(Input::Truncated(to));
+                }
+                Ok(found) => {
+                    let last = found.durable.last_logged;
+                    self.fail(&format!("the log was cut at {to} and ends at {last}"));
+                }
+                Err(error) => self.fail(&words(&error)),
+            },
+        }
+    }
+
+    /// The member ends: what is on its disk is not what it must be.
+    pub(super) fn fail(&mut self, why: &str) {
+        tracing::error!(why, "the member ends");
+        self.shared.failed.send_replace(Some(MemberFailed(why.to_owned())));
+        self.failed = true;
+    }
+
+    /// Another member is to lead, if this one does.
+    pub(super) fn on_hand_over(&mut self, reply: tokio::sync::oneshot::Sender<()>) {
+        self.handing_over = Some(reply);
+        self.drive(Input::HandOver);
+    }
+
+    /// What is left to do once the present commands are dealt with.
+    pub(super) fn settle_peers(&mut self) {
+        while let Some(leader) = self.lost.pop() {
+            self.drive(Input::LinkLost(leader));
+        }
+        let Some(ensemble) = &mut self.ensemble else { return };
+        for outbox in ensemble.to_flush.drain(..) {
+            outbox.flush();
+        }
+        let phase = match self.zab.phase() {
+            PhaseName::Election => "election",
+            PhaseName::Discovery => "discovery",
+            PhaseName::Synchronization => "synchronization",
+            _ => "broadcast",
+        };
+        if phase != self.phase {
+            self.phase = phase;
+            self.shared.standing.update(|view| view.phase = phase);
+        }
+    }
+
+    /// Tells those who ask how learners stand; now and then.
+    pub(super) fn view_learners(&mut self) {
+        let Some(ensemble) = &self.ensemble else { return };
+        if self.shared.standing.role() != Role::Leading {
+            return;
+        }
+        let learners = ensemble.callers.values().filter_map(|caller| {
+            let (synced, acknowledged) = (caller.synced, caller.acknowledged);
+            Some(Learner { peer: caller.peer?, votes: !caller.observer, synced, acknowledged })
+        });
+        let learners: Vec<_> = learners.collect();
+        self.shared.standing.update(|view| view.learners = learners);
+    }
+}
+
+/// Writes the leader's state beside what is there.
+fn stage(dir: &std::path::Path, frozen: &Frozen) -> Result<(), SnapshotWriteError> {
+    let zxid = frozen.zxid();
+    let mut writer = SnapshotWriter::stage(dir, zxid)?;
+    if let Err(source) = frozen.write(&mut writer) {
+        return Err(writer.failed(source));
+    }
+    let digest = frozen.digest();
+    let digest = SnapshotDigest { zxid, version: digest.version, digest: digest.tree };
+    writer.finish(digest, zxid).map(drop)
+}
+
+/// Where a history that ends at `last` leaves this log, which is whole up to `upto` at least.
+fn locate(dir: &std::path::Path, last: Zxid, upto: Zxid) -> Result<Located, storage::TxnLogError> {
+    let Some(there) = History::last_up_to(dir, last)? else { return Ok(Located::Gone) };
+    let mut history = History::open(dir, there, upto)?;
+    while history.next_entry()?.is_some() {}
+    Ok(if there == last || last.counter() == 0 { Located::Here } else { Located::After(there) })
+}
+
+/// Connections at the leader port.
+const MAX_CALLERS: usize = 1024;

@@ -1,0 +1,84 @@
+//! Several members in this process, as unmodified clients see them.
+
+mod support;
+
+use support::{EPHEMERAL, Ensemble, OPEN};
+use types::PeerId;
+use zookeeper_client as zk;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_elect_a_leader_and_each_takes_writes() {
+    let ensemble = Ensemble::start(3, 0).await;
+    let leader = ensemble.leader();
+    for (id, member) in &ensemble.running {
+        let view = member.view();
+        assert_eq!(view.leader, Some(PeerId(leader)), "member {id}");
+        let client = ensemble.client(&[*id]).await;
+        let path = format!("/by-{id}");
+        client.create(&path, b"1", OPEN).await.expect("it is new");
+        client.set_data(&path, b"2", Some(0)).await.expect("its version");
+        let refused = client.set_data(&path, b"3", Some(0)).await;
+        assert_eq!(refused, Err(zk::Error::BadVersion), "member {id}");
+    }
+    for id in 1..=3 {
+        let client = ensemble.client(&[id]).await;
+        client.sync("/").await.expect("it has a leader");
+        for by in 1..=3 {
+            let (data, _) = client.get_data(&format!("/by-{by}")).await.expect("all have it");
+            assert_eq!(&data[..], b"2", "member {id} of what {by} wrote");
+        }
+    }
+    ensemble.assert_alike().await;
+    ensemble.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_its_leader_an_ensemble_goes_on_and_the_one_that_returns_catches_up() {
+    let mut ensemble = Ensemble::start(3, 0).await;
+    let client = ensemble.client(&[1, 2, 3]).await;
+    client.create("/before", b"", OPEN).await.expect("it is new");
+    client.create("/mine", b"", EPHEMERAL).await.expect("it is new");
+    let gone = ensemble.leader();
+    ensemble.halt(gone).await;
+    ensemble.all_serve().await;
+    // What was on its way when the connection broke is for the caller to do again.
+    let mut number = 0;
+    while number < 50 {
+        match client.create(&format!("/n{number}"), b"x", OPEN).await {
+            Ok(_) | Err(zk::Error::NodeExists) => number += 1,
+            Err(zk::Error::ConnectionLoss) => {}
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert!(client.check_stat("/mine").await.expect("it is served").is_some());
+    ensemble.run(gone).await;
+    ensemble.all_serve().await;
+    let tree = ensemble.assert_alike().await;
+    assert!(tree.contains_key("/before") && tree.contains_key("/mine"));
+    ensemble.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_lost_its_files_gets_them_from_the_leader() {
+    let mut ensemble = Ensemble::start(3, 0).await;
+    let client = ensemble.client(&[ensemble.leader()]).await;
+    for number in 0..20 {
+        client.create(&format!("/n{number}"), &[b'x'; 5000], OPEN).await.expect("it is new");
+    }
+    client.create("/mine", b"", EPHEMERAL).await.expect("it is new");
+    let lost = ensemble.any_follower();
+    ensemble.halt(lost).await;
+    std::fs::remove_dir_all(ensemble.data_dir(lost)).expect("nobody holds it");
+    client.create("/while-away", b"", OPEN).await.expect("two are a quorum");
+    ensemble.run(lost).await;
+    ensemble.all_serve().await;
+    let tree = ensemble.assert_alike().await;
+    assert_eq!(tree.len(), 22);
+    // And it holds them: it can be one of two.
+    let leader = ensemble.leader();
+    let other = (1..=3).find(|id| *id != lost && *id != leader).expect("there are three");
+    ensemble.halt(other).await;
+    client.create("/by-two", b"", OPEN).await.expect("two are a quorum");
+    ensemble.assert_alike().await;
+    ensemble.shutdown().await;
+}

@@ -1,0 +1,161 @@
+//! Apache's members and ours in one ensemble, in every split of three, led by either.
+//!
+//! Needs Java and the jars of Apache ZooKeeper 3.9 with what they depend on, in the folder that
+//! `ZOOKEEPER_LIB` names. Without them it says so and does nothing, unless `CI` is set.
+
+#[path = "support/apache.rs"]
+mod apache;
+mod support;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use apache::Apache;
+use support::{EPHEMERAL, Ensemble, OPEN};
+use zookeeper_client as zk;
+
+/// One alone is started first, then one that makes a quorum with it: of two that know nothing the larger id
+/// leads.
+async fn mixed(ours: &[i64], leader: i64) {
+    if apache::lib().is_none() {
+        return;
+    }
+    let mut ensemble = Ensemble::new(3, 0);
+    let mut apaches = std::collections::BTreeMap::new();
+    let smaller: Vec<i64> = (1..=3).filter(|id| *id != leader).collect();
+    // With the third one missing the leader is the larger of two, so it must not be the smallest.
+    let first_two = [leader, smaller[0]];
+    for id in first_two.into_iter().chain([smaller[1]]) {
+        if id == smaller[1] {
+            for id in first_two {
+                mode(&ensemble, id, &["leader", "follower"]).await;
+            }
+        }
+        if ours.contains(&id) {
+            ensemble.run(id).await;
+        } else {
+            apaches.insert(id, Apache::start(&ensemble, id));
+        }
+    }
+    assert_eq!(mode(&ensemble, leader, &["leader"]).await, "leader");
+    for id in smaller {
+        mode(&ensemble, id, &["follower"]).await;
+    }
+    one_history(&ensemble).await;
+    drop(apaches);
+    ensemble.shutdown().await;
+}
+
+/// Waits until the member says it is one of these.
+async fn mode(ensemble: &Ensemble, id: i64, wanted: &[&str]) -> String {
+    loop {
+        let addr = ensemble.client_addr(id);
+        let said = tokio::task::spawn_blocking(move || word(addr, "srvr").unwrap_or_default());
+        let said = said.await.expect("it does not panic");
+        let mode = said.lines().find_map(|line| line.strip_prefix("Mode: "));
+        if let Some(mode) = mode.filter(|mode| wanted.contains(mode)) {
+            return mode.to_owned();
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn word(addr: SocketAddr, word: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(addr)?;
+    stream.write_all(word.as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+/// Clients on every member write, and every member shows all of it.
+async fn one_history(ensemble: &Ensemble) {
+    let mut clients = Vec::new();
+    for id in 1..=3 {
+        clients.push((id, ensemble.client(&[id]).await));
+    }
+    for (id, client) in &clients {
+        for number in 0..30 {
+            let path = format!("/by-{id}-{number}");
+            client.create(&path, b"1", OPEN).await.expect("it is new");
+            client.set_data(&path, b"2", Some(0)).await.expect("its version");
+            let refused = client.set_data(&path, b"3", Some(0)).await;
+            assert_eq!(refused, Err(zk::Error::BadVersion), "member {id}");
+        }
+        let mut multi = client.new_multi_writer();
+        multi.add_create(&format!("/multi-{id}"), b"m", OPEN).expect("a good path");
+        multi.add_set_data(&format!("/by-{id}-0"), b"m", None).expect("a good path");
+        multi.commit().await.expect("both can be done");
+        client.create(&format!("/mine-{id}"), b"", EPHEMERAL).await.expect("it is new");
+    }
+    let mut trees = Vec::new();
+    for (_, client) in &clients {
+        client.sync("/").await.expect("it has a leader");
+        trees.push(dump(client).await);
+    }
+    assert_eq!(trees[0].len(), 1 + 3 * 32);
+    assert!(trees[0] == trees[1] && trees[1] == trees[2], "{trees:#?}");
+    // A session that moves keeps what is its own.
+    let (_, mover) = clients.remove(0);
+    let session = mover.session().clone();
+    for (id, client) in &clients {
+        let moved = zk::Client::connector().with_session(session.clone()).with_detached();
+        let moved = moved.connect(&ensemble.client_addr(*id).to_string()).await;
+        let moved = moved.expect("the session lives");
+        assert!(moved.check_stat("/mine-1").await.expect("it is served").is_some());
+        moved.set_data("/mine-1", b"moved", None).await.expect("it speaks here now");
+        drop(moved);
+        client.sync("/").await.expect("it has a leader");
+        let (data, _) = client.get_data("/mine-1").await.expect("the session lives");
+        assert_eq!(&data[..], b"moved");
+    }
+    let watched = clients[0].1.check_and_watch_stat("/mine-2").await.expect("it is served");
+    drop(clients.remove(0));
+    // Closing the session takes its ephemeral away everywhere.
+    drop(watched);
+    let (_, last) = &clients[0];
+    loop {
+        let (stat, watcher) = last.check_and_watch_stat("/mine-2").await.expect("it is served");
+        if stat.is_none() {
+            break;
+        }
+        watcher.changed().await;
+    }
+}
+
+async fn dump(client: &zk::Client) -> Vec<(String, Vec<u8>, zk::Stat)> {
+    let mut tree = Vec::new();
+    let mut paths = vec!["/".to_owned()];
+    while let Some(path) = paths.pop() {
+        let (data, stat) = client.get_data(&path).await.expect("it is listed");
+        for name in client.list_children(&path).await.expect("it is listed") {
+            if name != "zookeeper" {
+                paths.push(format!("{}/{name}", path.trim_end_matches('/')));
+            }
+        }
+        tree.push((path, data, stat));
+    }
+    tree.sort_by(|a, b| a.0.cmp(&b.0));
+    tree
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_ours_follows_apaches() {
+    mixed(&[1], 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_ours_leads_apaches() {
+    mixed(&[3], 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_of_ours_lead_one_of_apaches() {
+    mixed(&[1, 3], 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_of_ours_follow_one_of_apaches() {
+    mixed(&[1, 2], 3).await;
+}

@@ -1,0 +1,57 @@
+//! Apache ZooKeeper as members of the same ensembles.
+
+use std::path::PathBuf;
+use std::process::{Child, Command};
+
+use crate::support::Ensemble;
+
+/// One of Apache's. Dropping it kills it, as a crash would.
+pub(crate) struct Apache(Child);
+
+/// The folder of Apache's jars, when there is one. Without, whoever asks does nothing unless `CI` is set.
+pub(crate) fn lib() -> Option<PathBuf> {
+    let lib = std::env::var_os("ZOOKEEPER_LIB").map(PathBuf::from);
+    if lib.is_none() {
+        assert!(std::env::var_os("CI").is_none(), "ZOOKEEPER_LIB is not set");
+        eprintln!("LEFT OUT: ZOOKEEPER_LIB does not name a folder of Apache ZooKeeper's jars");
+    }
+    lib
+}
+
+impl Apache {
+    /// Starts member `id` of the ensemble over the directory that ours would have.
+    pub(crate) fn start(ensemble: &Ensemble, id: i64) -> Self {
+        let lib = lib().expect("the caller has looked");
+        let data = ensemble.data_dir(id);
+        std::fs::create_dir_all(&data).expect("it is writable");
+        std::fs::write(data.join("myid"), id.to_string()).expect("it is writable");
+        let file = ensemble.dir.path().join(format!("apache-{id}.cfg"));
+        let text = format!(
+            "tickTime={}\ninitLimit=10\nsyncLimit=5\ndataDir={}\nadmin.enableServer=false\n\
+             4lw.commands.whitelist=*\npreAllocSize=256\n{}",
+            ensemble.tick.as_millis(),
+            data.display(),
+            ensemble.members.lines(),
+        );
+        std::fs::write(&file, text).expect("it is writable");
+        let log = std::fs::File::create(ensemble.dir.path().join(format!("apache-{id}.log")));
+        let log = log.expect("it is writable");
+        let child = Command::new("java")
+            .args(["-Xmx200m", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"])
+            .args(["-cp", &format!("{}/*", lib.display())])
+            .arg("org.apache.zookeeper.server.quorum.QuorumPeerMain")
+            .arg(file)
+            .stdout(log.try_clone().expect("it is a file"))
+            .stderr(log)
+            .spawn()
+            .expect("java is installed");
+        Self(child)
+    }
+}
+
+impl Drop for Apache {
+    fn drop(&mut self) {
+        self.0.kill().expect("it runs");
+        self.0.wait().expect("it was started");
+    }
+}
