@@ -44,8 +44,9 @@ pub(crate) fn provide_writes() -> Vec<Asked> {
     WRITES.with_borrow_mut(Vec::pop).unwrap_or_default()
 }
 
-/// Takes an empty list back.
-pub(crate) fn give_back_writes(writes: Vec<Asked>) {
+/// Takes a list back. What is left in it was not done, and must never be done for another connection.
+pub(crate) fn give_back_writes(mut writes: Vec<Asked>) {
+    writes.clear();
     WRITES.with_borrow_mut(|spare| {
         if spare.len() < SPARES && (1..=WRITES_MAX).contains(&writes.capacity()) {
             spare.push(writes);

@@ -95,9 +95,9 @@ impl Standing {
         all.into_iter().find(|one| *one as u8 == role).unwrap_or(Role::Observing)
     }
 
-    /// Whether another member leads, so that what must be ordered goes through it.
+    /// Whether what must be ordered is not for this member to order.
     pub(crate) fn is_through(&self) -> bool {
-        matches!(self.role(), Role::Following | Role::Observing)
+        matches!(self.role(), Role::Following | Role::Observing | Role::ReadOnly)
     }
 
     pub(crate) fn view(&self) -> View {

@@ -198,3 +198,40 @@ async fn a_session_on_a_follower_lives_by_its_signs_of_life() {
     drop(quiet);
     ensemble.shutdown().await;
 }
+
+/// Without a quorum, clients that wish so read what is there, and nobody writes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_without_a_quorum_is_read_only_when_it_is_told_to_be() {
+    let mut ensemble = Ensemble::new(3, 0);
+    ensemble.read_only_mode = true;
+    for id in 1..=3 {
+        ensemble.run(id).await;
+    }
+    ensemble.all_serve().await;
+    let client = ensemble.client(&[1, 2, 3]).await;
+    client.create("/a", b"x", OPEN).await.expect("it is new");
+    ensemble.assert_alike().await;
+    drop(client);
+    for id in [2, 3] {
+        ensemble.halt(id).await;
+    }
+    let addr = ensemble.client_addr(1).to_string();
+    let reader = loop {
+        if let Ok(reader) = zk::Client::connector().with_readonly(true).connect(&addr).await {
+            break reader;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
+    let view = ensemble.running[&1].view();
+    assert_eq!(view.role, ensemble::Role::ReadOnly);
+    assert_eq!(&reader.get_data("/a").await.expect("it is served").0[..], b"x");
+    let refused = reader.create("/b", b"", OPEN).await.err();
+    assert_eq!(refused, Some(zk::Error::NotReadOnly));
+    // With a quorum again it is over.
+    ensemble.run(2).await;
+    ensemble.running[&2].serving().await;
+    let client = ensemble.client(&[1, 2]).await;
+    client.create("/b", b"", OPEN).await.expect("two are a quorum");
+    ensemble.assert_alike().await;
+    ensemble.shutdown().await;
+}

@@ -7,6 +7,7 @@
 mod apache;
 mod support;
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -22,7 +23,7 @@ async fn mixed(ours: &[i64], leader: i64) {
         return;
     }
     let mut ensemble = Ensemble::new(3, 0);
-    let mut apaches = std::collections::BTreeMap::new();
+    let mut apaches = BTreeMap::new();
     let smaller: Vec<i64> = (1..=3).filter(|id| *id != leader).collect();
     // With the third one missing the leader is the larger of two, so it must not be the smallest.
     let first_two = [leader, smaller[0]];
@@ -138,6 +139,72 @@ async fn dump(client: &zk::Client) -> Vec<(String, Vec<u8>, zk::Stat)> {
     }
     tree.sort_by(|a, b| a.0.cmp(&b.0));
     tree
+}
+
+/// Each of Apache's members gives way to one of ours over its files and, after all have, the way back; a client
+/// writes all the while.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_ensemble_is_replaced_member_by_member_and_back_while_a_client_writes() {
+    if apache::lib().is_none() {
+        return;
+    }
+    let mut ensemble = Ensemble::new(3, 0);
+    let mut apaches: BTreeMap<i64, Apache> =
+        (1..=3).map(|id| (id, Apache::start(&ensemble, id))).collect();
+    for id in 1..=3 {
+        mode(&ensemble, id, &["leader", "follower"]).await;
+    }
+    let client = ensemble.client(&[1, 2, 3]).await;
+    client.create("/mine", b"", EPHEMERAL).await.expect("it is new");
+    let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
+    let writer = tokio::spawn(async move {
+        let mut acknowledged = BTreeMap::new();
+        for number in 0_u32.. {
+            if stopped.try_recv().is_ok() {
+                break;
+            }
+            let path = format!("/n{number:06}");
+            match client.create(&path, number.to_string().as_bytes(), OPEN).await {
+                Ok((stat, _)) => drop(acknowledged.insert(path, stat.czxid)),
+                Err(zk::Error::SessionExpired) => panic!("the session must outlive all of it"),
+                // Whether it was done is not known: it is no acknowledgement.
+                Err(_) => {}
+            }
+        }
+        (acknowledged, client)
+    });
+    for id in 1..=3 {
+        apaches.remove(&id);
+        ensemble.run(id).await;
+        ensemble.running[&id].serving().await;
+        for other in 1..=3 {
+            mode(&ensemble, other, &["leader", "follower"]).await;
+        }
+    }
+    let tree = ensemble.assert_alike().await;
+    assert!(tree.contains_key("/mine"));
+    for id in 1..=3 {
+        ensemble.running.remove(&id).expect("it runs").shutdown().await;
+        apaches.insert(id, Apache::start(&ensemble, id));
+        for other in 1..=3 {
+            mode(&ensemble, other, &["leader", "follower"]).await;
+        }
+    }
+    stop.send(()).expect("the writer runs");
+    let (acknowledged, client) = writer.await.expect("the writer does not panic");
+    client.sync("/").await.expect("it has a leader");
+    assert!(client.check_stat("/mine").await.expect("it is served").is_some());
+    for id in 1..=3 {
+        let one = ensemble.client(&[id]).await;
+        one.sync("/").await.expect("it has a leader");
+        let tree = dump(&one).await;
+        let found: BTreeMap<_, _> =
+            tree.iter().map(|(path, _, stat)| (path.as_str(), stat.czxid)).collect();
+        for (path, czxid) in &acknowledged {
+            assert_eq!(found.get(path.as_str()), Some(czxid), "{path} on {id}");
+        }
+    }
+    eprintln!("{} writes were acknowledged meanwhile", acknowledged.len());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

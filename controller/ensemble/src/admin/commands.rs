@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::four_letter::PERCENTILES;
+use crate::four_letter::{self, PERCENTILES};
 use crate::metrics::{self, Summary, VERSION, Value};
 use crate::report::{self, Client};
 use crate::shared::Shared;
@@ -28,6 +28,11 @@ pub(super) fn index(base: &str) -> String {
 pub(super) fn run(shared: &Shared, name: &str, query: &str) -> Json {
     match COMMANDS.iter().find(|command| command.names.contains(&name)) {
         None => json!({ "command": name, "error": format!("Unknown command: {name}") }),
+        Some(command)
+            if !shared.standing.role().serves() && !SERVER_LESS.contains(&command.names[0]) =>
+        {
+            json!({ "command": command.names[0], "error": four_letter::NOT_SERVING })
+        }
         Some(command) => {
             let mut answer = json!({ "command": command.names[0], "error": null });
             if let (Json::Object(answer), Json::Object(found)) =
@@ -39,6 +44,16 @@ pub(super) fn run(shared: &Shared, name: &str, query: &str) -> Json {
         }
     }
 }
+
+/// Commands that need no running server.
+const SERVER_LESS: &[&str] = &[
+    "environment",
+    "get_trace_mask",
+    "set_trace_mask",
+    "monitor",
+    "system_properties",
+    "zabstate",
+];
 
 const COMMANDS: &[Command] = &[
     Command { names: &["configuration", "conf", "config"], run: |shared, _| configuration(shared) },
@@ -90,15 +105,9 @@ const COMMANDS: &[Command] = &[
             json!({ "zxid": format!("0x{:x}", zxid.bits()), "timestamp": seconds })
         },
     },
-    Command {
-        names: &["leader", "lead"],
-        run: |_, _| json!({ "is_leader": null, "leader_id": null, "leader_ip": null }),
-    },
+    Command { names: &["leader", "lead"], run: |shared, _| leader(shared) },
     Command { names: &["monitor", "mntr"], run: |shared, _| monitor(shared) },
-    Command {
-        names: &["observers", "obsr"],
-        run: |_, _| json!({ "synced_observers": 0, "observers": [] }),
-    },
+    Command { names: &["observers", "obsr"], run: |shared, _| observers(shared) },
     Command { names: &["observer_connection_stat_reset", "orst"], run: |_, _| json!({}) },
     Command { names: &["ruok"], run: |_, _| json!({}) },
     Command { names: &["server_stats", "srvr"], run: |shared, _| server_stats(shared) },
@@ -111,7 +120,7 @@ const COMMANDS: &[Command] = &[
         // What Java's are is in the configuration here.
         run: |_, _| json!({}),
     },
-    Command { names: &["voting_view"], run: |_, _| json!({ "current_config": {} }) },
+    Command { names: &["voting_view"], run: |shared, _| voting_view(shared) },
     Command {
         names: &["watches", "wchc"],
         run: |shared, _| {
@@ -327,6 +336,45 @@ fn zab_state(shared: &Shared) -> Json {
         "zab_counter": zxid.counter(),
         "zabstate": view.phase,
     })
+}
+
+fn leader(shared: &Shared) -> Json {
+    let view = shared.standing.view();
+    let Some(ensemble) = &shared.config.ensemble else {
+        return json!({ "is_leader": null, "leader_id": null, "leader_ip": null });
+    };
+    let server = view.leader.and_then(|leader| ensemble.members.servers.get(&leader));
+    let host = server.and_then(|server| server.addresses.first()).map(|one| &one.host);
+    json!({
+        "is_leader": view.role == Role::Leading,
+        "leader_id": view.leader.map(|leader| leader.0),
+        "leader_ip": host,
+    })
+}
+
+fn observers(shared: &Shared) -> Json {
+    let view = shared.standing.view();
+    let observers = view.learners.iter().filter(|learner| !learner.votes && learner.synced);
+    json!({ "synced_observers": observers.count(), "observers": [] })
+}
+
+fn voting_view(shared: &Shared) -> Json {
+    let Some(ensemble) = &shared.config.ensemble else { return json!({ "current_config": {} }) };
+    let members = &ensemble.members;
+    let voters = members.servers.iter().filter(|(peer, _)| members.is_voter(**peer));
+    let voters = voters.map(|(peer, server)| {
+        let at = |port: fn(&jute::ServerAddress) -> u16| -> Vec<String> {
+            server.addresses.iter().map(|one| format!("{}:{}", one.host, port(one))).collect()
+        };
+        let view = json!({
+            "server_addresses": at(|one| one.quorum_port),
+            "election_addresses": at(|one| one.election_port),
+            "client_address": server.client.as_ref().map(ToString::to_string).unwrap_or_default(),
+            "learner_type": "PARTICIPANT",
+        });
+        (peer.to_string(), view)
+    });
+    json!({ "current_config": voters.collect::<Map<_, _>>() })
 }
 
 fn merged(mut one: Json, other: Json) -> Json {

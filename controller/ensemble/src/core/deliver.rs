@@ -33,6 +33,7 @@ impl Core {
             let zxid = entry.header.zxid;
             let response = tree.apply_into(&entry.header, &entry.txn, &mut changes);
             last = Some(zxid);
+            self.compare(&tree, &entry);
             self.fire(zxid, &changes);
             // Not before its events are queued: a reply that carries this zxid comes behind them.
             shared.set_applied(zxid);
@@ -92,6 +93,19 @@ impl Core {
             found.audited = audited;
         }
         Some(found)
+    }
+
+    /// Whether the tree is what the leader said it would be.
+    fn compare(&self, tree: &State, entry: &Entry) {
+        // What a leader of Apache's sends first may be of several moments.
+        let settled = self.ensemble.is_some() && self.shared.standing.role().serves();
+        if settled && entry.digest.is_some_and(|digest| !tree.agrees_with(digest)) {
+            let before = self.shared.stats.digest_mismatches.fetch_add(1, Relaxed);
+            if before == 0 {
+                let zxid = entry.header.zxid;
+                tracing::error!(%zxid, "the tree's digest is not the one its leader recorded");
+            }
+        }
     }
 
     /// Applies what the log has and no role did, before the next election.

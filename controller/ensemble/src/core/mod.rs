@@ -128,6 +128,8 @@ pub(crate) struct Core {
     fired: Vec<znodes::Fired>,
     /// Connections with something new to send.
     to_wake: Vec<Arc<Conn>>,
+    /// The log is on the disk up to here, as far as this run knows.
+    flushed: Zxid,
     /// Committed by the present step.
     delivered: Vec<Txn>,
     /// `None`: the member stands alone.
@@ -218,6 +220,7 @@ impl Core {
             encoded: BytesMut::new(),
             fired: Vec::new(),
             to_wake: Vec::new(),
+            flushed: Zxid::ZERO,
             delivered: Vec::new(),
             ensemble,
             lost: Vec::new(),
@@ -422,6 +425,7 @@ impl Core {
         match event {
             LogEvent::Flushed(zxid, time) => {
                 self.shared.stats.flush_time.record(micros(time));
+                self.flushed = zxid;
                 self.drive(Input::Flushed(zxid));
             }
             LogEvent::EpochSaved(file, epoch) => {
@@ -441,13 +445,24 @@ impl Core {
                 tracing::error!(error, "no room to begin an epoch; reads are served meanwhile");
                 self.unsaved.push((file, epoch));
                 self.stop_writes();
-                self.begin_sessions();
+                if self.ensemble.is_none() {
+                    self.begin_sessions();
+                }
             }
             LogEvent::HasRoom => {
                 tracing::info!("there is room again: writes are taken");
                 self.full = None;
                 self.shared.stats.disk_full.store(0, Relaxed);
+                let saved = self.zab.durable();
                 for (file, epoch) in std::mem::take(&mut self.unsaved) {
+                    let newer = match file {
+                        EpochFile::Accepted => epoch > saved.accepted,
+                        EpochFile::Current => epoch > saved.current,
+                    };
+                    // A later one may have found room before: it must not be taken back.
+                    if !newer {
+                        continue;
+                    }
                     self.tell_log(LogCommand::SaveEpoch(file, epoch));
                 }
             }

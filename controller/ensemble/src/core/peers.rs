@@ -51,6 +51,8 @@ pub(super) struct Ensemble {
     /// As a leader: learners that wait for a SYNC behind a transaction.
     pub(super) asked: VecDeque<(Zxid, LinkId)>,
     pub(super) last_local: i32,
+    /// Since when nobody leads; `None` while somebody does.
+    pub(super) looking_since: Option<types::Instant>,
 }
 
 /// A learner, or one that may become it.
@@ -106,6 +108,7 @@ impl Ensemble {
             touched_at: types::Instant::ZERO,
             asked: VecDeque::new(),
             last_local: 0,
+            looking_since: Some(types::Instant::ZERO),
         }
     }
 
@@ -376,7 +379,12 @@ impl Core {
         if let Some(upstream) = &mut ensemble.upstream {
             upstream.serving = true;
         }
-        let role = if ensemble.observer { Role::Observing } else { Role::Following };
+        ensemble.looking_since = None;
+        self.end_read_only();
+        // All that was before this epoch is here: a client that has seen that much on the leader may come.
+        self.shared.applied_anew(self.shared.applied().max(Zxid::new(epoch, 0)));
+        let observer = self.ensemble.as_ref().is_some_and(|ensemble| ensemble.observer);
+        let role = if observer { Role::Observing } else { Role::Following };
         tracing::info!(%leader, epoch = epoch.0, "{}", role.word());
         self.show_members();
         self.ids = znodes::SessionIds::new(self.shared.config.myid, wall_ms());
@@ -390,9 +398,9 @@ impl Core {
 
     /// What is begun anew when an ensemble's member begins to lead.
     pub(super) fn on_leading_others(&mut self, epoch: Epoch) {
-        if self.ensemble.is_none() {
-            return;
-        }
+        let Some(ensemble) = &mut self.ensemble else { return };
+        ensemble.looking_since = None;
+        self.end_read_only();
         tracing::info!(epoch = epoch.0, "leader");
         self.outstanding.clear();
         self.sessions = Sessions::new(self.shared.config.tick_time);
@@ -432,6 +440,7 @@ impl Core {
         for returning in std::mem::take(&mut ensemble.returning).into_values().flatten() {
             returning.conn.close(false);
         }
+        ensemble.looking_since.get_or_insert_with(|| self.shared.now());
         self.shared.standing.update(|view| {
             view.role = Role::Looking;
             view.leader = None;
@@ -440,14 +449,43 @@ impl Core {
         self.outstanding.clear();
         self.waiting.clear();
         self.speaking.clear();
+        self.close_clients();
+    }
+
+    fn close_clients(&self) {
         let conns: Vec<_> = self.shared.watchers().conns().cloned().collect();
         for conn in conns {
             conn.close(false);
         }
     }
 
+    /// Nobody has led for a while: clients that wish so read what is there.
+    pub(super) fn begin_read_only(&mut self) {
+        tracing::warn!("nobody leads: clients that wish so are served what is there");
+        self.shared.standing.update(|view| view.role = Role::ReadOnly);
+    }
+
+    /// What clients of that time had is gone: their sessions were this member's alone.
+    fn end_read_only(&mut self) {
+        if self.shared.standing.role() == Role::ReadOnly {
+            self.close_clients();
+        }
+    }
+
+    /// When [`Self::begin_read_only`] is due.
+    pub(super) fn read_only_at(&self) -> Option<types::Instant> {
+        let config = &self.shared.config;
+        config.ensemble.as_ref().filter(|ensemble| ensemble.read_only_mode)?;
+        let since = self.ensemble.as_ref()?.looking_since?;
+        let looks = self.shared.standing.role() == Role::Looking;
+        looks.then(|| since + config.tick_time.max(READ_ONLY_AFTER))
+    }
+
     fn locate(&mut self, learner: PeerId, last: Zxid) {
-        let (dir, flushed) = (self.shared.log_dir.clone(), self.shared.tree().zxid());
+        // What others have flushed and this member has not is waited for later.
+        let applied = self.shared.tree().zxid();
+        let flushed = if self.flushed == Zxid::ZERO { applied } else { applied.min(self.flushed) };
+        let dir = self.shared.log_dir.clone();
         let tell = Arc::clone(&self.shared);
         tokio::task::spawn_blocking(move || {
             let found = locate(&dir, last, flushed).unwrap_or_else(|error| {
@@ -602,4 +640,6 @@ fn locate(dir: &std::path::Path, last: Zxid, upto: Zxid) -> Result<Located, stor
 }
 
 /// Connections at the leader port.
+/// How long nobody leads at least before clients are served nevertheless.
+const READ_ONLY_AFTER: std::time::Duration = std::time::Duration::from_secs(2);
 const MAX_CALLERS: usize = 1024;

@@ -99,7 +99,7 @@ impl Core {
     }
 
     pub(super) fn next_alarm(&self) -> Option<Instant> {
-        let protocol = self.zab.alarm();
+        let protocol = self.zab.alarm().into_iter().chain(self.read_only_at()).min();
         if self.full.is_some() || self.zab.next_zxid().is_none() {
             return self.full.into_iter().chain(protocol).min();
         }
@@ -112,6 +112,9 @@ impl Core {
         if self.zab.alarm().is_some_and(|at| at <= now) {
             self.drive(zab::Input::Tick);
             self.view_learners();
+        }
+        if self.read_only_at().is_some_and(|at| at <= now) {
+            self.begin_read_only();
         }
         if let Some(look) = self.full {
             if look <= now {

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::{Bytes, BytesMut};
 use jute::learner::{Forwarded as Record, PacketType, QuorumPacket, Revalidated, Touch};
-use jute::{ConnectRequest, ConnectResponse, Entry, Id, Request, Response};
+use jute::{ConnectRequest, ConnectResponse, Entry, ErrorCode, Id, Request, Response};
 use types::{PeerId, SessionId, Zxid};
 use znodes::password;
 
@@ -19,6 +19,7 @@ use super::{Asked, Command, Core, LocalReply, Origin, wire};
 use crate::buffers;
 use crate::conn::Conn;
 use crate::peers::{LinkId, put_packet};
+use crate::standing::Role;
 
 /// A request that the leader has.
 pub(super) struct Forwarded {
@@ -43,7 +44,19 @@ impl Core {
     pub(super) fn on_write_through(&mut self, command: Command) {
         let Some(ensemble) = &mut self.ensemble else { return };
         let serving = ensemble.upstream.as_ref().is_some_and(|one| one.serving);
+        let read_only = self.shared.standing.role() == Role::ReadOnly;
         match command {
+            Command::Requests { conn, mut requests, .. } if read_only => {
+                let shared = Arc::clone(&self.shared);
+                let (tree, zxid) = (shared.tree(), shared.applied());
+                for _ in requests.drain(..) {
+                    self.answer_client(&tree, &conn, zxid, &Err(ErrorCode::NotReadOnly));
+                }
+                buffers::give_back_writes(requests);
+            }
+            Command::Connect { conn, request } if read_only => {
+                self.connect_read_only(&conn, &request);
+            }
             // Clients come again, here or elsewhere.
             Command::Requests { conn, .. } | Command::Connect { conn, .. } if !serving => {
                 conn.close(false);
@@ -72,6 +85,19 @@ impl Core {
             // Whoever waits for it hears that nobody will answer.
             _ => {}
         }
+    }
+
+    /// A session of this member alone, for a client that only reads. One that has a session keeps it for
+    /// when there is a leader.
+    fn connect_read_only(&mut self, conn: &Arc<Conn>, request: &ConnectRequest) {
+        let is_new = request.session == SessionId(0) && request.read_only == Some(true);
+        if !is_new || request.last_zxid_seen > self.shared.applied() {
+            return conn.close(false);
+        }
+        let (least, most) = self.shared.config.session_timeouts();
+        conn.lock().timeout_ms = request.timeout_ms.clamp(least, most);
+        let session = self.ids.next_id();
+        self.welcome(conn, session, Some(true));
     }
 
     /// A new session, or one that comes back, whose timeout is agreed on.

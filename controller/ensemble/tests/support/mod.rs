@@ -30,6 +30,7 @@ pub(crate) struct Ensemble {
     pub(crate) host: Ipv4Addr,
     pub(crate) running: BTreeMap<i64, Member>,
     pub(crate) tick: Duration,
+    pub(crate) read_only_mode: bool,
 }
 
 pub(crate) type Tree = BTreeMap<String, (Vec<u8>, ensemble::Stat)>;
@@ -37,6 +38,9 @@ pub(crate) type Tree = BTreeMap<String, (Vec<u8>, ensemble::Stat)>;
 impl Ensemble {
     /// None of them runs yet.
     pub(crate) fn new(voters: i64, observers: i64) -> Self {
+        // What members say is told beside a failure.
+        let told = tracing_subscriber::fmt().with_test_writer().with_max_level(level());
+        let _ = told.try_init();
         let host = own_host();
         let mut members = Members::default();
         for id in 1..=voters + observers {
@@ -53,7 +57,7 @@ impl Ensemble {
         }
         let dir = tempfile::tempdir().expect("a temporary directory");
         let tick = Duration::from_secs(2);
-        Self { dir, members, host, running: BTreeMap::new(), tick }
+        Self { dir, members, host, running: BTreeMap::new(), tick, read_only_mode: false }
     }
 
     /// All of them run, and clients are served by each.
@@ -76,7 +80,9 @@ impl Ensemble {
         config.tick_time = self.tick;
         config.client_addr = Some(self.client_addr(id));
         config.four_letter_words = vec!["*".to_owned()];
-        config.ensemble = Some(EnsembleConfig::of(self.members.clone()));
+        let mut ensemble = EnsembleConfig::of(self.members.clone());
+        ensemble.read_only_mode = self.read_only_mode;
+        config.ensemble = Some(ensemble);
         config
     }
 
@@ -153,6 +159,12 @@ impl Ensemble {
             member.halt().await;
         }
     }
+}
+
+/// `TROUPE_LOG=debug` and the like.
+fn level() -> tracing_subscriber::filter::LevelFilter {
+    let level = std::env::var("TROUPE_LOG").ok().and_then(|level| level.parse().ok());
+    level.unwrap_or(tracing_subscriber::filter::LevelFilter::WARN)
 }
 
 /// An address of 127.0.0.0/8 of this process and this call.
