@@ -38,11 +38,17 @@ async fn bind_one(
     place: HostPort,
 ) -> Result<TcpListener, (HostPort, io::Error)> {
     let mut retries = config.bind_retries;
+    let mut quick = QUICK_TRIES;
     loop {
         let error = match listen(config, &place).await {
             Ok(listener) => return Ok(listener),
             Err(error) => error,
         };
+        if quick > 0 && error.kind() == io::ErrorKind::AddrInUse {
+            quick -= 1;
+            tokio::time::sleep(RETRY_QUICKLY_AFTER).await;
+            continue;
+        }
         if retries == Some(0) {
             return Err((place, error));
         }
@@ -73,4 +79,7 @@ async fn listen(config: &EnsembleConfig, place: &HostPort) -> io::Result<TcpList
     Err(last.unwrap_or_else(|| io::ErrorKind::NotFound.into()))
 }
 
+/// A member that has just ended here lets go of its ports within moments.
+const RETRY_QUICKLY_AFTER: Duration = Duration::from_millis(20);
+const QUICK_TRIES: u32 = 25;
 const RETRY_AFTER: Duration = Duration::from_secs(1);
