@@ -3,7 +3,8 @@
 use bytes::{Bytes, BytesMut};
 use jute::election::{Initial, Notification, ServerState};
 use jute::learner::{
-    Forwarded, LearnerInfo, PROTOCOL_VERSION, PacketType, QuorumPacket, Revalidated, Touch,
+    Forwarded, LeaderHello, LearnerInfo, PROTOCOL_VERSION, PacketType, QuorumPacket, Revalidated,
+    Touch,
 };
 use jute::{
     ConnectRequest, ConnectResponse, Entry, ErrorCode, EventType, OpCode, OpResult, Put, Reader,
@@ -134,7 +135,8 @@ fn learner_packets() {
                 Zxid::ZERO,
                 Some(encoded(|out| {
                     let peer = Some(PeerId(1));
-                    LearnerInfo { peer, protocol_version: PROTOCOL_VERSION, config_version: 0 }
+                    let protocol_version = PROTOCOL_VERSION;
+                    LearnerInfo { peer, protocol_version, config_version: 0, kin: false }
                         .encode(out);
                 })),
             ),
@@ -224,6 +226,22 @@ fn learner_packets() {
             assert_eq!(stream.len(), cut, "nothing is taken");
         }
     }
+}
+
+/// What kin say of themselves stands behind what Apache reads.
+#[test]
+fn kin_know_each_other_and_others_see_what_they_always_saw() {
+    for kin in [false, true] {
+        let (peer, protocol_version) = (Some(PeerId(1)), PROTOCOL_VERSION);
+        let info = LearnerInfo { peer, protocol_version, config_version: 7, kin };
+        let bytes = encoded(|out| info.encode(out));
+        assert_eq!(bytes[..20], hex("0000000000000001 00010000 0000000000000007"));
+        assert_eq!(LearnerInfo::decode(Some(&bytes)), info);
+        let bytes = encoded(|out| LeaderHello { kin }.encode(out));
+        assert_eq!(bytes[..4], hex("00010000"));
+        assert_eq!(LeaderHello::decode(Some(&bytes)), LeaderHello { kin });
+    }
+    assert_eq!(LeaderHello::decode(None), LeaderHello { kin: false });
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use jute::learner::{LearnerInfo, PacketType, QuorumPacket};
 use jute::{Entry, Members, ServerRole, Text};
@@ -259,7 +260,10 @@ impl Core {
             ensemble.nameless -= 1;
             PeerId(ensemble.nameless)
         });
-        let Some(caller) = ensemble.callers.get_mut(&link).filter(|_| peer != me) else { return };
+        if peer == me {
+            return self.hang_up(link, "it has this member's own id; each needs a myid of its own");
+        }
+        let Some(caller) = ensemble.callers.get_mut(&link) else { return };
         caller.peer = Some(peer);
         caller.observer = observer;
         let before = ensemble.by_peer.insert(peer, link);
@@ -447,6 +451,7 @@ impl Core {
             view.learners.clear();
         });
         self.outstanding.clear();
+        self.shared.stats.outstanding.store(0, Relaxed);
         self.waiting.clear();
         self.speaking.clear();
         self.close_clients();
@@ -635,10 +640,19 @@ fn stage(dir: &std::path::Path, frozen: &Frozen) -> Result<(), SnapshotWriteErro
 fn locate(dir: &std::path::Path, last: Zxid, upto: Zxid) -> Result<Located, storage::TxnLogError> {
     let Some(there) = History::last_up_to(dir, last)? else { return Ok(Located::Gone) };
     let mut history = History::open(dir, there, upto)?;
-    while history.next_entry()?.is_some() {}
+    let mut bytes = 0;
+    while let Some(entry) = history.next_entry()? {
+        bytes += entry.body.len();
+        // A learner keeps what it lacks in memory until it has all of it; a state it reads as it comes.
+        if bytes > MAX_DIFFERENCE {
+            return Ok(Located::Gone);
+        }
+    }
     Ok(if there == last || last.counter() == 0 { Located::Here } else { Located::After(there) })
 }
 
+/// The longest difference that is sent as such, in bytes; beyond it the whole state is.
+const MAX_DIFFERENCE: usize = 128 << 20;
 /// Connections at the leader port.
 /// How long nobody leads at least before clients are served nevertheless.
 const READ_ONLY_AFTER: std::time::Duration = std::time::Duration::from_secs(2);

@@ -58,6 +58,8 @@ struct Slot {
     mail: Mutex<Mail>,
     /// There is mail, or the peer waits to be dialled back.
     wake: Notify,
+    /// The peer has called anew: whatever connection there is, it is not the peer's any more.
+    anew: Notify,
     /// Connections that the peer opened.
     adopt: mpsc::Sender<TcpStream>,
     job: Mutex<Option<AbortHandle>>,
@@ -140,8 +142,9 @@ impl All {
             return None;
         }
         let (adopt, adopted) = mpsc::channel(1);
-        let (mail, wake, job) = (Mutex::default(), Notify::new(), Mutex::default());
-        let slot = Arc::new(Slot { peer, mail, wake, adopt, job });
+        let (mail, job) = (Mutex::default(), Mutex::default());
+        let (wake, anew) = (Notify::new(), Notify::new());
+        let slot = Arc::new(Slot { peer, mail, wake, anew, adopt, job });
         let run = Arc::clone(&slot).run(Arc::clone(self), adopted);
         *slot.job.lock().expect("only set here") = Some(tokio::spawn(run).abort_handle());
         slots.insert(peer, Arc::clone(&slot));
@@ -195,6 +198,7 @@ async fn introduce(mut stream: TcpStream, all: &Arc<All>) -> io::Result<()> {
     mail.advertised = initial::places(&said);
     mail.call_back = true;
     drop(mail);
+    slot.anew.notify_waiters();
     slot.wake.notify_one();
     Ok(())
 }
@@ -226,6 +230,7 @@ impl Slot {
             tokio::select! {
                 // A newer connection takes the place of this one.
                 stream = adopted.recv() => next = stream,
+                () = self.anew.notified() => {}
                 ended = self.talk(stream, &all.tell) => {
                     if let Err(error) = ended {
                         tracing::debug!(peer = %self.peer, %error, "connection for votes ended");
@@ -249,7 +254,9 @@ impl Slot {
                 })
             };
             if let Some(places) = places {
-                match self.call(&places, all).await {
+                let called = self.call(&places, all).await;
+                self.mail().call_back = false;
+                match called {
                     Ok(Some(stream)) => return stream,
                     Ok(None) => {}
                     Err(error) => {
@@ -257,7 +264,6 @@ impl Slot {
                         let _ = all.tell.send((self.peer, Heard::Down)).await;
                     }
                 }
-                self.mail().call_back = false;
             }
             self.wake.notified().await;
         }
@@ -287,7 +293,6 @@ impl Slot {
         let _ = tell.send((self.peer, Heard::Up)).await;
         {
             let mut mail = self.mail();
-            mail.call_back = false;
             if mail.queued.is_none() {
                 mail.queued = mail.last.clone();
             }
@@ -430,6 +435,23 @@ mod tests {
         b.elections.know(PeerId(2), vec![a.place.clone()]);
         b.elections.send(PeerId(2), &vote(1));
         assert_eq!(b.vote().await, Some((PeerId(2), vote(7))));
+    }
+
+    /// As when a machine goes down without a word and comes up again.
+    #[tokio::test]
+    async fn a_peer_that_calls_anew_is_called_back_whatever_connection_there_was() {
+        let (mut a, b) = (member(2).await, member(1).await);
+        b.elections.know(PeerId(2), vec![a.place.clone()]);
+        b.elections.send(PeerId(2), &vote(1));
+        assert_eq!(a.vote().await, Some((PeerId(1), vote(1))));
+        // The old one stays open: nobody tells the larger id that its peer is another one now.
+        let mut again = member(1).await;
+        again.elections.know(PeerId(2), vec![a.place.clone()]);
+        again.elections.send(PeerId(2), &vote(2));
+        assert_eq!(a.vote().await, Some((PeerId(1), vote(2))));
+        a.elections.send(PeerId(1), &vote(3));
+        assert_eq!(again.vote().await, Some((PeerId(2), vote(3))));
+        drop(b);
     }
 
     #[tokio::test]
