@@ -112,7 +112,9 @@ impl Leader {
                 self.learners.locate(core, from);
             }
             Message::Ack(zxid) => {
-                if zxid <= self.last && self.learners.ack(core, from, self.epoch, zxid) {
+                if zxid <= self.last
+                    && self.learners.ack(core, from, (self.epoch, zxid), self.committed)
+                {
                     self.learners.up_to_date(core);
                     self.maybe_commit(core);
                 }
@@ -198,6 +200,7 @@ impl Leader {
         }
         self.proposals.retain(|txn| txn.zxid < first);
         if !core.voters.is_only(core.me) {
+            core.stand_aside();
             return self.resign(core);
         }
         // `first` is in this epoch and not its counter 0, so the counter before it is too.

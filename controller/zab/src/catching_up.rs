@@ -72,6 +72,8 @@ impl CatchingUp {
     pub(crate) fn on(mut self, core: &mut Core, input: Input) -> Phase {
         match input {
             Input::Received { from, message } if from == self.leader => {
+                // `initLimit` bounds the silence, not the length of what is missing, as Apache's read timeout does.
+                self.deadline = core.now + core.timing.init_limit;
                 if message == Message::UpToDate && self.settling == Settling::Done {
                     return self.up_to_date(core);
                 }
@@ -92,6 +94,11 @@ impl CatchingUp {
             }
             Input::AppendRefused { first } => {
                 self.pending.refuse(first);
+                core.stand_aside();
+                return self.give_up(core);
+            }
+            Input::EpochRefused => {
+                core.stand_aside();
                 return self.give_up(core);
             }
             Input::LinkLost(peer) if peer == self.leader => return self.give_up(core),
@@ -109,7 +116,12 @@ impl CatchingUp {
                 self.start = Start::Done;
                 self.pending = Pending::after(last);
             }
-            Message::Trunc(zxid) if self.start == Start::Awaited && zxid <= last => {
+            // Nothing is behind it: the tree stays as it is.
+            Message::Trunc(zxid) if self.start == Start::Awaited && zxid == last => {
+                self.start = Start::Done;
+                self.pending = Pending::after(last);
+            }
+            Message::Trunc(zxid) if self.start == Start::Awaited && zxid < last => {
                 self.pending = Pending::after(zxid);
                 self.start = truncating(zxid);
                 core.outbox.push(Output::Truncate(zxid));

@@ -49,6 +49,10 @@ impl Discovery {
             }
             Input::Tick if core.now >= self.deadline => return self.give_up(core),
             Input::HandOver => return self.give_up(core),
+            Input::EpochRefused if !core.voters.is_only(core.me) => {
+                core.stand_aside();
+                return self.give_up(core);
+            }
             _ => {}
         }
         Phase::Discovery(self)

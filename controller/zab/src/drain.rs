@@ -1,7 +1,8 @@
 //! From a role that has ended to the next election.
 //!
 //! Lives here: that what was given to the log is in the log and in the tree before this peer votes with it,
-//! and that a cut or a new state that was begun is finished. Source: ZOOKEEPER-2845, 4541, 4712, 5094.
+//! and that a cut or a new state that was begun is finished; and that a peer whose disk is full stands aside for a while,
+//! so that one with room is elected. Source: ZOOKEEPER-2845, 4541, 4712, 5094.
 
 use std::collections::VecDeque;
 
@@ -58,9 +59,11 @@ impl Drain {
 
     fn maybe_end(self, core: &mut Core) -> Phase {
         let last = self.appended.back().map_or_else(Zxid::default, |txn| txn.zxid);
-        if self.unfinished.is_some() || last > core.durable.last_logged {
+        let aside = core.aside_until.is_some_and(|until| core.now < until);
+        if self.unfinished.is_some() || last > core.durable.last_logged || aside {
             return Phase::Drain(self);
         }
+        core.aside_until = None;
         core.outbox.extend(self.appended.into_iter().map(Output::Absorb));
         match self.successor {
             Some(leader) => Election::skip(core, leader),

@@ -30,6 +30,10 @@ pub(crate) struct Election {
     decide_at: Option<Instant>,
 }
 
+// Decided: (1) a stranger that asks is told the outcome, once there is one. Apache answers it at once, with a vote it can do
+// nothing with; and two peers that are strangers to each other, as their configurations differ, answer each other
+// for ever. (2) A worse vote of the same round is answered, where Apache waits for the next repetition.
+
 /// What a peer that follows or leads has decided.
 #[derive(Clone, Copy, Debug)]
 struct Settled {
@@ -92,7 +96,9 @@ impl Election {
     fn on_notification(mut self, core: &mut Core, from: PeerId, vote: Notification) -> Phase {
         if !core.voters.contains(from) {
             // A peer without a vote asks who leads.
-            self.tell(core, from);
+            if vote.state == PeerState::Looking && core.strangers.len() < MAX_STRANGERS {
+                core.strangers.insert(from);
+            }
             return Phase::Election(self);
         }
         let Some(candidate) = vote.candidate else { return Phase::Election(self) };
@@ -132,6 +138,8 @@ impl Election {
         } else if Some(candidate) > self.proposal {
             self.proposal = Some(candidate);
             self.tell_all(core);
+        } else if Some(candidate) < self.proposal && core.voters.contains(core.me) {
+            self.tell(core, from);
         }
         self.looking.insert(from, candidate);
     }
@@ -199,9 +207,20 @@ impl Election {
 
 fn decided(core: &mut Core, candidate: Candidate) -> Phase {
     core.vote = Some(candidate);
+    let state = match candidate.leader == core.me {
+        true => PeerState::Leading,
+        false if core.observer => PeerState::Observing,
+        false => PeerState::Following,
+    };
+    for stranger in std::mem::take(&mut core.strangers) {
+        let outcome = Notification { state, candidate: core.vote, round: core.round };
+        core.send(stranger, Message::Notification(outcome));
+    }
     if candidate.leader == core.me {
         Discovery::begin(core)
     } else {
         Joining::begin(core, candidate.leader)
     }
 }
+
+const MAX_STRANGERS: usize = 64;

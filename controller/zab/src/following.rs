@@ -58,6 +58,7 @@ impl Follower {
             }
             Input::AppendRefused { first } => {
                 self.pending.refuse(first);
+                core.stand_aside();
                 return self.give_up(core);
             }
             Input::LinkLost(peer) if peer == self.leader => return self.give_up(core),
@@ -68,7 +69,8 @@ impl Follower {
             }
             _ => {}
         }
-        if self.successor.is_some() && self.pending.is_empty() {
+        // The disk need not have finished: the way out waits for it.
+        if self.successor.is_some() && self.pending.is_committed() {
             return self.give_up(core);
         }
         Phase::Following(self)
@@ -96,7 +98,7 @@ impl Follower {
 
     /// Only a peer that holds all that was committed may take the word of the leader before.
     fn give_up(self, core: &mut Core) -> Phase {
-        let successor = self.successor.filter(|_| self.pending.is_empty());
+        let successor = self.successor.filter(|_| self.pending.is_committed());
         Drain::begin(core, self.pending.into_appended(), None, successor)
     }
 }

@@ -57,6 +57,10 @@ impl Joining {
                     return self.promise(core, epoch, kin, true);
                 }
             }
+            Input::EpochRefused => {
+                core.stand_aside();
+                return give_up(core);
+            }
             Input::Tick if core.now >= self.deadline => return give_up(core),
             _ => {}
         }

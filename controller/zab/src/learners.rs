@@ -113,8 +113,10 @@ impl Learners {
         self.0.get(&peer).map(|learner| learner.heard)
     }
 
+    /// How far its log counts: not at all before it holds the history of the epoch.
     pub(crate) fn flushed(&self, peer: PeerId) -> Zxid {
-        self.0.get(&peer).map_or_else(Zxid::default, |learner| learner.flushed)
+        let learner = self.0.get(&peer).filter(|learner| learner.stage >= Stage::Synced);
+        learner.map_or_else(Zxid::default, |learner| learner.flushed)
     }
 
     /// Tells the new epoch to all that do not know it.
@@ -196,8 +198,14 @@ impl Learners {
         core.outbox.push(Output::Send { to, message: Message::NewLeader(at.epoch) });
     }
 
-    /// An acknowledgement; `true` when it moves anything.
-    pub(crate) fn ack(&mut self, core: &mut Core, peer: PeerId, epoch: Epoch, zxid: Zxid) -> bool {
+    /// An acknowledgement; `true` when it moves anything. `committed` is the leader's.
+    pub(crate) fn ack(
+        &mut self,
+        core: &mut Core,
+        peer: PeerId,
+        (epoch, zxid): (Epoch, Zxid),
+        committed: Zxid,
+    ) -> bool {
         let Some(learner) = self.0.get_mut(&peer) else { return false };
         learner.heard = core.now;
         if learner.stage < Stage::Syncing || zxid.epoch() != epoch {
@@ -206,15 +214,19 @@ impl Learners {
         }
         if zxid.counter() == 0 && learner.stage == Stage::Syncing {
             learner.stage = Stage::Synced;
+            // What was committed while it got in step it logged as history: no acknowledgement of that will come.
+            learner.flushed = learner.flushed.max(committed);
+            learner.owes_since = learner.owes_since.map(|_| core.now);
             return true;
         }
-        // Before the history is held no acknowledgement counts (ZOOKEEPER-4685).
-        if learner.stage < Stage::Synced || zxid <= learner.flushed {
+        if zxid <= learner.flushed {
             return false;
         }
+        // One that comes before the history is held is kept and counts from then on: Apache's older followers send it
+        // once only (ZOOKEEPER-4685).
         learner.flushed = zxid;
         learner.owes_since = Some(core.now);
-        true
+        learner.stage >= Stage::Synced
     }
 
     /// Lets those serve that hold the history of the epoch.

@@ -42,6 +42,9 @@ pub enum Input {
         /// The first transaction that was not written.
         first: Zxid,
     },
+    /// There is no room for the epoch file that [`Output::SaveEpoch`] asked for; the driver saves it, and answers, when there
+    /// is. A peer that does not decide alone stands aside meanwhile.
+    EpochRefused,
     /// An epoch file is on stable storage.
     EpochSaved(SavedEpoch),
     /// The answer to [`Output::Locate`].
@@ -286,6 +289,8 @@ pub enum PeerMisbehaved {
         /// What came.
         got: Zxid,
     },
+    /// It proposes and proposes, and commits nothing.
+    TooMuch,
     /// It commits what it never proposed.
     CommitOfUnknown(Zxid),
     /// It leads in an epoch below what this peer has promised.

@@ -40,6 +40,9 @@ impl Pending {
         if !follows(self.last, txn.zxid) {
             return Err(PeerMisbehaved::Gap { last: self.last, got: txn.zxid });
         }
+        if self.queue.len() >= MAX_PENDING {
+            return Err(PeerMisbehaved::TooMuch);
+        }
         self.last = txn.zxid;
         self.queue.push_back(txn);
         Ok(())
@@ -127,9 +130,10 @@ impl Pending {
         self.appended = self.appended.min(kept);
     }
 
-    /// Whether nothing is on its way.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+    /// Whether all that was received is committed, and given to the log.
+    pub(crate) fn is_committed(&self) -> bool {
+        self.appended == self.queue.len()
+            && self.queue.back().is_none_or(|txn| txn.zxid <= self.committed)
     }
 
     /// What was given to the log and not delivered: it is part of this peer's history.
@@ -143,6 +147,9 @@ impl Pending {
 pub(crate) fn follows(last: Zxid, next: Zxid) -> bool {
     last.next() == Some(next) || next.epoch() > last.epoch() && next.counter() == 1
 }
+
+/// Transactions that may wait for a commit or the disk; an honest leader's clients stop long before.
+const MAX_PENDING: usize = 1_000_000;
 
 /// The place before a transaction.
 fn before(txn: &Txn) -> Zxid {

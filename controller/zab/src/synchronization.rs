@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use types::{Epoch, Instant, PeerId};
+use types::{Epoch, Instant, PeerId, Zxid};
 
 use crate::broadcast::Leader;
 use crate::drain::Drain;
@@ -56,6 +56,10 @@ impl Synchronization {
             }
             Input::Tick if core.now >= self.deadline => return self.give_up(core),
             Input::HandOver => return self.give_up(core),
+            Input::EpochRefused if !core.voters.is_only(core.me) => {
+                core.stand_aside();
+                return self.give_up(core);
+            }
             _ => {}
         }
         Phase::Synchronization(self)
@@ -74,7 +78,7 @@ impl Synchronization {
                 self.learners.locate(core, from);
             }
             Message::Ack(zxid) => {
-                self.learners.ack(core, from, self.epoch, zxid);
+                self.learners.ack(core, from, (self.epoch, zxid), Zxid::ZERO);
                 return self.maybe_lead(core);
             }
             _ => self.learners.hear(core, from),

@@ -50,8 +50,12 @@ pub(crate) struct Core {
     pub(crate) round: i64,
     /// What the last election decided.
     pub(crate) vote: Option<Candidate>,
+    /// The disk is full: this peer takes no part in elections until then.
+    pub(crate) aside_until: Option<Instant>,
     /// Peers that votes cannot reach.
     pub(crate) unreachable: BTreeSet<PeerId>,
+    /// Peers without a vote that asked who leads while nobody did.
+    pub(crate) strangers: BTreeSet<PeerId>,
     /// Learners that came before this peer knew that it leads.
     pub(crate) early: BTreeMap<PeerId, Introduction>,
     pub(crate) outbox: Vec<Output>,
@@ -94,6 +98,11 @@ impl Core {
         self.outbox.push(Output::Send { to, message });
     }
 
+    /// The disk has no room: others are to lead, and this peer tries again in a while.
+    pub(crate) fn stand_aside(&mut self) {
+        self.aside_until = Some(self.now + self.timing.tick);
+    }
+
     /// What this peer votes for first; `None` when it may not lead.
     pub(crate) fn own_candidate(&self) -> Option<Candidate> {
         self.voters.may_lead(self.me).then_some(Candidate {
@@ -117,7 +126,9 @@ impl Zab {
             now: Instant::ZERO,
             round: 0,
             vote: None,
+            aside_until: None,
             unreachable: BTreeSet::new(),
+            strangers: BTreeSet::new(),
             early: BTreeMap::new(),
             outbox: Vec::new(),
         };
@@ -143,7 +154,8 @@ impl Zab {
             Phase::Joining(phase) => Some(phase.alarm()),
             Phase::CatchingUp(phase) => Some(phase.alarm()),
             Phase::Following(phase) => Some(phase.alarm(&self.core)),
-            Phase::Drain(_) | Phase::Retired => None,
+            Phase::Drain(_) => self.core.aside_until,
+            Phase::Retired => None,
         }
     }
 
@@ -243,12 +255,15 @@ fn answer(core: &mut Core, phase: &Phase, to: PeerId, vote: Notification) {
 fn keeps_waiting(core: &mut Core, phase: &Phase, from: PeerId, introduction: Introduction) -> bool {
     match phase {
         Phase::Discovery(_) | Phase::Synchronization(_) | Phase::Leading(_) => return false,
-        Phase::Idle | Phase::Election(_) | Phase::Drain(_) => {
+        Phase::Idle | Phase::Election(_) | Phase::Drain(_) if core.early.len() < MAX_EARLY => {
             core.early.insert(from, introduction);
         }
-        Phase::Joining(_) | Phase::CatchingUp(_) | Phase::Following(_) | Phase::Retired => {
+        _ => {
             core.outbox.push(Output::HangUp { peer: from, why: PeerMisbehaved::NotLeading });
         }
     }
     true
 }
+
+/// Learners that wait for this peer to lead.
+const MAX_EARLY: usize = 1024;

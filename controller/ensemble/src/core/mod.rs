@@ -448,6 +448,7 @@ impl Core {
                 if self.ensemble.is_none() {
                     self.begin_sessions();
                 }
+                self.drive(Input::EpochRefused);
             }
             LogEvent::HasRoom => {
                 tracing::info!("there is room again: writes are taken");

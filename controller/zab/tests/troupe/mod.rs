@@ -1,0 +1,401 @@
+//! Peers with model disks and connections, for stories.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use types::{Epoch, Instant, PeerId, Zxid};
+use zab::{
+    Durable, Input, Located, Message, Output, SavedEpoch, Settings, SyncStart, Timing, Txn, Voters,
+    Zab,
+};
+
+/// All peers, and what is on its way between them.
+#[derive(Default)]
+pub(crate) struct Troupe {
+    now: Instant,
+    voters: BTreeSet<PeerId>,
+    peers: BTreeMap<PeerId, Peer>,
+    /// Inputs that follow, in order.
+    due: VecDeque<(PeerId, Input)>,
+    /// Pairs that cannot hear each other.
+    cut: BTreeSet<(PeerId, PeerId)>,
+    said: Vec<String>,
+    votes: bool,
+}
+
+struct Peer {
+    observer: bool,
+    disk: Disk,
+    /// The process, when it runs.
+    zab: Option<Zab>,
+    /// The tree: what was delivered or absorbed.
+    tree: Vec<Zxid>,
+    /// Whom it is connected with as leader or learner.
+    links: BTreeSet<PeerId>,
+    /// The state that came with a snapshot.
+    received: Vec<Zxid>,
+}
+
+#[derive(Default)]
+struct Disk {
+    accepted: Epoch,
+    current: Epoch,
+    log: Vec<Txn>,
+    /// Where the log begins; what is before is in a snapshot only.
+    purged: usize,
+    /// Not flushed: answered by nothing, lost in a crash.
+    held: bool,
+    waiting: Vec<Txn>,
+}
+
+impl Troupe {
+    /// Does what a line says.
+    pub(crate) fn command(&mut self, line: &str) {
+        let words: Vec<_> = line.split(' ').collect();
+        let peers = || words[1].split(',').map(|id| PeerId(id.parse().expect("a peer's id")));
+        match words[0] {
+            "voters" => self.voters = peers().collect(),
+            "observers" => {
+                for peer in peers() {
+                    self.add(peer).observer = true;
+                }
+            }
+            "votes" => self.votes = words[1] == "on",
+            "start" => peers().for_each(|peer| self.start(peer)),
+            "crash" => peers().for_each(|peer| self.crash(peer)),
+            "propose" => {
+                for peer in peers() {
+                    for body in &words[2..] {
+                        self.propose(peer, body);
+                    }
+                }
+            }
+            "hold" => peers().for_each(|peer| self.add(peer).disk.held = true),
+            "release" => peers().for_each(|peer| self.release(peer)),
+            "purge" => peers().for_each(|peer| {
+                let disk = &mut self.add(peer).disk;
+                disk.purged = disk.log.len();
+            }),
+            "cut" => self.cut(words[1], words[2]),
+            "heal" => self.heal(),
+            "hand-over" => peers().for_each(|peer| self.due.push_back((peer, Input::HandOver))),
+            "full" => peers().for_each(|peer| self.refuse(peer)),
+            "wait" => self.wait(Duration::from_millis(words[1].parse().expect("milliseconds"))),
+            "settle" => {}
+            other => panic!("no command {other}"),
+        }
+    }
+
+    /// Carries out all that follows, and tells it; then how the peers stand.
+    pub(crate) fn settle(&mut self) -> Vec<String> {
+        self.run();
+        let mut said = std::mem::take(&mut self.said);
+        let mut line = Vec::new();
+        for (id, peer) in &self.peers {
+            if let Some(zab) = &peer.zab {
+                let last = peer.tree.last().copied().unwrap_or_default();
+                line.push(format!("{id} {:?} {last}", zab.phase()));
+            }
+        }
+        said.push(format!("= {}", line.join(" | ")));
+        said
+    }
+
+    fn add(&mut self, id: PeerId) -> &mut Peer {
+        self.peers.entry(id).or_insert_with(|| Peer {
+            observer: false,
+            disk: Disk::default(),
+            zab: None,
+            tree: Vec::new(),
+            links: BTreeSet::new(),
+            received: Vec::new(),
+        })
+    }
+
+    fn start(&mut self, id: PeerId) {
+        let voters = Voters::majority(self.voters.iter().copied());
+        let peer = self.add(id);
+        let settings =
+            Settings { me: id, voters, observer: peer.observer, timing: Timing::default() };
+        let disk = &peer.disk;
+        peer.tree = disk.log.iter().map(|txn| txn.zxid).collect();
+        let last_logged = peer.tree.last().copied().unwrap_or_default();
+        let durable = Durable { accepted: disk.accepted, current: disk.current, last_logged };
+        peer.zab = Some(Zab::new(settings, durable));
+        let others: Vec<_> = self.peers.keys().copied().filter(|other| *other != id).collect();
+        for other in others {
+            self.tell_reach(id, other);
+        }
+        self.due.push_back((id, Input::Tick));
+    }
+
+    fn crash(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.zab = None;
+        peer.disk.waiting.clear();
+        for other in std::mem::take(&mut peer.links) {
+            self.unlink(id, other);
+        }
+        let others: Vec<_> = self.peers.keys().copied().filter(|other| *other != id).collect();
+        for other in others {
+            self.tell_reach(id, other);
+        }
+    }
+
+    fn hears(&self, one: PeerId, other: PeerId) -> bool {
+        let runs = |id: &PeerId| self.peers.get(id).is_some_and(|peer| peer.zab.is_some());
+        runs(&one) && runs(&other) && !self.cut.contains(&(one.min(other), one.max(other)))
+    }
+
+    fn tell_reach(&mut self, one: PeerId, other: PeerId) {
+        let up = self.hears(one, other);
+        for (to, peer) in [(one, other), (other, one)] {
+            let input = if up { Input::Reachable(peer) } else { Input::Unreachable(peer) };
+            self.due.push_back((to, input));
+        }
+    }
+
+    fn unlink(&mut self, one: PeerId, other: PeerId) {
+        for (to, peer) in [(one, other), (other, one)] {
+            if self.peers.get_mut(&to).is_some_and(|it| it.links.remove(&peer)) || to == other {
+                self.due.push_back((to, Input::LinkLost(peer)));
+            }
+        }
+    }
+
+    fn propose(&mut self, id: PeerId, body: &str) {
+        self.run();
+        let zab = self.peers.get(&id).and_then(|peer| peer.zab.as_ref());
+        let Some(zxid) = zab.and_then(Zab::next_zxid) else {
+            return self.said.push(format!("{id} takes no proposal"));
+        };
+        self.due.push_back((id, Input::Propose(Txn { zxid, body: body.to_owned().into() })));
+    }
+
+    fn release(&mut self, id: PeerId) {
+        let disk = &mut self.add(id).disk;
+        disk.held = false;
+        let waiting = std::mem::take(&mut disk.waiting);
+        let last = waiting.last().map(|txn| txn.zxid);
+        disk.log.extend(waiting);
+        self.due.extend(last.map(|last| (id, Input::Flushed(last))));
+    }
+
+    fn refuse(&mut self, id: PeerId) {
+        let disk = &mut self.add(id).disk;
+        disk.held = false;
+        let first = std::mem::take(&mut disk.waiting).first().map(|txn| txn.zxid);
+        self.due.extend(first.map(|first| (id, Input::AppendRefused { first })));
+    }
+
+    fn cut(&mut self, from: &str, to: &str) {
+        let ids = |text: &str| -> Vec<PeerId> {
+            text.split(',').map(|id| PeerId(id.parse().expect("a peer's id"))).collect()
+        };
+        for one in ids(from) {
+            for other in ids(to) {
+                self.cut.insert((one.min(other), one.max(other)));
+                if self.peers.get(&one).is_some_and(|peer| peer.links.contains(&other)) {
+                    self.unlink(one, other);
+                }
+                self.tell_reach(one, other);
+            }
+        }
+    }
+
+    fn heal(&mut self) {
+        for (one, other) in std::mem::take(&mut self.cut) {
+            self.tell_reach(one, other);
+        }
+    }
+
+    /// Time goes on, from one peer's alarm to the next.
+    fn wait(&mut self, length: Duration) {
+        self.run();
+        let end = self.now + length;
+        loop {
+            let alarms =
+                self.peers.iter().filter_map(|(id, peer)| Some((peer.zab.as_ref()?.alarm()?, *id)));
+            let Some((at, id)) = alarms.min().filter(|(at, _)| *at <= end) else { break };
+            self.now = self.now.max(at);
+            self.due.push_back((id, Input::Tick));
+            self.run();
+        }
+        self.now = end;
+    }
+
+    fn run(&mut self) {
+        let mut steps = 0;
+        while let Some((id, input)) = self.due.pop_front() {
+            steps += 1;
+            assert!(steps < 100_000, "it never ends: {:#?}", &self.said[self.said.len() - 20..]);
+            let now = self.now;
+            let Some(zab) = self.peers.get_mut(&id).and_then(|peer| peer.zab.as_mut()) else {
+                continue;
+            };
+            let outputs: Vec<_> = zab.step(now, input).collect();
+            for output in outputs {
+                self.carry_out(id, output);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, id: PeerId, output: Output) {
+        let peer = self.peers.get_mut(&id).expect("it was stepped");
+        match output {
+            Output::Append(txn) if peer.disk.held => peer.disk.waiting.push(txn),
+            Output::Append(txn) => {
+                let zxid = txn.zxid;
+                peer.disk.log.push(txn);
+                self.due.push_back((id, Input::Flushed(zxid)));
+            }
+            Output::SaveEpoch(saved) => {
+                match saved {
+                    SavedEpoch::Accepted(epoch) => peer.disk.accepted = epoch,
+                    SavedEpoch::Current(epoch) => peer.disk.current = epoch,
+                }
+                self.due.push_back((id, Input::EpochSaved(saved)));
+            }
+            Output::Deliver(txn) => {
+                peer.tree.push(txn.zxid);
+                let body = String::from_utf8_lossy(&txn.body).into_owned();
+                self.said.push(format!("{id} delivers {} {body}", txn.zxid));
+            }
+            Output::Absorb(txn) => {
+                peer.tree.push(txn.zxid);
+                self.said.push(format!("{id} absorbs {}", txn.zxid));
+            }
+            Output::Truncate(to) => {
+                peer.disk.log.retain(|txn| txn.zxid <= to);
+                peer.tree.retain(|zxid| *zxid <= to);
+                self.said.push(format!("{id} cuts its log behind {to}"));
+                self.due.push_back((id, Input::Truncated(to)));
+            }
+            Output::Install(zxid) => {
+                peer.tree = std::mem::take(&mut peer.received);
+                let snapshot = peer.tree.iter().map(|zxid| Txn { zxid: *zxid, body: "".into() });
+                peer.disk.log = snapshot.collect();
+                peer.disk.purged = peer.disk.log.len();
+                self.said.push(format!("{id} installs {zxid}"));
+                self.due.push_back((id, Input::Installed(zxid)));
+            }
+            Output::Send { to, message } => self.send(id, to, message),
+            Output::HangUp { peer: other, why } => {
+                self.said.push(format!("{id} hangs up on {other}: {why:?}"));
+                self.let_go(id, other);
+            }
+            Output::Follow(leader) => self.follow(id, leader),
+            Output::Locate { learner, last } => {
+                let found = peer.disk.locate(last);
+                self.due.push_back((id, Input::Located { learner, found }));
+            }
+            Output::Sync { to, plan } => {
+                let start = match plan.start {
+                    SyncStart::Diff => Message::Diff(plan.upto),
+                    SyncStart::Trunc(zxid) => Message::Trunc(zxid),
+                    SyncStart::Snap => {
+                        let tree = peer.tree.clone();
+                        self.peers.get_mut(&to).expect("it called").received = tree;
+                        Message::Snap(plan.upto)
+                    }
+                };
+                let peer = self.peers.get(&id).expect("it was stepped");
+                let range = |txn: &&Txn| txn.zxid > plan.after && txn.zxid <= plan.upto;
+                let txns: Vec<_> = peer.disk.log.iter().filter(range).cloned().collect();
+                self.send(id, to, start);
+                for txn in txns {
+                    let zxid = txn.zxid;
+                    self.send(id, to, Message::Proposal(txn));
+                    self.send(id, to, Message::Commit(zxid));
+                }
+            }
+            Output::Leading(epoch) => self.said.push(format!("{id} leads epoch {}", epoch.0)),
+            Output::Following { leader, epoch, .. } => {
+                self.said.push(format!("{id} follows {leader} in epoch {}", epoch.0));
+            }
+            Output::Resigned => {
+                self.said.push(format!("{id} resigns"));
+                for other in std::mem::take(&mut peer.links) {
+                    self.let_go(id, other);
+                }
+            }
+            other => self.said.push(format!("{id} {other:?}")),
+        }
+    }
+
+    fn let_go(&mut self, id: PeerId, other: PeerId) {
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.links.remove(&other);
+        }
+        if self.peers.get_mut(&other).is_some_and(|peer| peer.links.remove(&id)) {
+            self.due.push_back((other, Input::LinkLost(id)));
+        }
+    }
+
+    fn follow(&mut self, id: PeerId, leader: PeerId) {
+        let up = self.hears(id, leader);
+        if up {
+            self.peers.get_mut(&id).expect("it was stepped").links.insert(leader);
+            self.peers.get_mut(&leader).expect("it is heard").links.insert(id);
+        }
+        let input = if up { Input::LeaderUp(leader) } else { Input::LinkLost(leader) };
+        self.due.push_back((id, input));
+    }
+
+    fn send(&mut self, from: PeerId, to: PeerId, message: Message) {
+        let vote = matches!(message, Message::Notification(_));
+        let linked = self.peers.get(&from).is_some_and(|peer| peer.links.contains(&to));
+        if !self.hears(from, to) || !vote && !linked {
+            return;
+        }
+        let words = show(&message);
+        if !matches!(message, Message::Ping(_)) && (!vote || self.votes) {
+            self.said.push(format!("{from}>{to} {words}"));
+        }
+        self.due.push_back((to, Input::Received { from, message }));
+    }
+}
+
+impl Disk {
+    fn locate(&self, last: Zxid) -> Located {
+        let log = &self.log[self.purged..];
+        match log.iter().rev().map(|txn| txn.zxid).find(|zxid| *zxid <= last) {
+            Some(zxid) if zxid == last || last.counter() == 0 => Located::Here,
+            Some(zxid) => Located::After(zxid),
+            None => Located::Gone,
+        }
+    }
+}
+
+fn show(message: &Message) -> String {
+    match message {
+        Message::Notification(vote) => {
+            let candidate = vote.candidate.map_or_else(
+                || "nobody".to_owned(),
+                |it| format!("{} (epoch {} last {})", it.leader, it.epoch.0, it.last),
+            );
+            format!("{:?} round {} for {candidate}", vote.state, vote.round)
+        }
+        Message::Introduction(it) => {
+            let what = if it.observer { "OBSERVERINFO" } else { "FOLLOWERINFO" };
+            format!("{what} accepted={}", it.accepted.0)
+        }
+        Message::LeaderInfo { epoch, .. } => format!("LEADERINFO epoch={}", epoch.0),
+        Message::AckEpoch { current, last } => {
+            let current = current.map_or_else(|| "-".to_owned(), |epoch| epoch.0.to_string());
+            format!("ACKEPOCH current={current} last={last}")
+        }
+        Message::Diff(zxid) => format!("DIFF {zxid}"),
+        Message::Trunc(zxid) => format!("TRUNC {zxid}"),
+        Message::Snap(zxid) => format!("SNAP {zxid}"),
+        Message::Proposal(txn) => format!("PROPOSAL {}", txn.zxid),
+        Message::Commit(zxid) => format!("COMMIT {zxid}"),
+        Message::Inform(txn) => format!("INFORM {}", txn.zxid),
+        Message::NewLeader(epoch) => format!("NEWLEADER epoch={}", epoch.0),
+        Message::Ack(zxid) => format!("ACK {zxid}"),
+        Message::UpToDate => "UPTODATE".to_owned(),
+        Message::Ping(zxid) => format!("PING {zxid}"),
+        Message::HandOver(peer) => format!("HANDOVER to {peer}"),
+        other => format!("{other:?}"),
+    }
+}
