@@ -91,6 +91,16 @@ impl Checkers {
         Ok(())
     }
 
+    /// A peer serves clients as a learner: all that it has is committed.
+    pub(crate) fn follows(&self, peer: PeerId, tree: &[Link]) -> Result<(), Violation> {
+        match tree.last() {
+            Some(link) if self.committed.get(&link.zxid) != Some(&link.hash) => Err(Violation(
+                format!("{peer} serves {}, which nobody has committed like that", link.zxid),
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// All that is committed is in this tree.
     pub(crate) fn holds(&self, peer: PeerId, tree: &[Link]) -> Result<(), Violation> {
         let Some((zxid, hash)) = self.committed.last_key_value() else { return Ok(()) };

@@ -25,4 +25,4 @@ mod world;
 pub use checkers::Violation;
 pub use faults::{Fault, Schedule};
 pub use shrink::shrink;
-pub use world::{Shape, Tally, run};
+pub use world::{Shape, Tally, run, trace};

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use sim::{Shape, run, shrink};
+use sim::{Shape, run, shrink, trace};
 
 /// Runs simulated ensembles under faults, a seed each, and checks every step of them.
 #[derive(Parser)]
@@ -16,6 +16,9 @@ struct Args {
     /// Run this seed alone and tell what it did
     #[arg(long, env = "SIM_SEED")]
     seed: Option<u64>,
+    /// Tell the last steps of a failure
+    #[arg(long)]
+    trace: bool,
 }
 
 fn main() -> ExitCode {
@@ -46,6 +49,11 @@ fn main() -> ExitCode {
                 if let Err(why) = run(&shape, &fewest) {
                     let _ = writeln!(out, "which ends with: {why}");
                 }
+                if args.trace {
+                    for line in trace(&shape, &fewest).iter().rev().take(TRACED).rev() {
+                        let _ = writeln!(out, "{line}");
+                    }
+                }
                 let _ = writeln!(out, "again: cargo run --release -p sim -- --seed {seed}");
                 return ExitCode::FAILURE;
             }
@@ -60,3 +68,5 @@ fn main() -> ExitCode {
     );
     ExitCode::SUCCESS
 }
+
+const TRACED: usize = 400;

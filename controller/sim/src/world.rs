@@ -85,6 +85,8 @@ struct World {
     /// Milliseconds between bursts of writes, at most.
     writes_every: u64,
     steps: u64,
+    /// What each step was told and answered, where somebody wants to read it.
+    trace: Option<Vec<String>>,
 }
 
 /// Runs an ensemble under these faults; the first broken promise ends it.
@@ -93,31 +95,17 @@ struct World {
 ///
 /// What was broken, at which simulated time.
 pub fn run(shape: &Shape, schedule: &Schedule) -> Result<Tally, Violation> {
+    World::new(shape, schedule).run(shape)
+}
+
+/// The same run, step by step, to be read.
+pub fn trace(shape: &Shape, schedule: &Schedule) -> Vec<String> {
     let mut world = World::new(shape, schedule);
-    let end = Instant::ZERO + shape.length + RECOVERY;
-    let mut committed = 0;
-    let outcome = loop {
-        let Some(((at, _), event)) = world.events.pop_first() else { break Ok(()) };
-        if at > end {
-            break Ok(());
-        }
-        if world.now <= end_of_writes(shape) && at > end_of_writes(shape) {
-            committed = world.checkers.committed();
-        }
-        world.now = world.now.max(at);
-        world.steps += 1;
-        if let Err(why) = world.on(event) {
-            break Err(why);
-        }
-    };
-    let outcome = outcome.and_then(|()| world.recovered(committed));
-    outcome.map_err(|why| Violation(format!("at {} ms: {why}", world.now.as_millis())))?;
-    Ok(Tally {
-        steps: world.steps,
-        committed: world.checkers.committed(),
-        epochs: world.checkers.epochs(),
-        simulated: end.saturating_since(Instant::ZERO),
-    })
+    world.trace = Some(Vec::new());
+    let outcome = world.run(shape);
+    let mut lines = world.trace.unwrap_or_default();
+    lines.push(format!("{outcome:?}"));
+    lines
 }
 
 /// Writes that come after this show that the ensemble goes on.
@@ -148,6 +136,7 @@ impl World {
             writes: 0,
             writes_every: 0,
             steps: 0,
+            trace: None,
         };
         world.writes_every = [50, 400, 2_000, 8_000][world.rng.usize(0..4)];
         for host in 0..world.hosts.len() {
@@ -159,6 +148,33 @@ impl World {
         }
         world.at(Instant::ZERO, Event::Client);
         world
+    }
+
+    fn run(&mut self, shape: &Shape) -> Result<Tally, Violation> {
+        let end = Instant::ZERO + shape.length + RECOVERY;
+        let mut committed = 0;
+        let outcome = loop {
+            let Some(((at, _), event)) = self.events.pop_first() else { break Ok(()) };
+            if at > end {
+                break Ok(());
+            }
+            if self.now <= end_of_writes(shape) && at > end_of_writes(shape) {
+                committed = self.checkers.committed();
+            }
+            self.now = self.now.max(at);
+            self.steps += 1;
+            if let Err(why) = self.on(event) {
+                break Err(why);
+            }
+        };
+        let outcome = outcome.and_then(|()| self.recovered(committed));
+        outcome.map_err(|why| Violation(format!("at {} ms: {why}", self.now.as_millis())))?;
+        Ok(Tally {
+            steps: self.steps,
+            committed: self.checkers.committed(),
+            epochs: self.checkers.epochs(),
+            simulated: end.saturating_since(Instant::ZERO),
+        })
     }
 
     fn at(&mut self, at: Instant, event: Event) {
@@ -231,7 +247,13 @@ impl World {
     fn step(&mut self, host: usize, input: Input) -> Result<(), Violation> {
         let now = self.now;
         let Some(running) = &mut self.hosts[host].running else { return Ok(()) };
+        let told = self.trace.is_some().then(|| format!("{input:?}"));
         let outputs: Vec<_> = running.zab.step(now, input).collect();
+        if let (Some(told), Some(trace)) = (told, &mut self.trace) {
+            let me = self.hosts[host].me();
+            trace.push(format!("{:>8} {me} <- {told}", now.as_millis()));
+            trace.extend(outputs.iter().map(|output| format!("         {me} -> {output:?}")));
+        }
         for output in outputs {
             self.carry_out(host, output)?;
         }
@@ -267,14 +289,20 @@ impl World {
             }
             Output::Deliver(txn) => {
                 running.apply(me, &txn)?;
-                self.checkers.delivered(me, &running.tree)?;
+                // Before that it takes over the history of a leader that may come to nothing.
+                if running.serves {
+                    self.checkers.delivered(me, &running.tree)?;
+                }
             }
             Output::Absorb(txn) => running.apply(me, &txn)?,
             Output::Leading(epoch) => {
                 running.serves = true;
                 self.checkers.leads(me, epoch, &running.tree)?;
             }
-            Output::Following { .. } => running.serves = true,
+            Output::Following { .. } => {
+                running.serves = true;
+                self.checkers.follows(me, &running.tree)?;
+            }
             Output::Resigned => {
                 running.serves = false;
                 self.disconnect(host);
