@@ -20,7 +20,7 @@ use crate::{Input, Message, Output, Txn};
 #[derive(Debug)]
 pub(crate) struct Leader {
     epoch: Epoch,
-    learners: Learners,
+    pub(crate) learners: Learners,
     /// The last zxid proposed; the epoch's counter 0 before the first.
     last: Zxid,
     /// The last one committed; the end of the history before the first.
@@ -40,6 +40,7 @@ impl Leader {
         if let Some(vote) = &mut core.vote {
             vote.epoch = epoch;
         }
+        core.activate_history(core.durable.last_logged);
         core.outbox.push(Output::Leading(epoch));
         learners.up_to_date(core);
         Phase::Leading(Self {
@@ -71,15 +72,18 @@ impl Leader {
         match input {
             Input::Received { from, message } => return self.on_message(core, from, message),
             Input::LinkLost(peer) => self.learners.remove(peer),
-            Input::Propose(txn) if Some(txn.zxid) == self.next_zxid() => {
-                self.last = txn.zxid;
-                core.outbox.push(Output::Append(txn.clone()));
-                self.learners.propose(core, &txn);
-                self.proposals.push_back(txn);
+            Input::Propose(txn) if Some(txn.zxid) == self.next_zxid() => self.propose(core, txn),
+            Input::Reconfigure { txn, config }
+                if Some(txn.zxid) == self.next_zxid()
+                    && config.version == txn.zxid
+                    && self.may_reconfigure(core, &config) =>
+            {
+                core.foresee(&config);
+                self.propose(core, txn);
             }
             Input::Flushed(zxid) => {
                 self.flushed = zxid.max(self.flushed);
-                self.maybe_commit(core);
+                return self.maybe_commit(core);
             }
             Input::Located { learner, found } => {
                 let (committed, proposals) = (self.committed, &self.proposals);
@@ -116,7 +120,7 @@ impl Leader {
                     && self.learners.ack(core, from, (self.epoch, zxid), self.committed)
                 {
                     self.learners.up_to_date(core);
-                    self.maybe_commit(core);
+                    return self.maybe_commit(core);
                 }
             }
             _ => self.learners.hear(core, from),
@@ -124,18 +128,45 @@ impl Leader {
         self.maybe_leave(core)
     }
 
+    fn propose(&mut self, core: &mut Core, txn: Txn) {
+        self.last = txn.zxid;
+        core.outbox.push(Output::Append(txn.clone()));
+        self.learners.propose(core, &txn);
+        self.proposals.push_back(txn);
+    }
+
     /// Delivers, in order, all that a quorum has on stable storage.
-    fn maybe_commit(&mut self, core: &mut Core) {
-        let reached =
-            |peer| if peer == core.me { self.flushed } else { self.learners.flushed(peer) };
-        let upto = core.voters.decided(reached).min(self.flushed);
-        let count = self.proposals.partition_point(|txn| txn.zxid <= upto);
-        if count == 0 {
-            return;
+    fn maybe_commit(mut self, core: &mut Core) -> Phase {
+        loop {
+            let reached =
+                |peer| if peer == core.me { self.flushed } else { self.learners.flushed(peer) };
+            let upto = core.voters.voters().decided(reached).min(self.flushed);
+            let upto = Self::bounded(core, upto, reached);
+            let next = core.voters.next().filter(|next| next.version <= upto).cloned();
+            let plain = |txn: &Txn| {
+                txn.zxid <= upto && next.as_ref().is_none_or(|next| txn.zxid < next.version)
+            };
+            let count = self.proposals.partition_point(plain);
+            if count > 0 {
+                self.learners.commit(core, self.proposals.range(..count));
+                self.committed = self.proposals[count - 1].zxid;
+                core.outbox.extend(self.proposals.drain(..count).map(Output::Deliver));
+            }
+            let Some(next) = next else { return self.maybe_leave(core) };
+            let first = self.proposals.front().map(|txn| txn.zxid);
+            let first = first.filter(|zxid| *zxid == next.version);
+            let Some(txn) = first.and_then(|_| self.proposals.pop_front()) else {
+                return self.maybe_leave(core);
+            };
+            self.committed = txn.zxid;
+            if let Err(leader) = self.commit_reconfig(core, txn, &next) {
+                return self.give_way(core, leader);
+            }
         }
-        self.learners.commit(core, self.proposals.range(..count));
-        self.committed = upto.min(self.last);
-        core.outbox.extend(self.proposals.drain(..count).map(Output::Deliver));
+    }
+
+    pub(crate) fn into_proposals(self) -> VecDeque<Txn> {
+        self.proposals
     }
 
     fn on_tick(mut self, core: &mut Core) -> Phase {

@@ -134,8 +134,10 @@ impl CatchingUp {
             Message::Ping(zxid) => core.send(self.leader, Message::Ping(zxid)),
             _ if self.start == Start::Awaited => return Err(PeerMisbehaved::OutOfTurn),
             Message::Proposal(txn) => self.pending.propose(txn)?,
-            Message::Commit(zxid) => self.pending.commit(zxid)?,
-            Message::Inform(txn) => {
+            Message::Commit(zxid) | Message::CommitAndActivate { zxid, .. } => {
+                self.pending.commit(zxid)?;
+            }
+            Message::Inform(txn) | Message::InformAndActivate { txn, .. } => {
                 let zxid = txn.zxid;
                 self.pending.propose(txn)?;
                 self.pending.commit(zxid)?;
@@ -162,11 +164,10 @@ impl CatchingUp {
         }
         if self.settling == Settling::Done {
             self.pending.append_all(core);
-            self.pending.deliver(core);
         } else {
             self.pending.append_committed(core);
-            self.pending.absorb(core);
         }
+        self.pending.deliver(core, false);
         if let Settling::History(upto) = self.settling
             && self.pending.is_delivered(upto)
         {
@@ -187,6 +188,7 @@ impl CatchingUp {
             // Apache's leader ignores it and Apache's follower sends it.
             core.send(self.leader, Message::Ack(Zxid::new(self.epoch, 0)));
         }
+        core.activate_history(self.pending.delivered(core));
         Follower::begin(core, self.leader, self.epoch, self.kin, self.pending)
     }
 

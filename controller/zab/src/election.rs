@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use types::{Instant, PeerId};
+use types::{Instant, PeerId, Zxid};
 
 use crate::discovery::Discovery;
 use crate::joining::Joining;
@@ -28,6 +28,8 @@ pub(crate) struct Election {
     interval: Duration,
     /// A quorum votes alike; a better vote may come until then.
     decide_at: Option<Instant>,
+    /// Of the configuration that it is held under.
+    version: Option<Zxid>,
 }
 
 // Decided: (1) a stranger that asks is told the outcome, once there is one. Apache answers it at once, with a vote it can do
@@ -54,6 +56,7 @@ impl Election {
             resend_at: core.now + interval,
             interval,
             decide_at: None,
+            version: core.voters.config().map(|config| config.version),
         };
         phase.tell_all(core);
         phase.maybe_decide(core)
@@ -94,6 +97,10 @@ impl Election {
     }
 
     fn on_notification(mut self, core: &mut Core, from: PeerId, vote: Notification) -> Phase {
+        if self.version != core.voters.config().map(|config| config.version) {
+            // A configuration came with it: votes count anew.
+            return Self::begin(core);
+        }
         if !core.voters.contains(from) {
             // A peer without a vote asks who leads.
             if vote.state == PeerState::Looking && core.strangers.len() < MAX_STRANGERS {

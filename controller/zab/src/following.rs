@@ -3,7 +3,7 @@
 //! Lives here: logging, acknowledging and delivering in the leader's order, and noticing that it has gone.
 //! Paper: phase 3; `Follower.java`, `Observer.java`.
 
-use types::{Epoch, Instant, PeerId};
+use types::{Epoch, Instant, PeerId, Zxid};
 
 use crate::drain::Drain;
 use crate::pending::Pending;
@@ -20,6 +20,10 @@ pub(crate) struct Follower {
     heard: Instant,
     /// Who takes over when all is delivered.
     successor: Option<PeerId>,
+    /// It follows as an observer.
+    observer: bool,
+    /// The reconfiguration that names a leader, and whom.
+    named: Option<(Zxid, PeerId)>,
 }
 
 impl Follower {
@@ -34,7 +38,15 @@ impl Follower {
             vote.epoch = epoch;
         }
         core.outbox.push(Output::Following { leader, epoch, kin });
-        Phase::Following(Self { leader, kin, pending, heard: core.now, successor: None })
+        Phase::Following(Self {
+            leader,
+            kin,
+            pending,
+            heard: core.now,
+            successor: None,
+            observer: core.observer,
+            named: None,
+        })
     }
 
     pub(crate) fn alarm(&self, core: &Core) -> Instant {
@@ -51,10 +63,10 @@ impl Follower {
                 }
             }
             Input::Flushed(_) => {
-                if !core.observer {
+                if !self.observer {
                     self.pending.ack(core, self.leader, self.kin);
                 }
-                self.pending.deliver(core);
+                self.pending.deliver(core, true);
             }
             Input::AppendRefused { first } => {
                 self.pending.refuse(first);
@@ -68,6 +80,14 @@ impl Follower {
                 return self.give_up(core);
             }
             _ => {}
+        }
+        if let Some((zxid, leader)) = self.named
+            && self.pending.is_delivered(zxid)
+        {
+            self.named = None;
+            if leader != self.leader || core.observer != self.observer {
+                return Drain::begin(core, self.pending.into_appended(), None, Some(leader));
+            }
         }
         // The disk need not have finished: the way out waits for it.
         if self.successor.is_some() && self.pending.is_committed() {
@@ -85,6 +105,16 @@ impl Follower {
                 self.pending.propose(txn)?;
                 self.pending.commit(zxid)?;
             }
+            Message::CommitAndActivate { zxid, leader } => {
+                self.pending.commit(zxid)?;
+                self.named = Some((zxid, leader));
+            }
+            Message::InformAndActivate { txn, leader } => {
+                let zxid = txn.zxid;
+                self.pending.propose(txn)?;
+                self.pending.commit(zxid)?;
+                self.named = Some((zxid, leader));
+            }
             Message::Ping(zxid) => core.send(self.leader, Message::Ping(zxid)),
             Message::HandOver(to) if self.kin && core.voters.may_lead(to) => {
                 self.successor = Some(to);
@@ -92,7 +122,7 @@ impl Follower {
             _ => return Err(PeerMisbehaved::OutOfTurn),
         }
         self.pending.append_all(core);
-        self.pending.deliver(core);
+        self.pending.deliver(core, true);
         Ok(())
     }
 

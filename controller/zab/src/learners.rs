@@ -108,6 +108,17 @@ impl Learners {
         self.0.get(&peer).is_some_and(|learner| learner.stage >= Stage::Synced)
     }
 
+    /// Whether it serves clients.
+    pub(crate) fn is_live(&self, peer: PeerId) -> bool {
+        self.0.get(&peer).is_some_and(|learner| learner.stage == Stage::Live)
+    }
+
+    /// All that take part in the broadcast, and whether they observe.
+    pub(crate) fn broadcast_to(&self) -> impl Iterator<Item = (PeerId, bool)> + '_ {
+        let all = self.0.iter().filter(|(_, learner)| learner.stage >= Stage::Syncing);
+        all.map(|(peer, learner)| (*peer, learner.introduction.observer))
+    }
+
     /// When something was last heard of it.
     pub(crate) fn heard(&self, peer: PeerId) -> Option<Instant> {
         self.0.get(&peer).map(|learner| learner.heard)

@@ -13,7 +13,8 @@
 //! | broadcast | `broadcast` | `following` |
 //!
 //! `learners` is what a leader knows of each learner through its three phases, `pending` what a learner has
-//! received and not yet applied, `drain` the way from a role that ended to the next election.
+//! received and not yet applied, `drain` the way from a role that ended to the next election, `membership` and
+//! `reconfiguration` who decides and how that changes.
 
 mod broadcast;
 mod catching_up;
@@ -23,13 +24,16 @@ mod election;
 mod following;
 mod joining;
 mod learners;
+mod membership;
 mod message;
 mod pending;
 mod quorum;
+mod reconfiguration;
 mod settings;
 mod synchronization;
 mod zab;
 
+pub use membership::Config;
 pub use message::{
     Candidate, Input, Introduction, Located, Message, Notification, Output, PeerMisbehaved,
     PeerState, SavedEpoch, SyncPlan, SyncStart, Txn,

@@ -1,7 +1,11 @@
 //! What goes into a step and what comes out of it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use types::{Epoch, PeerId, Zxid};
+
+use crate::Config;
 
 /// A transaction as it goes to the log, to peers and into the tree: the same bytes everywhere.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -59,6 +63,20 @@ pub enum Input {
     /// The answer to [`Output::Install`]: the leader's state as of this zxid is the tree, and durably on disk
     /// in place of all that was there.
     Installed(Zxid),
+    /// The leader's driver has a reconfiguration to order, which [`crate::Zab::may_reconfigure`] allows. The zxid is
+    /// [`crate::Zab::next_zxid`] and the configuration's version.
+    Reconfigure {
+        /// The transaction.
+        txn: Txn,
+        /// What it brings.
+        config: Arc<Config>,
+    },
+    /// The leader's next message (PROPOSAL, INFORM or NEWLEADER) carries this configuration. Given before that message, so that it
+    /// is known when its transaction is.
+    Foreseen(Arc<Config>),
+    /// A peer's notification carries this committed configuration. Given before that notification; one that is not later than the
+    /// one in force changes nothing.
+    Committed(Arc<Config>),
     /// This peer is to stop: if it leads, another one shall take over first.
     HandOver,
 }
@@ -92,9 +110,8 @@ pub enum Output {
     Append(Txn),
     /// Committed: apply it now. Strictly in zxid order, each once.
     Deliver(Txn),
-    /// Logged, and not known to be committed: apply it now, as it would be after a start. What was logged when
-    /// a role ended, or what a leader sent as its history; the next leader may cut it by [`Output::Truncate`].
-    /// No client is served meanwhile.
+    /// Logged, and this peer's role has ended: apply it now, as it would be after a start. Whether it is
+    /// committed the next leader decides: it may be cut by [`Output::Truncate`].
     Absorb(Txn),
     /// Send to a peer.
     Send {
@@ -154,6 +171,11 @@ pub enum Output {
     /// Make the state that was received with [`Message::Snap`] the tree and the only history on disk; answer
     /// with [`Input::Installed`].
     Install(Zxid),
+    /// This configuration is in force from now on: write the files, dial by it. Before the [`Output::Deliver`] of its
+    /// transaction, if that brought it.
+    Activate(Arc<Config>),
+    /// The first configuration has got this version: NEWLEADER carries it from now on.
+    Foreseen(Arc<Config>),
     /// Another peer is about to lead: this one may stop.
     HandedOver(PeerId),
 }
@@ -217,6 +239,20 @@ pub enum Message {
     Commit(Zxid),
     /// INFORM: proposal and commit in one.
     Inform(Txn),
+    /// COMMITANDACTIVATE: of a reconfiguration.
+    CommitAndActivate {
+        /// Its zxid.
+        zxid: Zxid,
+        /// Who leads from then on.
+        leader: PeerId,
+    },
+    /// INFORMANDACTIVATE: of a reconfiguration, to observers.
+    InformAndActivate {
+        /// The transaction.
+        txn: Txn,
+        /// Who leads from then on.
+        leader: PeerId,
+    },
     /// NEWLEADER: what came before it is the history of this epoch.
     NewLeader(Epoch),
     /// ACK, of NEWLEADER when the counter is 0. It covers all before it: a learner logs in order.

@@ -79,22 +79,25 @@ impl Pending {
         }
     }
 
-    /// Delivers what is committed and in this peer's own log.
-    pub(crate) fn deliver(&mut self, core: &mut Core) {
-        self.apply(core, Output::Deliver);
-    }
-
-    /// The same for what a leader sent as its history, which is committed only once a quorum holds it.
-    pub(crate) fn absorb(&mut self, core: &mut Core) {
-        self.apply(core, Output::Absorb);
-    }
-
-    fn apply(&mut self, core: &mut Core, how: impl Fn(Txn) -> Output) {
+    /// Delivers what is committed and in this peer's own log; in broadcast configurations come into force with it.
+    pub(crate) fn deliver(&mut self, core: &mut Core, in_broadcast: bool) {
         let upto = self.committed.min(core.durable.last_logged);
-        while self.appended > 0 && self.queue.front().is_some_and(|txn| txn.zxid <= upto) {
+        while self.appended > 0
+            && self.queue.front().is_some_and(|txn| txn.zxid <= upto)
+            && let Some(txn) = self.queue.pop_front()
+        {
             self.appended -= 1;
-            core.outbox.extend(self.queue.pop_front().map(&how));
+            if in_broadcast {
+                core.deliver(txn);
+            } else {
+                core.outbox.push(Output::Deliver(txn));
+            }
         }
+    }
+
+    /// The last one that was delivered.
+    pub(crate) fn delivered(&self, core: &Core) -> Zxid {
+        self.queue.front().map_or(core.durable.last_logged, before)
     }
 
     /// Whether nothing up to `upto` waits to be delivered.

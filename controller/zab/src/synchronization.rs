@@ -31,6 +31,7 @@ impl Synchronization {
         epoch: Epoch,
         deadline: Instant,
     ) -> Phase {
+        core.number_first(Zxid::new(epoch, 0));
         core.outbox.push(Output::SaveEpoch(SavedEpoch::Current(epoch)));
         learners.locate_all(core);
         Phase::Synchronization(Self { epoch, learners, saved: false, deadline })

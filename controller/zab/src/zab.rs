@@ -1,6 +1,7 @@
 //! The machine: one phase at a time, and what outlives a phase.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use types::{Epoch, Instant, PeerId, Zxid};
 
@@ -11,10 +12,11 @@ use crate::drain::Drain;
 use crate::election::Election;
 use crate::following::Follower;
 use crate::joining::Joining;
+use crate::membership::Membership;
 use crate::synchronization::Synchronization;
 use crate::{
-    Candidate, Input, Introduction, Message, Notification, Output, PeerMisbehaved, PeerState,
-    SavedEpoch, Settings, Timing, Voters,
+    Candidate, Config, Input, Introduction, Message, Notification, Output, PeerMisbehaved,
+    PeerState, SavedEpoch, Settings, Timing,
 };
 
 /// One peer of the protocol.
@@ -40,7 +42,7 @@ pub struct Durable {
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) me: PeerId,
-    pub(crate) voters: Voters,
+    pub(crate) voters: Membership,
     pub(crate) observer: bool,
     pub(crate) timing: Timing,
     pub(crate) durable: Durable,
@@ -119,7 +121,7 @@ impl Zab {
         let Settings { me, voters, observer, timing } = settings;
         let core = Core {
             me,
-            voters,
+            voters: Membership::fixed(voters),
             observer,
             timing,
             durable,
@@ -133,6 +135,28 @@ impl Zab {
             outbox: Vec::new(),
         };
         Self { core, phase: Phase::Idle }
+    }
+
+    /// Turns reconfiguration on (`reconfigEnabled`). `config` is in force and has the voters of the settings; `next` was proposed
+    /// and may be in force elsewhere (`….dynamic.next`).
+    #[must_use]
+    pub fn reconfigurable(mut self, config: Arc<Config>, next: Option<Arc<Config>>) -> Self {
+        self.core.voters.set(config, next);
+        self
+    }
+
+    /// Whether a reconfiguration to `next` can be proposed now: this peer leads, none is under way, and a quorum of the new
+    /// voters is in step.
+    pub fn may_reconfigure(&self, next: &Config) -> bool {
+        match &self.phase {
+            Phase::Leading(leader) => leader.may_reconfigure(&self.core, next),
+            _ => false,
+        }
+    }
+
+    /// The configuration in force, where reconfiguration is on.
+    pub fn config(&self) -> Option<&Arc<Config>> {
+        self.core.voters.config()
     }
 
     /// Takes one input and returns all that follows from it. Total: an input that has no meaning in the
@@ -204,6 +228,13 @@ impl Zab {
             }
             Input::LinkLost(peer) => {
                 core.early.remove(peer);
+            }
+            Input::Foreseen(next) => core.foresee(next),
+            Input::Committed(config) => {
+                // Whoever has a leader learns of it from that.
+                if matches!(self.phase, Phase::Election(_) | Phase::Drain(_)) {
+                    core.activate(config);
+                }
             }
             Input::Received { from, message: Message::Notification(vote) }
                 if !matches!(self.phase, Phase::Election(_)) =>
