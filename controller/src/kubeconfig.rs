@@ -59,11 +59,17 @@ async fn implicit() -> Result<Config> {
             return from_file(&ours).await;
         }
     }
+    let remedy =
+        "start one with `troupe up`, or name a kubeconfig with --kubeconfig or $KUBECONFIG";
+    let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".kube/config"));
+    let is_named = std::env::var_os("KUBECONFIG").is_some()
+        || std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
+        || home.is_some_and(|file| file.exists());
+    if !is_named {
+        bail!("no Kubernetes API is configured: {remedy}");
+    }
     match Config::infer().await {
         Ok(config) => Ok(config),
-        Err(why) => bail!(
-            "no Kubernetes API is configured: start one with `troupe up`, or name a kubeconfig with \
-             --kubeconfig or $KUBECONFIG ({why})"
-        ),
+        Err(why) => bail!("the Kubernetes API that is configured cannot be used: {why}; {remedy}"),
     }
 }

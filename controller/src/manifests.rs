@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
-use kube::discovery::{ApiResource, Scope};
+use kube::core::{GroupVersionKind, Request};
+use kube::discovery::{ApiCapabilities, ApiResource, Scope};
+use kube::runtime::wait::{await_condition, conditions::is_crd_established};
 use kube::{Client, Discovery};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -92,13 +94,55 @@ fn read_file(file: &Path, documents: &mut Vec<Document>) -> Result<()> {
     Ok(())
 }
 
+/// The kinds that the API serves; asked for again when a manifest has defined more.
+pub(crate) struct Kinds {
+    known: Discovery,
+    /// Definitions applied since `known` was asked for, by name.
+    defined: Vec<String>,
+}
+
+impl Kinds {
+    /// Asks the API for its kinds.
+    ///
+    /// # Errors
+    /// The API does not answer.
+    pub(crate) async fn discover(client: &Client) -> Result<Self> {
+        let known = Discovery::new(client.clone()).run().await.context("discover kinds")?;
+        Ok(Self { known, defined: Vec::new() })
+    }
+
+    async fn find(
+        &mut self,
+        client: &Client,
+        gvk: &GroupVersionKind,
+    ) -> Result<Option<(ApiResource, ApiCapabilities)>> {
+        if let Some(found) = self.known.resolve_gvk(gvk) {
+            return Ok(Some(found));
+        }
+        if self.defined.is_empty() {
+            return Ok(None);
+        }
+        let definitions = Api::all(client.clone());
+        for name in self.defined.drain(..) {
+            let served = await_condition(definitions.clone(), &name, is_crd_established());
+            tokio::time::timeout(SERVED_WITHIN, served)
+                .await
+                .map_err(anyhow::Error::from)
+                .and_then(|served| served.map_err(anyhow::Error::from))
+                .with_context(|| format!("wait until the definition {name} is served"))?;
+        }
+        *self = Self::discover(client).await?;
+        Ok(self.known.resolve_gvk(gvk))
+    }
+}
+
 /// Makes the API hold what the document says, by creating the object or by a three-way merge patch.
 ///
 /// # Errors
 /// An unknown kind, or the API's refusal, with the file and the object named.
 pub(crate) async fn apply(
     client: &Client,
-    discovery: &Discovery,
+    kinds: &mut Kinds,
     document: &Document,
 ) -> Result<Applied> {
     let body = &document.body;
@@ -111,8 +155,8 @@ pub(crate) async fn apply(
         bail!("{file}: a {kind} needs metadata.name");
     };
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-    let gvk = kube::core::GroupVersionKind::gvk(group, version, kind);
-    let Some((resource, capabilities)) = discovery.resolve_gvk(&gvk) else {
+    let gvk = GroupVersionKind::gvk(group, version, kind);
+    let Some((resource, capabilities)) = kinds.find(client, &gvk).await? else {
         bail!("{file}: the API knows no {kind} in {api_version}; see `kubectl api-resources`");
     };
     let namespace = (capabilities.scope == Scope::Namespaced)
@@ -121,21 +165,25 @@ pub(crate) async fn apply(
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
         None => Api::all_with(client.clone(), &resource),
     };
-    let outcome = send(&api, name, namespace.as_deref(), body)
+    let outcome = send(client, &api, name, namespace.as_deref(), body)
         .await
         .with_context(|| format!("{file}: {kind} {name}"))?;
+    if kind == "CustomResourceDefinition" && outcome != "unchanged" {
+        kinds.defined.push(name.to_owned());
+    }
     Ok(Applied { namespace, name: name.to_owned(), outcome, resource })
 }
 
 async fn send(
+    client: &Client,
     api: &Api<DynamicObject>,
     name: &str,
     namespace: Option<&str>,
     body: &Value,
 ) -> Result<&'static str> {
     let wanted = with_last_applied(body, namespace)?;
-    let Some(current) = api.get_opt(name).await? else {
-        api.create(&PostParams::default(), &serde_json::from_value(wanted)?).await?;
+    let Some(current) = api.get_opt(name).await.map_err(plainly)? else {
+        create(client, api, &wanted).await?;
         return Ok("created");
     };
     let current = serde_json::to_value(current)?;
@@ -146,8 +194,32 @@ async fn send(
     let Some(patch) = merge::patch(last.as_ref(), &wanted, &current) else {
         return Ok("unchanged");
     };
-    api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await?;
+    let strictly = PatchParams::default().validation_strict();
+    api.patch(name, &strictly, &Patch::Merge(patch)).await.map_err(plainly)?;
     Ok("configured")
+}
+
+/// Creates an object, and refuses fields that its kind does not have, as `kubectl apply` does.
+async fn create(client: &Client, api: &Api<DynamicObject>, wanted: &Value) -> Result<()> {
+    let data = serde_json::to_vec(wanted)?;
+    let mut request = Request::new(api.resource_url()).create(&PostParams::default(), data)?;
+    // The parameters of kube have no place for it; the query that they make is empty.
+    *request.uri_mut() = format!("{}fieldValidation=Strict", request.uri()).parse()?;
+    client.request::<DynamicObject>(request).await.map(drop).map_err(plainly)
+}
+
+/// The API's refusal in its own words, with what to do where they do not say it.
+fn plainly(why: kube::Error) -> anyhow::Error {
+    let kube::Error::Api(status) = why else { return why.into() };
+    let about = status.details.as_ref();
+    match about.filter(|about| status.code == 404 && about.kind == "namespaces") {
+        Some(namespace) => anyhow::anyhow!(
+            "{}; create it first: put a Namespace {} before it in the manifests",
+            status.message,
+            namespace.name
+        ),
+        None => anyhow::anyhow!("{}", status.message),
+    }
 }
 
 /// The object with the annotation that `kubectl apply` will look for, in the very bytes that it would write:
@@ -184,6 +256,9 @@ fn go_json(value: &Value) -> Result<String> {
     text.push('\n');
     Ok(text)
 }
+
+/// How long a definition may take until its kind is served.
+const SERVED_WITHIN: std::time::Duration = std::time::Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {

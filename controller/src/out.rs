@@ -18,7 +18,9 @@ pub(crate) fn complain(text: &str) {
 /// Starts the log on standard error. `filter` is `RUST_LOG`'s syntax; a filter that does not parse is
 /// named, and warnings are logged instead.
 pub(crate) fn init_log(filter: &str) {
-    let parsed = EnvFilter::try_new(filter).unwrap_or_else(|why| {
+    // The client warns at each try, several a second; who waits for a session tells so in a condition.
+    let quiet = if filter.contains("zookeeper_client") { "" } else { ",zookeeper_client=error" };
+    let parsed = EnvFilter::try_new(format!("{filter}{quiet}")).unwrap_or_else(|why| {
         complain(&format!("troupe: --log {filter:?}: {why}; logging warnings"));
         EnvFilter::new("warn")
     });

@@ -40,8 +40,11 @@ impl Readiness {
             let text = |key: &str| condition[key].as_str().unwrap_or_default().to_owned();
             (text("reason"), text("message"))
         };
+        if let Some(state) = Self::of_others(object) {
+            return state;
+        }
         if !Self::observed(object) {
-            return Self::waiting("NotObserved", "the controller has not looked at it yet");
+            return Self::unseen();
         }
         if let Some(stalled) = condition("Stalled").filter(|c| c["status"] == "True") {
             let (reason, message) = words(stalled);
@@ -57,10 +60,33 @@ impl Readiness {
         }
     }
 
-    /// An object of a kind without conditions (a ConfigMap, a Namespace) is as declared once it exists.
+    /// Before its controller has looked at an object.
+    pub(crate) fn unseen() -> Self {
+        Self::waiting("NotObserved", "the controller has not looked at it yet")
+    }
+
+    /// Objects that no controller of ours looks at: a ConfigMap or another's custom resource is as declared
+    /// once it exists, a definition once it is served. Their conditions count if they have any.
+    fn of_others(object: &Value) -> Option<Self> {
+        let api_version = object["apiVersion"].as_str().unwrap_or_default();
+        if api_version.split('/').next() == Some(crds::GROUP) {
+            return None;
+        }
+        let conditions = object.pointer("/status/conditions").and_then(Value::as_array);
+        let is_definition = object["kind"] == "CustomResourceDefinition";
+        let wanted = if is_definition { "Established" } else { "Ready" };
+        match conditions.into_iter().flatten().find(|c| c["type"] == wanted) {
+            Some(condition) if condition["status"] != "True" => {
+                let text = |key: &str| condition[key].as_str().unwrap_or_default();
+                Some(Self::waiting(text("reason"), text("message")))
+            }
+            None if is_definition => Some(Self::waiting("NotEstablished", "it is not served yet")),
+            _ => Some(Self::Ready { message: "it exists".to_owned() }),
+        }
+    }
+
     fn observed(object: &Value) -> bool {
-        let generation = &object["metadata"]["generation"];
-        generation.is_null() || *generation == object["status"]["observedGeneration"]
+        object["metadata"]["generation"] == object["status"]["observedGeneration"]
     }
 
     fn waiting(reason: &str, message: &str) -> Self {
@@ -88,7 +114,27 @@ mod tests {
     use serde_json::json;
 
     fn check(status: Value) -> Readiness {
-        Readiness::of(&json!({"metadata": {"generation": 2}, "status": status}))
+        let api_version = format!("{}/v1alpha1", crds::GROUP);
+        let metadata = json!({"generation": 2});
+        Readiness::of(&json!({"apiVersion": api_version, "metadata": metadata, "status": status}))
+    }
+
+    #[test]
+    fn what_no_controller_of_ours_looks_at_is_ready_once_it_exists() {
+        assert!(Readiness::of(&json!({"apiVersion": "v1", "kind": "ConfigMap"})).is_ready());
+        let theirs =
+            json!({"apiVersion": "example.org/v1", "kind": "Gear", "metadata": {"generation": 1}});
+        assert!(Readiness::of(&theirs).is_ready());
+        let definition = |status: &str| {
+            let conditions =
+                json!([{"type": "Established", "status": status, "reason": "Installing"}]);
+            let kind = "CustomResourceDefinition";
+            Readiness::of(&json!({
+                "apiVersion": "apiextensions.k8s.io/v1", "kind": kind, "status": {"conditions": conditions},
+            }))
+        };
+        assert!(definition("True").is_ready());
+        assert_eq!(definition("False").words().1, "Installing");
     }
 
     #[test]

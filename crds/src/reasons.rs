@@ -45,6 +45,8 @@ pub const STARTING: &str = "Starting";
 pub const PROCESS_FAILED: &str = "ProcessFailed";
 /// No member leads.
 pub const NO_QUORUM: &str = "NoQuorum";
+/// A member has no room for writes.
+pub const DISK_FULL: &str = "DiskFull";
 /// No master leads.
 pub const NO_LEADER: &str = "NoLeadingMaster";
 /// Not all agents are registered.

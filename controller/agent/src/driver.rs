@@ -129,7 +129,7 @@ pub(crate) async fn run(
             Some(said) = from_master.recv() => {
                 if let Some(why) = driver.on_master(said) {
                     tracing::warn!(why, "the master told this agent to shut down");
-                    driver.step(Input::StopAll);
+                    driver.stop_tasks();
                     stopping = true;
                 }
             }
@@ -145,7 +145,7 @@ pub(crate) async fn run(
                 }
                 Shutdown::StopTasks => {
                     tracing::info!("the agent ends with its tasks");
-                    driver.step(Input::StopAll);
+                    driver.stop_tasks();
                     stopping = true;
                 }
             },
@@ -202,6 +202,18 @@ impl Driver {
         let now = self.now();
         let outputs = self.tasks.step(now, input);
         self.carry_out(outputs);
+    }
+
+    /// Ends the tasks with their grace periods, and leaves word for whoever waits for this agent's end.
+    fn stop_tasks(&mut self) {
+        self.step(Input::StopAll);
+        let grace = self.tasks.grace_left(self.now().instant);
+        let seconds = grace.as_secs() + u64::from(grace.subsec_nanos() > 0);
+        let path = self.store.layout().grace();
+        if let Err(error) = std::fs::write(&path, seconds.to_string()) {
+            // Whoever waits may then be less patient than the tasks were promised.
+            tracing::warn!(%error, path = %path.display(), "how long the tasks have cannot be told");
+        }
     }
 
     fn carry_out(&mut self, outputs: Vec<Output>) {

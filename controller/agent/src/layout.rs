@@ -55,6 +55,11 @@ impl Layout {
         self.work_dir.join("holder")
     }
 
+    /// How many seconds an agent that stops its tasks leaves them, from the moment the file was written.
+    pub(crate) fn grace(&self) -> PathBuf {
+        self.work_dir.join("meta/grace")
+    }
+
     pub(crate) fn lock(&self) -> PathBuf {
         self.work_dir.join("meta/lock")
     }

@@ -20,16 +20,19 @@ pub(crate) struct Report {
     pub(crate) clients: i64,
     pub(crate) znodes: i64,
     pub(crate) watches: Option<i64>,
+    /// It has no room for writes, and takes none.
+    pub(crate) disk_full: bool,
 }
 
 /// Asks; `None` when it does not serve (yet).
 pub(crate) async fn ask(endpoint: &str) -> Option<Report> {
     let answer = say(endpoint, "srvr").await.ok()?;
     let mut report = read_srvr(&answer)?;
-    report.watches = match say(endpoint, "mntr").await {
-        Ok(answer) => read_watches(&answer),
-        Err(_) => None,
-    };
+    if let Ok(answer) = say(endpoint, "mntr").await {
+        report.watches = read_figure(&answer, "zk_watch_count");
+        // Of our members only.
+        report.disk_full = read_figure(&answer, "zk_writes_stopped_disk_full") == Some(1);
+    }
     Some(report)
 }
 
@@ -46,12 +49,12 @@ fn read_srvr(answer: &str) -> Option<Report> {
         // The question is a connection too.
         clients: value("Connections")?.parse::<i64>().ok()?.saturating_sub(1).max(0),
         znodes: value("Node count")?.parse().ok()?,
-        watches: None,
+        ..Report::default()
     })
 }
 
-fn read_watches(answer: &str) -> Option<i64> {
-    answer.lines().find_map(|line| line.strip_prefix("zk_watch_count")?.trim().parse().ok())
+fn read_figure(answer: &str, name: &str) -> Option<i64> {
+    answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('\t')?.trim().parse().ok())
 }
 
 async fn say(endpoint: &str, word: &str) -> io::Result<String> {
@@ -80,7 +83,9 @@ mod tests {
         let report = read_srvr(srvr).expect("a report");
         assert_eq!((report.zxid, report.znodes, report.clients), (0x1_0000_000a, 5, 2));
         assert_eq!(report.mode, "standalone");
-        assert_eq!(read_watches("zk_version\t3\nzk_watch_count\t7\n"), Some(7));
+        let mntr = "zk_version\t3\nzk_watch_count\t7\n";
+        assert_eq!(read_figure(mntr, "zk_watch_count"), Some(7));
+        assert_eq!(read_figure(mntr, "zk_watch"), None);
         assert_eq!(read_srvr("This ZooKeeper instance is not currently serving requests\n"), None);
         assert_eq!(read_srvr("Mode: \nZxid: 0xzz\n"), None);
     }

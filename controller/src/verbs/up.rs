@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use futures::StreamExt;
 use futures::stream::{BoxStream, SelectAll};
+use kube::Client;
 use kube::api::{Api, DynamicObject};
 use kube::runtime::watcher;
-use kube::{Client, Discovery};
 use rustix::fs::{FlockOperation, flock};
 use tokio::sync::watch;
 
@@ -64,10 +64,9 @@ async fn drive(
 ) -> Result<ExitCode> {
     let mut applied = Vec::new();
     if !documents.is_empty() {
-        let discovery =
-            Discovery::new(plane.client.clone()).run().await.context("discover kinds")?;
+        let mut kinds = manifests::Kinds::discover(&plane.client).await?;
         for document in documents {
-            let object = manifests::apply(&plane.client, &discovery, document).await?;
+            let object = manifests::apply(&plane.client, &mut kinds, document).await?;
             say!("{}/{} {}", object.resource.kind.to_lowercase(), object.name, object.outcome);
             applied.push(object);
         }
@@ -110,9 +109,15 @@ impl Plane {
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, api_port));
         let mut config = apiserver::ServerConfig::new(addr, data_dir.join("tls"), member.local());
         config.builtin_crds = definitions.context("write the CRDs as JSON")?;
-        let server = apiserver::Server::start(config)
-            .await
-            .context("start the API (--api-port names another port; 0 takes a free one)")?;
+        let server = apiserver::Server::start(config).await.map_err(|why| {
+            let remedy = match why {
+                apiserver::StartError::Listen { .. } => {
+                    " (--api-port names another port; 0 takes a free one)"
+                }
+                _ => "",
+            };
+            anyhow::Error::new(why).context(format!("start the API{remedy}"))
+        })?;
         let kubeconfig = kubeconfig::path_below(data_dir);
         write_private(&kubeconfig, &server.kubeconfig())?;
         let client = Client::try_from(kubeconfig::from_file(&kubeconfig).await?)?;
@@ -182,8 +187,7 @@ impl Board {
         }
         let name = |object: &Applied| object.resource.kind.len() + object.name.len() + 1;
         let width = applied.iter().map(name).max().unwrap_or(0);
-        let unseen = Readiness::Waiting { reason: String::new(), message: String::new() };
-        let rows = applied.into_iter().map(|object| (object, unseen.clone())).collect();
+        let rows = applied.into_iter().map(|object| (object, Readiness::unseen())).collect();
         Self { rows, changes, started, width, told_ready: false }
     }
 

@@ -231,6 +231,17 @@ impl Tasks {
         self.tasks.values().all(|task| matches!(task.phase, Phase::Ended))
     }
 
+    /// The longest that the kills under way leave any task; zero when none is killed.
+    pub(crate) fn grace_left(&self, now: Instant) -> Duration {
+        let kills = self.tasks.values().filter_map(|task| task.kill.as_ref());
+        let left = kills.map(|kill| {
+            kill.deadline.map_or(kill.grace, |at| {
+                Duration::from_nanos(at.as_nanos().saturating_sub(now.as_nanos()))
+            })
+        });
+        left.max().unwrap_or_default()
+    }
+
     /// Whether every update was acknowledged.
     pub(crate) fn all_acknowledged(&self) -> bool {
         self.tasks.is_empty()

@@ -141,6 +141,17 @@ fn told(status: &Status) -> String {
 }
 
 #[test]
+fn an_agent_that_stops_knows_how_long_its_tasks_have() {
+    let mut world = World::running();
+    assert_eq!(world.tasks.grace_left(world.now().instant), Duration::ZERO);
+    world.step(Input::StopAll);
+    assert_eq!(world.tasks.grace_left(world.now().instant), Duration::from_secs(3));
+    world.step(exit(ExitStatus::Code(0)));
+    world.ended(Figures::default());
+    assert_eq!(world.tasks.grace_left(world.now().instant), Duration::ZERO);
+}
+
+#[test]
 fn a_task_lives_and_its_updates_go_one_at_a_time() {
     let mut world = World::new();
     world.step(Input::Connected);

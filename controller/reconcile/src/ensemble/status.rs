@@ -48,9 +48,16 @@ pub(crate) fn status(
     let reason = if leading.is_some() { reasons::AS_DECLARED } else { reasons::NO_QUORUM };
     set(status, generation, reasons::AVAILABLE, available, reason, &why, now);
     let complete = ready >= declared;
-    let (progressing, degraded) = (!complete && leading.is_none(), !complete && leading.is_some());
-    let told = format!("{ready} of {declared} members serve");
-    let reason = if complete { reasons::AS_DECLARED } else { reasons::IN_PROGRESS };
+    let full = full_disk(members);
+    let progressing = !complete && leading.is_none();
+    let degraded = (!complete && leading.is_some()) || full.is_some();
+    let is_full = full.is_some();
+    let told = full.unwrap_or_else(|| format!("{ready} of {declared} members serve"));
+    let reason = match (is_full, complete) {
+        (true, _) => reasons::DISK_FULL,
+        (false, true) => reasons::AS_DECLARED,
+        (false, false) => reasons::IN_PROGRESS,
+    };
     set(status, generation, reasons::PROGRESSING, Truth::from(progressing), reason, &told, now);
     set(status, generation, reasons::DEGRADED, Truth::from(degraded), reason, &told, now);
     health
@@ -71,7 +78,23 @@ fn health(declared: i32, members: &[(Part, Option<Report>)], leads: bool) -> Hea
     if !leads {
         return Health::waiting(reasons::NO_QUORUM, "the members are electing a leader");
     }
+    if let Some(message) = full_disk(members) {
+        return Health::stalled(reasons::DISK_FULL, message);
+    }
     Health::Ready(format!("{serving} of {declared} members serve"))
+}
+
+/// Which members have no room for writes, and what to do.
+fn full_disk(members: &[(Part, Option<Report>)]) -> Option<String> {
+    let full = members.iter().filter(|(_, report)| report.as_ref().is_some_and(|r| r.disk_full));
+    let ids: Vec<String> = full.map(|(part, _)| part.number.to_string()).collect();
+    (!ids.is_empty()).then(|| {
+        format!(
+            "the disk of member {} is full: no writes and no new sessions, reads go on; \
+             make room on it and writes resume by themselves",
+            ids.join(", ")
+        )
+    })
 }
 
 fn member(part: &Part, report: Option<&Report>, newest: u64) -> MemberStatus {
@@ -122,6 +145,20 @@ mod tests {
             (Some(1), Some(3), Some("0x300000005"))
         );
         assert_eq!(told.connect_string.as_deref(), Some("127.0.0.1:2181"));
+    }
+
+    #[test]
+    fn a_full_disk_is_told_with_the_remedy_while_reads_go_on() {
+        let mut told = EnsembleStatus::default();
+        let full = Report { disk_full: true, ..report() };
+        let members = [(part(PartState::Running), Some(full))];
+        let health = status(&mut told, 1, &members, 1, &crate::kind::now());
+        let Health::Stalled { reason, message } = health else { panic!("{health:?}") };
+        assert_eq!(reason, reasons::DISK_FULL);
+        assert!(message.contains("member 1") && message.contains("make room"), "{message}");
+        let state = |name: &str| told.conditions.iter().find(|c| c.type_ == name);
+        assert_eq!(state(reasons::DEGRADED).map(|c| c.status.as_str()), Some("True"));
+        assert_eq!(state(reasons::AVAILABLE).map(|c| c.status.as_str()), Some("True"));
     }
 
     #[test]

@@ -289,6 +289,11 @@ impl LocalPlatform {
             port: None,
             restart_signal,
             grace: GRACE,
+            needs: parse(key).filter(|(_, sort, _)| *sort == Sort::Agent).map(
+                |(owner, sort, number)| {
+                    self.folder(&owner, sort).join(number.to_string()).join("meta/grace")
+                },
+            ),
         }
     }
 
@@ -466,7 +471,7 @@ fn write_if_other(path: &Path, text: &str) -> Result<(), PlatformError> {
     record::write_whole(path, text.as_bytes()).map_err(|source| file_error("write", path, source))
 }
 
-/// The longest that a part may take to end in order; an agent waits for its tasks' grace periods.
+/// The longest that a part may take to end in order; an agent's tasks have what they were promised on top.
 const GRACE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]

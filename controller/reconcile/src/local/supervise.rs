@@ -4,9 +4,10 @@
 //! Invariant: a process of a key is started only after the one before was seen to end.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustix::process::Signal;
 use sha2::{Digest, Sha256};
@@ -36,6 +37,8 @@ pub(crate) struct ProcessSpec {
     pub(crate) restart_signal: Signal,
     /// The time between asking and killing.
     pub(crate) grace: Duration,
+    /// Where the process writes, once it was asked, how many seconds it needs on top of that.
+    pub(crate) needs: Option<PathBuf>,
 }
 
 impl ProcessSpec {
@@ -161,7 +164,7 @@ impl Keeper {
                 running = Some(process);
             } else {
                 tracing::info!("{} has another configuration: starting it again", spec.key);
-                self.stop(process, spec.restart_signal, spec.grace).await;
+                self.stop(process, spec.restart_signal, &spec).await;
             }
         }
         let mut pause = FIRST_PAUSE;
@@ -202,7 +205,7 @@ impl Keeper {
                 Turn::Wished(Goal::Leave) => return,
                 Turn::Wished(Goal::End) => {
                     self.told(Some(process.identity.pid), PartState::Ending);
-                    self.stop(process, Signal::TERM, spec.grace).await;
+                    self.stop(process, Signal::TERM, &spec).await;
                     return self.over(&spec);
                 }
                 Turn::Wished(Goal::Run(wish)) => {
@@ -210,7 +213,7 @@ impl Keeper {
                         running = Some(process);
                     } else {
                         self.told(Some(process.identity.pid), PartState::Starting);
-                        self.stop(process, spec.restart_signal, spec.grace).await;
+                        self.stop(process, spec.restart_signal, &spec).await;
                         pause = FIRST_PAUSE;
                     }
                     spec = wish;
@@ -258,16 +261,27 @@ impl Keeper {
         }
     }
 
-    async fn stop(&self, mut process: Process, signal: Signal, grace: Duration) {
+    async fn stop(&self, mut process: Process, signal: Signal, spec: &ProcessSpec) {
+        let asked = SystemTime::now();
         process.signal(signal);
-        if timeout(grace, process.ended()).await.is_err() {
-            tracing::warn!(
-                "process {} did not end within {grace:?}: killing it",
-                process.identity.pid
-            );
-            process.signal(Signal::KILL);
-            process.ended().await;
+        if timeout(spec.grace, process.ended()).await.is_ok() {
+            return;
         }
+        let (pid, key) = (process.identity.pid, &spec.key);
+        let needs = spec.needs.as_deref().and_then(|path| needed_since(path, asked));
+        if let Some(needs) = needs {
+            tracing::warn!(
+                "{key}: process {pid} leaves its tasks the {needs:?} that they were promised; \
+                 a second Ctrl-C waits for nobody"
+            );
+            if timeout(needs, process.ended()).await.is_ok() {
+                return;
+            }
+        }
+        let waited = spec.grace + needs.unwrap_or_default();
+        tracing::warn!("{key}: process {pid} did not end within {waited:?}: killing it");
+        process.signal(Signal::KILL);
+        process.ended().await;
     }
 
     fn told(&self, pid: Option<i32>, state: PartState) {
@@ -293,6 +307,14 @@ impl Keeper {
             notify();
         });
     }
+}
+
+/// The seconds in a file that was written after `asked`; `None` when there is no such word.
+fn needed_since(path: &Path, asked: SystemTime) -> Option<Duration> {
+    // File systems keep coarser times than the clock tells.
+    let written = fs::metadata(path).ok()?.modified().ok()? + Duration::from_secs(1);
+    let seconds = fs::read_to_string(path).ok()?.trim().parse().ok()?;
+    (written >= asked).then(|| Duration::from_secs(seconds))
 }
 
 /// The next wish; for ever the last one when nobody wishes any more (the process is left).

@@ -141,6 +141,41 @@ async fn a_changed_configuration_restarts_and_fewer_members_end() {
     platform.shutdown_all().await;
 }
 
+/// Ends a second after it was told, which is longer than it is given by itself.
+const SLOW: &str = "#!/bin/sh\ntrap 'sleep 1; echo >\"$0.done\"; exit 0' TERM\n\
+                    echo >\"$0.ready\"\nwhile :; do sleep 0.05; done\n";
+
+#[tokio::test]
+async fn a_process_that_told_how_long_it_needs_has_that_time() {
+    let world = World::new(SLOW);
+    let platform = world.open();
+    let program = world.folder.path().join("part");
+    let word = world.folder.path().join("grace");
+    let mut spec = platform.spec("agent.default.p.0", vec![program.into()], Signal::TERM);
+    spec.grace = Duration::from_millis(10);
+    spec.needs = Some(word.clone());
+    // Written, as far as anybody can tell, after it was asked.
+    fs::write(&word, "60").expect("written");
+    let later = std::time::SystemTime::now() + Duration::from_secs(3_600);
+    fs::File::options().write(true).open(&word).and_then(|f| f.set_modified(later)).expect("dated");
+    let supervised = platform.supervise(spec, None, owner("p"));
+    while !world.folder.path().join("part.ready").exists() {
+        tokio::task::yield_now().await;
+    }
+    supervised.ended().await;
+    assert!(world.folder.path().join("part.done").exists(), "it was killed before its time");
+}
+
+#[tokio::test]
+async fn an_agents_word_is_looked_for_where_it_is_left() {
+    let world = World::new(SCRIPT);
+    let platform = world.open();
+    let word = platform.folder(&owner("p"), Sort::Agent).join("0/meta/grace");
+    let spec = |key: &str| platform.spec(key, Vec::new(), Signal::TERM);
+    assert_eq!(spec("agent.default.p.0").needs, Some(word));
+    assert_eq!(spec("master.default.p.0").needs, None);
+}
+
 #[tokio::test]
 async fn a_declared_port_in_use_is_told_with_its_holder() {
     let world = World::new(SCRIPT);

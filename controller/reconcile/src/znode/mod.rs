@@ -1,7 +1,7 @@
 //! `ZNode`: one znode kept as declared.
 //!
 //! A watch on the znode starts a reconciliation at once when somebody changes its data or deletes it. A
-//! change of an ACL wakes no watch in ZooKeeper: it is found when the object is looked at the next time.
+//! change of an ACL wakes no watch in ZooKeeper: it is found by a look at its version, twice a second.
 
 mod apply;
 mod observe;

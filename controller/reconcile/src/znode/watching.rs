@@ -1,19 +1,25 @@
 //! Watches on declared znodes, each of which wakes its object.
+//!
+//! ZooKeeper tells nobody of a changed ACL: so beside each watch the ACL's version is looked at.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crds::ZNode;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
 use zookeeper_client::{AddWatchMode, Client, Error, EventType, SessionId};
 
 /// One watch for each ZNode object.
 pub(crate) struct Watching {
     wake: mpsc::UnboundedSender<ObjectRef<ZNode>>,
     watches: Mutex<HashMap<String, Watch>>,
+    /// One clone for each watch: how many share the looks of a second.
+    looking: Arc<()>,
 }
 
 struct Watch {
@@ -31,7 +37,7 @@ impl Drop for Watch {
 impl Watching {
     /// Objects to wake go to `wake`.
     pub(crate) fn new(wake: mpsc::UnboundedSender<ObjectRef<ZNode>>) -> Self {
-        Self { wake, watches: Mutex::default() }
+        Self { wake, watches: Mutex::default(), looking: Arc::default() }
     }
 
     /// Watches a znode through this session, if it is not watched so already. When this returns, every
@@ -54,20 +60,34 @@ impl Watching {
             }
         }
         let mut watcher = client.watch(path, AddWatchMode::Persistent).await?;
+        let mut acl = acl_version(client, path).await?;
         let object = ObjectRef::from_obj(znode);
-        let wake = self.wake.clone();
+        let (wake, looking) = (self.wake.clone(), self.looking.clone());
+        let (asked, znode_path) = (client.clone(), path.to_owned());
         let job = tokio::spawn(async move {
+            let mut look_at = Instant::now() + between_looks(&looking);
             loop {
-                let event = watcher.changed().await;
-                let over =
-                    event.event_type == EventType::Session && event.session_state.is_terminated();
-                // A child that comes or goes changes nothing that is declared.
-                if event.event_type != EventType::NodeChildrenChanged
-                    && wake.send(object.clone()).is_err()
-                {
-                    return;
-                }
-                if over {
+                let event = tokio::select! {
+                    event = watcher.changed() => Some(event),
+                    () = sleep_until(look_at) => None,
+                };
+                let (is_news, is_over) = match event {
+                    Some(event) => {
+                        let is_over = event.event_type == EventType::Session
+                            && event.session_state.is_terminated();
+                        // A child that comes or goes changes nothing that is declared.
+                        (event.event_type != EventType::NodeChildrenChanged, is_over)
+                    }
+                    None => {
+                        // One that cannot be asked now is told of by its watch.
+                        let now = acl_version(&asked, &znode_path).await.unwrap_or(acl);
+                        look_at = Instant::now() + between_looks(&looking);
+                        (std::mem::replace(&mut acl, now) != now, false)
+                    }
+                };
+                if is_over || (is_news && wake.send(object.clone()).is_err()) {
+                    // The object is woken at the end of its session too: then it gets another watch.
+                    let _nobody = wake.send(object);
                     return;
                 }
             }
@@ -83,3 +103,18 @@ impl Watching {
         self.watches.lock().unwrap_or_else(PoisonError::into_inner).remove(&uid);
     }
 }
+
+/// How often the ACL of this znode was changed; `None` without the znode.
+async fn acl_version(client: &Client, path: &str) -> Result<Option<i32>, Error> {
+    Ok(client.check_stat(path).await?.map(|stat| stat.aversion))
+}
+
+fn between_looks(looking: &Arc<()>) -> Duration {
+    let watches = u32::try_from(Arc::strong_count(looking)).unwrap_or(u32::MAX);
+    (LOOK_COST * watches).max(LOOK_EVERY)
+}
+
+/// Between two looks at an ACL.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// With many znodes looks become rarer, so that all together they are no more than 2,000 a second.
+const LOOK_COST: Duration = Duration::from_micros(500);
