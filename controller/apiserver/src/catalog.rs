@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use bytes::Bytes;
-use objects::crd::Crd;
+use objects::crd::{Crd, Preference, preference};
 
 use crate::builtin;
 use crate::kind::{CUSTOM, Kind, PART, Rules, Subresource, group_version};
@@ -88,12 +88,12 @@ impl Catalog {
     }
 
     fn index(epoch: u64, kinds: Vec<Arc<Kind>>, customs: HashMap<String, (u64, Arc<Crd>)>) -> Self {
-        let mut groups: BTreeMap<(String, Priority, String), Vec<Arc<Kind>>> = BTreeMap::new();
+        let mut groups: BTreeMap<(String, Preference, String), Vec<Arc<Kind>>> = BTreeMap::new();
         let mut by_path = HashMap::new();
         for kind in kinds {
             let path = (kind.group.clone(), kind.version.clone(), kind.plural.clone());
             by_path.insert(path, Arc::clone(&kind));
-            let place = (kind.group.clone(), priority(&kind.version), kind.version.clone());
+            let place = (kind.group.clone(), preference(&kind.version), kind.version.clone());
             groups.entry(place).or_default().push(kind);
         }
         let groups: Vec<GroupVersion> = groups
@@ -192,43 +192,4 @@ fn digest(text: &str) -> String {
 /// Where definitions are kept.
 pub(crate) fn definitions() -> Resource {
     Resource::new("apiextensions.k8s.io", "customresourcedefinitions")
-}
-
-/// Sorts versions as clients expect: GA before beta before alpha, then higher numbers first, then
-/// anything else by name.
-type Priority = (u8, std::cmp::Reverse<u64>, std::cmp::Reverse<u64>);
-
-fn priority(version: &str) -> Priority {
-    let parse = || {
-        let rest = version.strip_prefix('v')?;
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-        let (major, rest) = rest.split_at(digits);
-        let major = major.parse().ok()?;
-        let (class, minor) = match rest {
-            "" => (0, 0),
-            rest => match (rest.strip_prefix("beta"), rest.strip_prefix("alpha")) {
-                (Some(minor), _) => (1, minor.parse().ok()?),
-                (_, Some(minor)) => (2, minor.parse().ok()?),
-                _ => return None,
-            },
-        };
-        Some((class, std::cmp::Reverse(major), std::cmp::Reverse(minor)))
-    };
-    parse().unwrap_or((3, std::cmp::Reverse(0), std::cmp::Reverse(0)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_are_in_the_order_of_preference() {
-        let mut versions =
-            ["foo1", "v1alpha1", "v1", "v12alpha1", "v11beta2", "v2", "v10", "v3beta1"];
-        versions.sort_by_key(|v| (priority(v), *v));
-        assert_eq!(
-            versions,
-            ["v10", "v2", "v1", "v11beta2", "v3beta1", "v12alpha1", "v1alpha1", "foo1"]
-        );
-    }
 }

@@ -255,7 +255,7 @@ impl<'a> Words<'a> {
         let value = self.value(key)?;
         value.parse().map_err(|_| {
             requirement_error(format!(
-                "values[0][{key}]: Invalid value: {value:?}: for 'Gt', 'Lt' operators, the value must be an integer"
+                "values[0]: Invalid value: {value:?}: for 'Gt', 'Lt' operators, the value must be an integer"
             ))
         })
     }

@@ -281,7 +281,13 @@ impl Run {
             else {
                 continue;
             };
-            let error = rule.error(path, type_word(schema), failure);
+            let error = match failure {
+                Failure::Broken(message) => rule.error(path, type_word(schema), message),
+                // What the rule would say of a broken value does not count then.
+                Failure::Failed(why) => {
+                    FieldError::invalid(path, &Value::from(type_word(schema)), why)
+                }
+            };
             match unchanged && !program.uses_old {
                 true => self.outcome.warnings.push(error.to_string()),
                 false => self.outcome.errors.push(error),
@@ -290,14 +296,22 @@ impl Run {
     }
 }
 
-/// The message of a broken rule; `None` when it holds.
+/// Why a rule does not hold.
+enum Failure {
+    /// It says no, with this message.
+    Broken(String),
+    /// It could not be evaluated.
+    Failed(String),
+}
+
+/// Why the rule does not hold; `None` when it does.
 fn failure(
     rule: &Rule,
     schema: &Schema,
     program: &Program,
     values: (&CelValue, Option<&CelValue>),
     is_root: bool,
-) -> Option<String> {
+) -> Option<Failure> {
     let told =
         || rule.message.clone().unwrap_or_else(|| format!("failed rule: {}", rule.text.trim()));
     match execute(program, values) {
@@ -310,16 +324,27 @@ fn failure(
                         && !text.contains('\n')
                         && text.len() <= MAX_MESSAGE =>
                 {
-                    Some(text.trim().to_owned())
+                    Some(Failure::Broken(text.trim().to_owned()))
                 }
-                _ => Some(told()),
+                _ => Some(Failure::Broken(told())),
             }
         }
-        Ok(_) => Some(format!("the rule does not answer with true or false: {}", told())),
+        Ok(_) => {
+            let why = format!("the rule does not answer with true or false: {}", told());
+            Some(Failure::Failed(why))
+        }
         Err(why) => {
             let what = rule.message.as_deref().unwrap_or_else(|| rule.text.trim());
-            Some(format!("{why} evaluating rule: {what}"))
+            Some(Failure::Failed(format!("{} evaluating rule: {what}", as_told(&why))))
         }
+    }
+}
+
+/// An error of the interpreter in the words of the original, where those are known.
+fn as_told(why: &str) -> String {
+    match why.strip_prefix("No such key: ") {
+        Some(key) => format!("no such key: {key}"),
+        None => why.to_owned(),
     }
 }
 

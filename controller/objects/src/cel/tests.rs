@@ -64,6 +64,12 @@ fn messages_read_as_on_the_real_server() {
         &["spec.max: Forbidden: no"],
     );
     check(
+        rule(json!({"rule":"self.ratio > 1.0","fieldPath":".max","reason":"FieldValueForbidden"})),
+        spec.clone(),
+        None,
+        &[r#"spec: Invalid value: "object": no such key: ratio evaluating rule: self.ratio > 1.0"#],
+    );
+    check(
         rule(json!({"rule":"quantity(self.name).isGreaterThan(quantity('1'))","message":"m"})),
         json!({"name":"x!"}),
         None,

@@ -5,7 +5,10 @@
 //! [`Crd::parse`].
 
 mod check;
+mod order;
 mod scale;
+
+pub use order::{Preference, preference};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -119,6 +122,7 @@ impl Crd {
         if !errors.is_empty() {
             return Err(errors);
         }
+        name_successors(&mut parsed, text("/spec/group"), text("/spec/names/kind"));
         Ok(Self {
             group: text("/spec/group").to_owned(),
             plural: text("/spec/names/plural").to_owned(),
@@ -143,6 +147,28 @@ impl Crd {
     }
 }
 
+/// Adds to each warning of ours the version to use instead: the best that is served, not deprecated, and
+/// preferred to the deprecated one.
+fn name_successors(versions: &mut [Version], group: &str, kind: &str) {
+    let good = versions.iter().filter(|v| v.served && v.deprecation.is_none());
+    let Some(best) = good.map(|v| v.name.clone()).min_by_key(|v| (preference(v), v.clone())) else {
+        return;
+    };
+    for version in versions {
+        let ours = deprecated(group, &version.name, kind);
+        if version.deprecation.as_ref() == Some(&ours)
+            && preference(&best) < preference(&version.name)
+        {
+            version.deprecation = Some(format!("{ours}; use {group}/{best} {kind}"));
+        }
+    }
+}
+
+/// The warning of a deprecated version that declares none.
+fn deprecated(group: &str, version: &str, kind: &str) -> String {
+    format!("{group}/{version} {kind} is deprecated")
+}
+
 impl Version {
     fn parse(version: &Value, kind: &str, group: &str) -> Self {
         let text = |name: &str| version.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -151,7 +177,7 @@ impl Version {
             |name: &str| version.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
         let declared = version.pointer("/schema/openAPIV3Schema").cloned().unwrap_or_default();
         let deprecation = flag("deprecated").then(|| match text("deprecationWarning") {
-            "" => format!("{group}/{} {kind} is deprecated", text("name")),
+            "" => deprecated(group, text("name"), kind),
             told => told.to_owned(),
         });
         let scale = version.pointer("/subresources/scale").map(|scale| {

@@ -38,6 +38,35 @@ fn a_crd_is_read() {
 }
 
 #[test]
+fn a_deprecated_version_names_the_one_to_use_instead() {
+    let mut crd = widget();
+    let versions = crd["spec"]["versions"].as_array_mut().expect("versions");
+    for (name, told) in [("v1alpha1", None), ("v1beta1", Some("gone soon")), ("v2", None)] {
+        let mut version = versions[0].clone();
+        version["name"] = json!(name);
+        version["storage"] = json!(false);
+        version["deprecated"] = json!(true);
+        if let Some(told) = told {
+            version["deprecationWarning"] = json!(told);
+        }
+        versions.push(version);
+    }
+    default(&mut crd);
+    let crd = Crd::parse(&crd).unwrap_or_else(|e| panic!("{e:?}"));
+    let told: Vec<_> = crd.versions.iter().map(|v| v.deprecation.as_deref()).collect();
+    assert_eq!(
+        told,
+        [
+            None,
+            Some("example.dev/v1alpha1 Widget is deprecated; use example.dev/v1 Widget"),
+            Some("gone soon"),
+            // What is newer than all that is good has nothing better to name.
+            Some("example.dev/v2 Widget is deprecated"),
+        ]
+    );
+}
+
+#[test]
 fn objects_are_shaped_and_checked() {
     let crd = parsed();
     let version = crd.storage().expect("storage");
