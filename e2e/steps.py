@@ -7,6 +7,7 @@ kube-apiserver. Each takes a kubectl and the data folder of the local platform.
 import threading
 
 from kazoo.client import KazooClient
+from kazoo.security import make_acl
 
 from e2e.harness.tasks import cgroups_left, tasks_of
 from e2e.harness.wait import until
@@ -70,6 +71,10 @@ def drift_is_put_back(kubectl):
         client.delete("/app/config")
         until("the deleted znode is back", lambda: client.exists("/app/config"))
         assert client.get("/app/config")[0] == declared
+        # ZooKeeper tells nobody of a changed ACL.
+        acl, _ = client.get_acls("/app/config")
+        client.set_acls("/app/config", [make_acl("world", "anyone", read=True, admin=True)])
+        until("the declared ACL", lambda: client.get_acls("/app/config")[0] == acl)
     finally:
         client.stop()
         client.close()

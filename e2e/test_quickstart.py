@@ -64,6 +64,38 @@ def test_exit_when_ready_ends_with_1_and_the_reason(data_dir, tmp_path):
     assert "ZNode/orphan" in done.stderr and "nowhere" in done.stderr, done.stderr
 
 
+def up_once(data_dir, folder, *documents):
+    """`troupe up --exit-when-ready` of a folder with one file for each text."""
+    folder.mkdir()
+    for number, text in enumerate(documents):
+        (folder / f"{number}.yaml").write_text(text)
+    command = [str(paths.troupe()), "up", "--data-dir", str(data_dir), "--api-port", "0", "--exit-when-ready"]
+    return subprocess.run(command + [str(folder)], capture_output=True, text=True, timeout=120)
+
+
+def test_manifests_may_define_kinds_and_hold_objects_of_any(data_dir, tmp_path):
+    definition = (paths.ROOT / "e2e" / "data" / "widget-crd.yaml").read_text()
+    rest = (
+        "{apiVersion: v1, kind: Namespace, metadata: {name: mine}}\n---\n"
+        "{apiVersion: v1, kind: ConfigMap, metadata: {name: c, namespace: mine}, data: {a: b}}\n---\n"
+        "{apiVersion: e2e.test/v1, kind: Widget, metadata: {name: w, namespace: mine}, spec: {size: small}}\n"
+    )
+    done = up_once(data_dir, tmp_path / "manifests", definition, rest)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Widget/w" in done.stdout and "ConfigMap/c" in done.stdout, done.stdout
+
+
+def test_a_manifest_is_refused_in_the_words_of_the_api(data_dir, tmp_path):
+    ensemble = "apiVersion: troupe.dev/v1alpha1\nkind: Ensemble\nmetadata: {name: a}\nspec: {membrs: 1}\n"
+    done = up_once(data_dir, tmp_path / "unknown", ensemble)
+    assert done.returncode == 1 and "0.yaml" in done.stderr, done.stdout + done.stderr
+    assert 'unknown field "spec.membrs"' in done.stderr, done.stderr
+    lost = ensemble.replace("name: a", "name: a, namespace: nowhere").replace("membrs", "members")
+    done = up_once(data_dir, tmp_path / "lost", lost)
+    assert done.returncode == 1 and 'namespaces "nowhere" not found; create it' in done.stderr, done.stderr
+    assert "Status {" not in done.stderr, done.stderr
+
+
 def test_client_verbs(up, kubectl):
     steps.quickstart_ready(kubectl)
 

@@ -78,6 +78,33 @@ def test_master_and_member_killed_come_back(up, kubectl):
     assert {id: now.get(id) for id in tasks} == tasks
 
 
+PATIENT = """
+apiVersion: troupe.dev/v1alpha1
+kind: Framework
+metadata: {name: patient}
+spec:
+  poolRef: {name: quickstart}
+  role: batch
+  instances: 1
+  task:
+    shell: "trap 'sleep 12; echo done > %s; exit 0' TERM; echo > %s; while :; do sleep 0.1; done"
+    gracePeriod: 60s
+    resources: {cpu: 100m, memory: 32Mi}
+  service: {}
+"""
+
+
+def test_a_grace_period_is_kept_at_the_end(up, kubectl, data_dir, tmp_path):
+    """Costs 12 s: longer than a part has by itself."""
+    steps.quickstart_ready(kubectl)
+    done, begun = tmp_path / "done", tmp_path / "begun"
+    kubectl("apply", "-f", "-", stdin=PATIENT % (done, begun))
+    steps.until("the task's trap", begun.exists)
+    assert up.end(limit=120) == 0
+    assert done.exists(), "the task was killed before its time"
+    assert not processes_of(data_dir)
+
+
 def test_sigterm_ends_all_in_order(up, kubectl, data_dir):
     steps.quickstart_ready(kubectl)
     assert up.end() == 0

@@ -37,6 +37,9 @@ async fn run(args: UpArgs) -> Result<ExitCode> {
     let mut end = shutdown::on_signal().context("install signal handlers")?;
     let documents = manifests::read(&args.manifests)?;
     let data_dir = args.data_dir.clone().unwrap_or_else(kubeconfig::default_data_dir);
+    // What is printed for $KUBECONFIG must hold in other folders too.
+    let data_dir = std::path::absolute(&data_dir)
+        .with_context(|| format!("find the data folder {}", data_dir.display()))?;
     let _lock = claim(&data_dir)?;
 
     let plane = Plane::start(&data_dir, args.api_port).await?;
