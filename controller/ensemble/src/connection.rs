@@ -350,7 +350,7 @@ impl Connection {
                     }
                     Ok(Request::Ping) => self.pong(),
                     Ok(Request::Auth(packet)) => self.authenticate(header.xid, &packet),
-                    Ok(Request::Sasl { token }) if shared.config.sasl.is_some() => {
+                    Ok(Request::Sasl { token }) => {
                         self.sasl(header.xid, token.as_deref().unwrap_or_default());
                     }
                     Ok(request) => {
@@ -358,6 +358,8 @@ impl Connection {
                         let conn = &self.conn;
                         serve::read_in_turn(tree, &shared, conn, header.xid, request, length);
                     }
+                    // Who the client is cannot be told then; Apache hangs up too.
+                    Err(_) if matches!(op, OpCode::Auth | OpCode::Sasl) => return Err(HangUp),
                     Err(_) => {
                         self.submit(writes)?;
                         self.refuse(header.xid, ErrorCode::MarshallingError);
@@ -464,8 +466,11 @@ impl Connection {
 
     /// One step of the exchange: the first token is answered with a challenge, the second is the proof.
     fn sasl(&self, xid: i32, token: &[u8]) {
-        let Some(config) = &self.shared.config.sasl else { return };
         let mut inner = self.conn.lock();
+        let Some(config) = &self.shared.config.sasl else {
+            // No mechanism is configured; clients that insist on one end by themselves.
+            return inner.reply_with_in_turn(xid, Zxid::ZERO, Ok(&Response::Token(None)));
+        };
         let Some(exchange) = inner.sasl.take() else {
             let mut random = [0; 16];
             let provider = rustls::crypto::ring::default_provider();
@@ -476,7 +481,7 @@ impl Connection {
             let (exchange, challenge) = Exchange::begin(random);
             inner.sasl = Some(Box::new(exchange));
             let response = Response::Token(Some(challenge));
-            return inner.reply_with_in_turn(xid, self.shared.applied(), Ok(&response));
+            return inner.reply_with_in_turn(xid, Zxid::ZERO, Ok(&response));
         };
         match exchange.finish(token, config) {
             Ok(proven) => {
@@ -484,7 +489,7 @@ impl Connection {
                 let id = Id::new("sasl", proven.user.as_str());
                 inner.add_ids(std::iter::once(id).chain(above));
                 let response = Response::Token(Some(proven.token));
-                inner.reply_with_in_turn(xid, self.shared.applied(), Ok(&response));
+                inner.reply_with_in_turn(xid, Zxid::ZERO, Ok(&response));
             }
             Err(refused) => {
                 tracing::warn!(remote = %self.conn.remote, why = refused.why(), "SASL refused");

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
-use jute::{ErrorCode, Put, ReplyHeader, Request, Response};
+use jute::{ErrorCode, Put, ReplyHeader, Request};
 use types::Instant;
 use znodes::reads::{self, Reading};
 use znodes::{Place, State, WatchKind, Watcher};
@@ -138,11 +138,6 @@ fn put_body(
         Request::RemoveWatches { path, kind } => {
             let there = shared.watchers().watches.remove(watcher, tree.place(path), *kind);
             there.then_some(()).ok_or(ErrorCode::NoWatcher)
-        }
-        // No mechanism is configured; clients that insist on one end by themselves.
-        Request::Sasl { .. } => {
-            Response::Token(None).encode(out);
-            Ok(())
         }
         request => {
             let mut watch = |kind: WatchKind, place: Place<'_>| {

@@ -14,7 +14,8 @@ use crate::metrics::Stats;
 impl Core {
     pub(super) fn on_connect(&mut self, conn: Arc<Conn>, request: &ConnectRequest) {
         Stats::count(&self.shared.stats.connection_requests);
-        if request.last_zxid_seen > self.shared.applied() {
+        // As signed numbers: a client that has seen nothing may say so by one below zero.
+        if request.last_zxid_seen.bits() > self.shared.applied().bits() {
             tracing::info!(
                 remote = %conn.remote,
                 seen = %request.last_zxid_seen,

@@ -62,12 +62,14 @@ impl Request {
             OpCode::AddWatch => {
                 Self::AddWatch { path: path(reader)?, mode: reader.i32()?.try_into()? }
             }
-            OpCode::CheckWatches => {
-                Self::CheckWatches { path: path(reader)?, kind: reader.i32()?.try_into()? }
-            }
-            OpCode::RemoveWatches => {
-                Self::RemoveWatches { path: path(reader)?, kind: reader.i32()?.try_into()? }
-            }
+            OpCode::CheckWatches => Self::CheckWatches {
+                path: reader.text_or_empty()?,
+                kind: reader.i32()?.try_into()?,
+            },
+            OpCode::RemoveWatches => Self::RemoveWatches {
+                path: reader.text_or_empty()?,
+                kind: reader.i32()?.try_into()?,
+            },
             OpCode::Auth => Self::Auth(AuthPacket::decode(reader)?),
             OpCode::Sasl => Self::Sasl { token: reader.buffer()? },
         })

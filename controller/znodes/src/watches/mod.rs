@@ -126,10 +126,11 @@ impl Watches {
         state: &State,
         wanted: &SetWatches,
     ) -> Vec<(EventType, Text)> {
-        let since = wanted.relative_zxid;
+        // As signed numbers: one below zero is before all that there is.
+        let since = wanted.relative_zxid.bits();
         let mut missed = Vec::new();
         for path in &wanted.data {
-            match state.get(path).map(|node| node.stat().mzxid > since) {
+            match state.get(path).map(|node| node.stat().mzxid.bits() > since) {
                 None => missed.push((EventType::Deleted, path.clone())),
                 Some(true) => missed.push((EventType::DataChanged, path.clone())),
                 Some(false) => self.watch(watcher, WatchKind::Data, state.place(path)),
@@ -142,7 +143,7 @@ impl Watches {
             }
         }
         for path in &wanted.child {
-            match state.get(path).map(|node| node.stat().pzxid > since) {
+            match state.get(path).map(|node| node.stat().pzxid.bits() > since) {
                 None => missed.push((EventType::Deleted, path.clone())),
                 Some(true) => missed.push((EventType::ChildrenChanged, path.clone())),
                 Some(false) => self.watch(watcher, WatchKind::Child, state.place(path)),
