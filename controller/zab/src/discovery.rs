@@ -11,7 +11,7 @@ use crate::drain::Drain;
 use crate::learners::Learners;
 use crate::synchronization::Synchronization;
 use crate::zab::{Core, Phase};
-use crate::{Input, Message, Output, SavedEpoch};
+use crate::{Input, Message, SavedEpoch};
 
 /// Chosen as leader, settling the epoch.
 #[derive(Debug)]
@@ -86,10 +86,10 @@ impl Discovery {
         }
         // All 2^32 epochs spent: no new one can be promised, so nobody leads; a lone voter would need
         // one start a second for 136 years to get here.
-        let highest = self.learners.accepted().max(core.durable.accepted);
+        let highest = self.learners.accepted().max(core.promised);
         if let Some(epoch) = highest.max(core.durable.last_logged.epoch()).next() {
             self.new = Some(epoch);
-            core.outbox.push(Output::SaveEpoch(SavedEpoch::Accepted(epoch)));
+            core.promise(epoch);
         }
     }
 

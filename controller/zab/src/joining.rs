@@ -41,11 +41,8 @@ impl Joining {
         match input {
             Input::LeaderUp(leader) if leader == self.leader && !self.up => {
                 self.up = true;
-                let introduction = Introduction {
-                    accepted: core.durable.accepted,
-                    observer: core.observer,
-                    kin: true,
-                };
+                let introduction =
+                    Introduction { accepted: core.promised, observer: core.observer, kin: true };
                 core.send(leader, Message::Introduction(introduction));
             }
             Input::LinkLost(peer) if peer == self.leader => return give_up(core),
@@ -74,14 +71,14 @@ impl Joining {
         if self.promising.is_some() {
             return self.hang_up(core, PeerMisbehaved::OutOfTurn);
         }
-        if epoch < core.durable.accepted {
+        if epoch < core.promised {
             return self.hang_up(core, PeerMisbehaved::OldEpoch(epoch));
         }
-        if epoch == core.durable.accepted {
+        if epoch == core.promised {
             return self.promise(core, epoch, kin, false);
         }
         self.promising = Some((epoch, kin));
-        core.outbox.push(Output::SaveEpoch(SavedEpoch::Accepted(epoch)));
+        core.promise(epoch);
         Phase::Joining(self)
     }
 

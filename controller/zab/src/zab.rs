@@ -46,6 +46,8 @@ pub(crate) struct Core {
     pub(crate) observer: bool,
     pub(crate) timing: Timing,
     pub(crate) durable: Durable,
+    /// The highest epoch promised, on disk or on its way there. Invariant: at least `durable.accepted`.
+    pub(crate) promised: Epoch,
     /// The instant of this step.
     pub(crate) now: Instant,
     /// The round of elections this peer is in, or that made its vote.
@@ -105,6 +107,12 @@ impl Core {
         self.aside_until = Some(self.now + self.timing.tick);
     }
 
+    /// Has a promise saved; a role that ends meanwhile leaves it standing.
+    pub(crate) fn promise(&mut self, epoch: Epoch) {
+        self.promised = epoch;
+        self.outbox.push(Output::SaveEpoch(SavedEpoch::Accepted(epoch)));
+    }
+
     /// What this peer votes for first; `None` when it may not lead.
     pub(crate) fn own_candidate(&self) -> Option<Candidate> {
         self.voters.may_lead(self.me).then_some(Candidate {
@@ -125,6 +133,7 @@ impl Zab {
             observer,
             timing,
             durable,
+            promised: durable.accepted,
             now: Instant::ZERO,
             round: 0,
             vote: None,
