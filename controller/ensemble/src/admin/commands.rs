@@ -135,12 +135,11 @@ const COMMANDS: &[Command] = &[
     Command {
         names: &["watches_by_path", "wchp"],
         run: |shared, _| {
-            let names = |sessions: Vec<types::SessionId>| {
-                sessions.iter().map(ToString::to_string).collect::<Vec<_>>()
+            let ids = |sessions: Vec<types::SessionId>| {
+                sessions.iter().map(|session| session.0).collect::<Vec<_>>()
             };
             let all = report::watches(shared);
-            let by: Map<_, _> =
-                all.into_iter().map(|(path, by)| (path, json!(names(by)))).collect();
+            let by: Map<_, _> = all.into_iter().map(|(path, by)| (path, json!(ids(by)))).collect();
             json!({ "path_to_session_ids": by })
         },
     },
@@ -206,7 +205,7 @@ fn connection(client: &Client, long: bool) -> Json {
         "last_response_time": talk.last_response_ms,
         "last_latency": talk.last_latency_ms,
         "min_latency": talk.min_latency(),
-        "average_latency": talk.average_latency(),
+        "avg_latency": talk.average_latency(),
         "max_latency": talk.max_latency_ms,
     });
     merged(short, more)
@@ -237,7 +236,7 @@ fn environment() -> Json {
 fn set_trace_mask(shared: &Shared, query: &str) -> Json {
     let mask = query.split('&').find_map(|pair| pair.strip_prefix("traceMask="));
     match mask.and_then(|mask| mask.parse().ok()) {
-        None => json!({ "error": "set_trace_mask requires long traceMask argument" }),
+        None => json!({ "error": "setTraceMask requires long traceMask argument" }),
         Some(mask) => {
             shared.trace_mask.store(mask, Relaxed);
             json!({ "tracemask": mask })
@@ -316,6 +315,9 @@ fn server_stats(shared: &Shared) -> Json {
 }
 
 fn zab_state(shared: &Shared) -> Json {
+    if shared.config.ensemble.is_none() {
+        return json!({ "voting": false, "zabstate": "" });
+    }
     let zxid = shared.applied();
     let view = shared.standing.view();
     let me = shared.config.myid;
@@ -341,7 +343,7 @@ fn zab_state(shared: &Shared) -> Json {
 fn leader(shared: &Shared) -> Json {
     let view = shared.standing.view();
     let Some(ensemble) = &shared.config.ensemble else {
-        return json!({ "is_leader": null, "leader_id": null, "leader_ip": null });
+        return json!({ "error": "server is not initialized" });
     };
     let server = view.leader.and_then(|leader| ensemble.members.servers.get(&leader));
     let host = server.and_then(|server| server.addresses.first()).map(|one| &one.host);
