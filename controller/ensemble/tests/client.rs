@@ -209,6 +209,35 @@ async fn a_silent_session_expires_and_its_ephemerals_go() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_of_many_ephemerals_ends_in_parts_and_others_are_served_between_them() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (member, addr) = start(dir.path()).await;
+    let count = 2500;
+    let mut client = Raw::connect(addr, 0, [0; 16]);
+    for at in 0..count {
+        client.send(&create_ephemeral(&format!("/e{at:05}")));
+    }
+    for _ in 0..count {
+        assert_eq!(client.reply(), (1, 0));
+    }
+    let (_, found, mut changes) = member.local().follow("/");
+    assert_eq!(found.iter().filter(|(path, ..)| path.starts_with("/e")).count(), count);
+    client.send(&frame(2, -11, &[]));
+    assert_eq!(client.reply(), (2, 0), "answered once all are gone");
+    client.is_closed();
+    let mut parts = std::collections::BTreeMap::new();
+    for _ in 0..count {
+        let gone = changes.recv().await.expect("the member runs");
+        assert_eq!(gone.what, ensemble::What::Deleted);
+        *parts.entry(gone.zxid).or_insert(0) += 1;
+    }
+    assert_eq!(parts.into_values().collect::<Vec<_>>(), [1000, 1000, 500]);
+    let back = Raw::connect(addr, client.session, client.password);
+    assert_eq!(back.session, 0, "it has ended");
+    member.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn frames_of_random_bytes_end_at_most_their_own_connection() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let (member, addr) = start(dir.path()).await;
@@ -256,6 +285,22 @@ fn frame(xid: i32, op: i32, body: &[u8]) -> Vec<u8> {
     frame
 }
 
+fn create_ephemeral(path: &str) -> Vec<u8> {
+    let mut body = Vec::new();
+    let put = |body: &mut Vec<u8>, text: &str| {
+        let length = i32::try_from(text.len()).expect("it is short");
+        body.extend_from_slice(&length.to_be_bytes());
+        body.extend_from_slice(text.as_bytes());
+    };
+    put(&mut body, path);
+    put(&mut body, "");
+    body.extend_from_slice(&[0, 0, 0, 1, 0, 0, 0, 31]);
+    put(&mut body, "world");
+    put(&mut body, "anyone");
+    body.extend_from_slice(&[0, 0, 0, 1]);
+    frame(1, 1, &body)
+}
+
 /// A client made of frames.
 struct Raw {
     stream: TcpStream,
@@ -286,19 +331,7 @@ impl Raw {
     }
 
     fn create_ephemeral(&mut self, path: &str) {
-        let mut body = Vec::new();
-        let put = |body: &mut Vec<u8>, text: &str| {
-            let length = i32::try_from(text.len()).expect("it is short");
-            body.extend_from_slice(&length.to_be_bytes());
-            body.extend_from_slice(text.as_bytes());
-        };
-        put(&mut body, path);
-        put(&mut body, "");
-        body.extend_from_slice(&[0, 0, 0, 1, 0, 0, 0, 31]);
-        put(&mut body, "world");
-        put(&mut body, "anyone");
-        body.extend_from_slice(&[0, 0, 0, 1]);
-        self.send(&frame(1, 1, &body));
+        self.send(&create_ephemeral(path));
         assert_eq!(self.reply(), (1, 0));
     }
 

@@ -82,6 +82,20 @@ impl Audited {
 /// Ephemerals that went with their session.
 pub(super) fn tell_ephemerals(session: SessionId, txn: &Txn) {
     let Txn::CloseSession(Some(paths)) = txn else { return };
+    tell_all_gone(session, paths.iter());
+}
+
+/// Ephemerals that went before it.
+pub(super) fn tell_gone_before(session: SessionId, txn: &Txn) {
+    let Txn::Multi(txns) = txn else { return };
+    let paths = txns.iter().filter_map(|txn| match txn {
+        Txn::Delete { path } => Some(path),
+        _ => None,
+    });
+    tell_all_gone(session, paths);
+}
+
+fn tell_all_gone<'a>(session: SessionId, paths: impl Iterator<Item = &'a jute::Text>) {
     for path in paths {
         let mut subject = Subject::new("ephemeralZNodeDeletionOnSessionCloseOrExpire", Some(path));
         subject.kind = Some("ephemeral");

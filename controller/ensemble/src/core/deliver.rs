@@ -177,6 +177,7 @@ impl Core {
             // Nobody waits any more when the caller gave up.
             Origin::Local(reply) => drop(reply.send(LocalReply::Done { zxid, result: response })),
             Origin::Reaper => {}
+            Origin::Ending(ending) => self.on_gone_before(*ending, &entry.txn, &response),
             Origin::Elsewhere => {
                 if let Some(conn) = speaking.flatten() {
                     conn.close(false);
@@ -244,7 +245,7 @@ impl Core {
     }
 
     /// The timeout of a session, in milliseconds: from the table, or on its way there.
-    fn granted(&self, session: SessionId) -> i32 {
+    pub(super) fn granted(&self, session: SessionId) -> i32 {
         let coming = || {
             let of_it = self.outstanding.iter().filter(|one| one.entry.header.session == session);
             of_it.rev().find_map(|one| match one.entry.txn {
@@ -266,6 +267,7 @@ impl Core {
             }
             Origin::Connect { conn, .. } => conn.close(false),
             Origin::Local(reply) => drop(reply.send(LocalReply::DiskFull)),
+            Origin::Ending(ending) => self.refuse_ending(*ending),
             Origin::Expiry | Origin::Reaper | Origin::Elsewhere => {}
         }
     }

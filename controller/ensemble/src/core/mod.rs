@@ -7,6 +7,7 @@
 
 mod audit;
 mod deliver;
+mod ending;
 mod learners;
 mod peers;
 mod restore;
@@ -23,6 +24,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use self::peers::Ensemble;
 use audit::Audited;
 use bytes::BytesMut;
+use ending::Ending;
 use jute::{ConnectRequest, Entry, ErrorCode, Id, Request, Response};
 use restore::Pause;
 use storage::{DataDir, EpochFile, LogCommand, LogEvent, LogThread, Records};
@@ -104,6 +106,8 @@ pub(crate) struct Core {
     snapshots: Snapshots,
     /// Which connection speaks for a session.
     speaking: HashMap<SessionId, Arc<Conn>>,
+    /// Sessions of which more must go before they end.
+    endings: VecDeque<Ending>,
     /// Proposed and not applied, in zxid order.
     outstanding: VecDeque<Outstanding>,
     /// Writes that came while nobody led.
@@ -168,6 +172,8 @@ enum Origin {
     Reaper,
     /// Nobody here: another member's client, or one that is looked for when it is applied.
     Elsewhere,
+    /// Who waits for the end of a session: these are some of its ephemerals.
+    Ending(Box<Ending>),
 }
 
 /// Whether the core goes on.
@@ -206,6 +212,7 @@ impl Core {
             log,
             snapshots,
             speaking: HashMap::new(),
+            endings: VecDeque::new(),
             outstanding: VecDeque::new(),
             waiting: VecDeque::new(),
             full: None,
@@ -257,6 +264,7 @@ impl Core {
             }
             let end = batch.drain(..).any(|command| matches!(self.on(command), Flow::End));
             self.look_at_clock();
+            self.maybe_go_on_ending();
             self.on_time();
             self.settle_peers();
             self.send_appends();
@@ -364,7 +372,11 @@ impl Core {
                 self.answer_sync(origin, asked.request);
                 continue;
             }
-            self.propose(session, asked.xid, &auth, &asked.request, origin);
+            if matches!(asked.request, Request::CloseSession) {
+                self.end_session(session, asked.xid, Arc::clone(&auth), origin);
+            } else {
+                self.propose(session, asked.xid, &auth, &asked.request, origin);
+            }
         }
         drop(asked_all);
         buffers::give_back_writes(requests);
@@ -532,6 +544,7 @@ impl Core {
     /// Sessions may be come back to, and the member has started: it leads, or it cannot for lack of room.
     fn begin_sessions(&mut self) {
         self.reaper = Reaper::new(self.shared.config.reaper, self.shared.now());
+        self.endings.clear();
         self.sessions.resume(&self.shared.tree(), self.shared.now());
         self.told_ready();
     }

@@ -63,6 +63,7 @@ impl Core {
             conn.close(false);
         }
         self.speaking.clear();
+        self.endings.clear();
         let last = state.zxid();
         let config = &self.shared.config;
         let epoch = last.epoch().max(self.shared.applied().epoch());

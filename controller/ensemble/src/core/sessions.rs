@@ -137,7 +137,7 @@ impl Core {
             self.touch(session, &conn);
         }
         for session in self.sessions.expire(now) {
-            self.propose(session, 0, &[], &Request::CloseSession, Origin::Expiry);
+            self.end_session(session, 0, Arc::from([]), Origin::Expiry);
         }
     }
 
