@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use storage::{Compression, SnapshotDigest, SnapshotWriteError, SnapshotWriter};
 use znodes::Frozen;
@@ -19,6 +20,10 @@ pub(crate) struct Snapshots {
     every: u32,
     since_last: u32,
     writing: Option<JoinHandle<()>>,
+    /// When the one that is being written, or else the last one, began.
+    begun: Option<Instant>,
+    /// Not before this is the next one begun.
+    rests_until: Option<Instant>,
     dir: PathBuf,
     log_dir: PathBuf,
 }
@@ -30,21 +35,28 @@ impl Snapshots {
             every: every.max(2),
             since_last: replayed,
             writing: None,
+            begun: None,
+            rests_until: None,
             dir: dirs.snapshots().to_owned(),
             log_dir: dirs.logs().to_owned(),
         }
     }
 
-    /// More transactions were applied. True when a snapshot is due.
+    /// More transactions were applied. True when a snapshot is due: after so many of them, and not before the
+    /// last one's time has passed some times over. Else a large tree under many writes would be written all
+    /// the time, which takes more from the writes than a longer log takes from the next start.
     pub(crate) fn count(&mut self, transactions: usize) -> bool {
         let more = u32::try_from(transactions).unwrap_or(u32::MAX);
         self.since_last = self.since_last.saturating_add(more);
-        self.since_last >= self.every && self.writing.is_none()
+        self.since_last >= self.every
+            && self.writing.is_none()
+            && self.rests_until.is_none_or(|until| until <= Instant::now())
     }
 
     /// Writes the snapshot on a thread of its own; the core is told when it is done.
     pub(crate) fn begin(&mut self, frozen: Frozen, shared: &Arc<Shared>) {
         self.since_last = 0;
+        self.begun = Some(Instant::now());
         let (dir, log_dir) = (self.dir.clone(), self.log_dir.clone());
         let keep = shared.config.snapshots_retained;
         let shared = Arc::clone(shared);
@@ -69,8 +81,17 @@ impl Snapshots {
     /// The thread has told that it is done.
     pub(crate) fn done(&mut self) {
         self.writing = None;
+        self.rests_until = self.begun.map(|begun| rest_after(begun, Instant::now()));
     }
 }
+
+/// How long to wait after a snapshot that took from `begun` to `now`.
+fn rest_after(begun: Instant, now: Instant) -> Instant {
+    now + now.saturating_duration_since(begun).saturating_mul(RESTS)
+}
+
+/// Snapshots are written for at most a fifth of the time.
+const RESTS: u32 = 4;
 
 impl Drop for Snapshots {
     /// The directory's lock must outlive the writing.
@@ -86,7 +107,7 @@ impl Drop for Snapshots {
 /// Writes a whole snapshot of a running member, one at a time; answers with its file.
 pub(crate) fn take(shared: &Shared, frozen: &Frozen) -> Result<PathBuf, SnapshotWriteError> {
     let _one = shared.one_snapshot();
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     let stats = &shared.stats;
     match write(&dir(&shared.config), frozen, shared.config.snapshot_compression) {
         Ok((path, bytes)) => {
@@ -124,4 +145,26 @@ pub(crate) fn write(
     let digest =
         SnapshotDigest { zxid: frozen.zxid(), version: digest.version, digest: digest.tree };
     Ok((path, writer.finish(digest, frozen.zxid())?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_snapshot_is_due_after_its_transactions_and_a_rest() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let dirs = storage::DataDir::open(dir.path(), None).expect("nobody else is there");
+        let mut snapshots = Snapshots::new(10, 4, &dirs);
+        assert!(!snapshots.count(5));
+        assert!(snapshots.count(1), "those that were replayed count");
+        let now = Instant::now();
+        snapshots.rests_until = Some(now + Duration::from_secs(3600));
+        assert!(!snapshots.count(100), "it rests");
+        snapshots.rests_until = Some(now);
+        assert!(snapshots.count(0));
+        assert_eq!(rest_after(now, now + Duration::from_secs(1)), now + Duration::from_secs(5));
+    }
 }
