@@ -79,7 +79,10 @@ class Link:
         return timeout, self.session, self.password, answer[20 + length :]
 
     def send(self, frame, length=None):
-        self.socket.sendall(i32(len(frame) if length is None else length) + frame)
+        try:
+            self.socket.sendall(i32(len(frame) if length is None else length) + frame)
+        except (BrokenPipeError, ConnectionResetError):
+            raise Closed from None
 
     def receive(self):
         return self._exactly(struct.unpack(">i", self._exactly(4))[0])
@@ -112,7 +115,7 @@ class Link:
         """Whether the server hangs up, now that it has answered everything."""
         try:
             return self.socket.recv(1) == b""
-        except ConnectionResetError:
+        except (BrokenPipeError, ConnectionResetError):
             return True
 
     def _exactly(self, count):
