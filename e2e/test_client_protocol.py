@@ -827,12 +827,11 @@ def words(link, root):
     seen = {}
     for word in ("ruok", "isro", "conf", "crst", "srst", "gtmk", "nope", "RUOK", "ruo ", "wchs", "dirs", "stmk", "hash", "lsnr"):
         with Link(link.server) as other:
-            other.socket.sendall(word.encode())
+            # Apache's reads the mask with the word, or not.
+            other.socket.sendall(word.encode() + (bytes(8) if word == "stmk" else b""))
             if word == "ruo ":
                 seen[word] = other.is_closed()
                 continue
-            if word == "stmk":
-                other.socket.sendall(bytes(8))
             text = b""
             while part := other.socket.recv(65536):
                 text += part
