@@ -235,3 +235,26 @@ async fn a_member_without_a_quorum_is_read_only_when_it_is_told_to_be() {
     ensemble.assert_alike().await;
     ensemble.shutdown().await;
 }
+
+/// A leader that ends in order names another one first: nobody has to find out that it is gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_ends_in_order_hands_over() {
+    let mut ensemble = Ensemble::start(3, 0).await;
+    let client = ensemble.client(&[1, 2, 3]).await;
+    client.create("/mine", b"", EPHEMERAL).await.expect("it is new");
+    ensemble.assert_alike().await;
+    for _ in 0..2 {
+        let leader = ensemble.leader();
+        let epoch = ensemble.running[&leader].view().epoch;
+        ensemble.running.remove(&leader).expect("it runs").shutdown().await;
+        ensemble.all_serve().await;
+        let next = ensemble.leader();
+        assert!(ensemble.running[&next].view().epoch > epoch);
+        ensemble.run(leader).await;
+        ensemble.all_serve().await;
+    }
+    let tree = ensemble.assert_alike().await;
+    assert!(tree.contains_key("/mine"), "its session lives");
+    drop(client);
+    ensemble.shutdown().await;
+}

@@ -288,6 +288,22 @@ impl Draft {
             },
             "electionAlg" if value != "3" => return Err("3, the only election there is"),
             "electionAlg" => {}
+            // Without it the members would talk in the open where somebody wants them not to.
+            "sslQuorum" | "portUnification" if switch(value)? => {
+                return Err("false: members do not speak TLS with each other yet");
+            }
+            "quorum.auth.enableSasl"
+            | "quorum.auth.learnerRequireSasl"
+            | "quorum.auth.serverRequireSasl"
+                if switch(value)? =>
+            {
+                return Err("false: members do not authenticate each other yet");
+            }
+            "sslQuorum"
+            | "portUnification"
+            | "quorum.auth.enableSasl"
+            | "quorum.auth.learnerRequireSasl"
+            | "quorum.auth.serverRequireSasl" => {}
             "initLimit" => self.peers.init_limit = number(value).ok_or(TICKS)?,
             "syncLimit" => self.peers.sync_limit = number(value).ok_or(TICKS)?,
             "cnxTimeout" => self.peers.connect_timeout = millis(value).ok_or(MILLIS)?,
@@ -465,7 +481,6 @@ const NOT_YET: &[&str] = &[
     "syncEnabled",
     "localSessionsEnabled",
     "localSessionsUpgradingEnabled",
-    "sslQuorum",
     "snapSizeLimitInKb",
     "commitLogCount",
     "txnLogSizeLimitInKb",

@@ -227,13 +227,7 @@ mod tests {
         assert_eq!(config.four_letter_words, ["srvr", "ruok"]);
         assert_eq!(config.max_request_bytes, 0x1f_ffff);
         let warnings: Vec<_> = warnings.iter().map(|warning| warning.0.as_str()).collect();
-        assert_eq!(
-            warnings,
-            [
-                "zoo.cfg: line 11: sslQuorum has no effect yet",
-                "zoo.cfg: line 12: tickTyme is not known and has no effect",
-            ]
-        );
+        assert_eq!(warnings, ["zoo.cfg: line 12: tickTyme is not known and has no effect",]);
     }
 
     #[test]
@@ -249,6 +243,13 @@ mod tests {
             error("tickTime=0"),
             "zoo.cfg: line 1: tickTime=0 is not a number of milliseconds above 0"
         );
+        for key in ["sslQuorum", "quorum.auth.enableSasl"] {
+            let refused = error(&format!("dataDir=/d\n{key}=true"));
+            assert!(
+                refused.contains("line 2") && refused.contains("not false: members"),
+                "{refused}"
+            );
+        }
         let two = "dataDir=/d\nserver.1=a:1:2:observer;3\nserver.2=b:1:2:observer;3";
         assert_eq!(error(two), "zoo.cfg: the servers' lines");
         assert!(
