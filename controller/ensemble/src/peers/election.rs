@@ -293,6 +293,10 @@ impl Slot {
         let _ = tell.send((self.peer, Heard::Up)).await;
         {
             let mut mail = self.mail();
+            // It called anew while this connection was on its way.
+            if mail.call_back {
+                return Ok(());
+            }
             if mail.queued.is_none() {
                 mail.queued = mail.last.clone();
             }

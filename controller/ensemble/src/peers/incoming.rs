@@ -29,8 +29,12 @@ pub(super) async fn receive(
         let loaded = match &pieces {
             Some(sender) if !piece.is_empty() => tokio::select! {
                 loaded = &mut loading => loaded,
-                sent = sender.send(std::mem::take(&mut piece)) => match sent {
-                    Ok(()) => continue,
+                // Not sent before there is room: a piece that is not taken is what follows the snapshot.
+                room = sender.reserve() => match room {
+                    Ok(room) => {
+                        room.send(std::mem::take(&mut piece));
+                        continue;
+                    }
                     Err(_) => (&mut loading).await,
                 },
             },
@@ -101,3 +105,58 @@ impl Read for Pieces {
 
 const PIECE: usize = 256 << 10;
 const AHEAD: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use bytes::BufMut;
+    use jute::Put;
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// However much comes behind the snapshot, and however the socket cuts it.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_follows_a_snapshot_is_all_there() {
+        let mut sent = Vec::new();
+        State::new(0).freeze().write(&mut sent).expect("memory takes it");
+        sent.put_text(SIGNATURE);
+        let snapshot = sent.len();
+        sent.extend((0..12 << 20).map(|at: u32| at.to_be_bytes()[2] ^ at.to_be_bytes()[3]));
+        for early in [0, 7, snapshot - 1, snapshot, snapshot + 1000] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has ports");
+            let addr = listener.local_addr().expect("it is bound");
+            let mut stream = TcpStream::connect(addr).await.expect("it listens");
+            let (accepted, _) = listener.accept().await.expect("somebody calls");
+            let (mut read, _write) = accepted.into_split();
+            let rest = sent[early..].to_vec();
+            let writer = tokio::spawn(async move { stream.write_all(&rest).await });
+            let mut input = BytesMut::from(&sent[..early]);
+            let zxid = Zxid::from_bits(5);
+            let state = receive(&mut read, &mut input, zxid, 1 << 20, 0).await.expect("whole");
+            assert_eq!((state.zxid(), state.node_count()), (zxid, 5));
+            while read.read_buf(&mut input).await.expect("it is open") > 0 {}
+            writer.await.expect("it does not panic").expect("it is read");
+            assert!(input[..] == sent[snapshot..], "{early}: {} bytes", input.len());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_that_ends_early_or_in_nonsense_is_refused() {
+        let mut sent = Vec::new();
+        State::new(0).freeze().write(&mut sent).expect("memory takes it");
+        sent.put_text("BenWasNotHe");
+        for end in [sent.len(), sent.len() - 20, 3] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has ports");
+            let addr = listener.local_addr().expect("it is bound");
+            let mut stream = TcpStream::connect(addr).await.expect("it listens");
+            let (accepted, _) = listener.accept().await.expect("somebody calls");
+            let (mut read, _write) = accepted.into_split();
+            stream.write_all(&sent[..end]).await.expect("it is open");
+            drop(stream);
+            let mut input = BytesMut::new();
+            let refused = receive(&mut read, &mut input, Zxid::ZERO, 1 << 20, 0).await;
+            assert!(refused.is_err(), "cut at {end}");
+        }
+    }
+}
