@@ -144,6 +144,8 @@ pub(crate) struct Core {
     phase: &'static str,
     /// The member must end.
     failed: bool,
+    /// Connections with learners that are told their last words.
+    finishing: Vec<tokio::task::JoinHandle<()>>,
     /// Who waits for another member to lead.
     handing_over: Option<oneshot::Sender<()>>,
     /// Held as long as the core lives: the lock of the directories.
@@ -233,6 +235,7 @@ impl Core {
             lost: Vec::new(),
             phase: "",
             failed: false,
+            finishing: Vec::new(),
             handing_over: None,
             dirs: Arc::new(dirs),
         }

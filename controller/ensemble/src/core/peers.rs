@@ -317,8 +317,14 @@ impl Core {
             Output::HandedOver(peer) => {
                 tracing::info!(%peer, "leadership handed over");
                 if let Some(waits) = self.handing_over.take() {
-                    // When nobody waits any more, the member ends without.
-                    let _ = waits.send(());
+                    let finishing = std::mem::take(&mut self.finishing);
+                    tokio::spawn(async move {
+                        for link in finishing {
+                            let _ = link.await;
+                        }
+                        // When nobody waits any more, the member ends without.
+                        let _ = waits.send(());
+                    });
                 }
             }
             other => tracing::error!(?other, "an output that is not known"),
@@ -434,7 +440,14 @@ impl Core {
     fn on_resigned(&mut self) {
         let Some(ensemble) = &mut self.ensemble else { return };
         ensemble.upstream = None;
-        ensemble.callers.retain(|_, caller| caller.peer.is_none());
+        // The last that learners are told may be who leads next.
+        self.finishing.clear();
+        for (id, caller) in std::mem::take(&mut ensemble.callers) {
+            match caller.peer {
+                Some(_) => self.finishing.push(caller.link.finish()),
+                None => drop(ensemble.callers.insert(id, caller)),
+            }
+        }
         ensemble.by_peer.clear();
         ensemble.forwarded.clear();
         ensemble.forwarded_count = 0;

@@ -108,7 +108,6 @@ const AHEAD: usize = 4;
 
 #[cfg(test)]
 mod tests {
-    use bytes::BufMut;
     use jute::Put;
     use tokio::io::AsyncWriteExt;
     use tokio::net::{TcpListener, TcpStream};

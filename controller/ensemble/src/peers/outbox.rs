@@ -22,6 +22,8 @@ struct Inner {
     /// Bytes in `items`.
     bytes: usize,
     closed: bool,
+    /// What is here is the last of it.
+    finishing: bool,
 }
 
 /// What is sent next.
@@ -45,7 +47,7 @@ impl Outbox {
     /// Adds what `put` writes. False: the peer is too far behind, or gone; the connection ends.
     pub(crate) fn put(&self, put: impl FnOnce(&mut BytesMut)) -> bool {
         let mut inner = self.lock();
-        if inner.closed {
+        if inner.closed || inner.finishing {
             return false;
         }
         if !matches!(inner.items.back(), Some(Item::Bytes(_))) {
@@ -77,6 +79,12 @@ impl Outbox {
         self.wake.notify_one();
     }
 
+    /// What is queued is the last that is sent; then the connection ends.
+    pub(super) fn finish(&self) {
+        self.lock().finishing = true;
+        self.wake.notify_one();
+    }
+
     /// Waits for what is to be sent next; `with` is an empty buffer to be filled again.
     pub(super) async fn take(&self, with: BytesMut) -> Result<Item, Closed> {
         let mut with = Some(with);
@@ -102,6 +110,9 @@ impl Outbox {
                     if !inner.items.is_empty() {
                         continue;
                     }
+                }
+                if inner.finishing {
+                    return Err(Closed);
                 }
             }
             self.wake.notified().await;
@@ -135,5 +146,16 @@ mod tests {
         assert!(!outbox.put(|out| out.extend_from_slice(&[1; 7])));
         assert!(!outbox.put(|_| {}));
         outbox.take(BytesMut::new()).await.expect_err("it is given up");
+    }
+
+    #[tokio::test]
+    async fn the_last_words_are_sent() {
+        let outbox = Outbox::new(10);
+        assert!(outbox.put(|out| out.extend_from_slice(&[1; 3])));
+        outbox.finish();
+        assert!(!outbox.put(|out| out.extend_from_slice(&[1; 3])));
+        let taken = outbox.take(BytesMut::new()).await.expect("there is something");
+        assert!(matches!(taken, Item::Bytes(bytes) if bytes.len() == 3));
+        outbox.take(BytesMut::new()).await.expect_err("there is no more");
     }
 }

@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, oneshot};
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::dial::dial;
@@ -30,12 +30,30 @@ pub(crate) struct LinkId(pub(crate) u64);
 pub(crate) struct Link {
     pub(crate) id: LinkId,
     pub(crate) outbox: Arc<Outbox>,
-    job: AbortHandle,
+    /// `None` once it was let go with its last words.
+    job: Option<JoinHandle<()>>,
+}
+
+impl Link {
+    /// Lets it go once what is queued is sent, which the peer has a moment to take.
+    pub(crate) fn finish(mut self) -> JoinHandle<()> {
+        self.outbox.finish();
+        let job = self.job.take();
+        tokio::spawn(async move {
+            if let Some(mut job) = job
+                && timeout(LAST_WORDS, &mut job).await.is_err()
+            {
+                job.abort();
+            }
+        })
+    }
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
-        self.job.abort();
+        if let Some(job) = &self.job {
+            job.abort();
+        }
     }
 }
 
@@ -76,7 +94,7 @@ pub(super) async fn accept(listener: TcpListener, ids: Arc<Ids>, limits: Limits,
                 (to_core)(Event::Ended { link: id, error });
             }
         });
-        (tell)(Event::Called(Link { id, outbox, job: job.abort_handle() }));
+        (tell)(Event::Called(Link { id, outbox, job: Some(job) }));
         let _ = begin.send(());
     }
 }
@@ -94,7 +112,7 @@ pub(super) fn call(places: Vec<HostPort>, ids: &Ids, limits: Limits, tell: Tell)
         let error = talk.await.err();
         (tell)(Event::Ended { link: id, error });
     });
-    Link { id, outbox, job: job.abort_handle() }
+    Link { id, outbox, job: Some(job) }
 }
 
 /// The leader may know later than this member that it leads.
@@ -217,6 +235,7 @@ pub(crate) fn put_packet(
 }
 
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+const LAST_WORDS: Duration = Duration::from_secs(1);
 const BETWEEN_TRIES: Duration = Duration::from_millis(100);
 const TRIES: u32 = 5;
 const BATCHES: usize = 16;
