@@ -264,7 +264,13 @@ impl Member {
 
     /// As [`Self::shutdown`], without a word to other members.
     pub async fn halt(mut self) {
+        let listeners = std::mem::take(&mut self.listeners);
+        listeners.iter().for_each(JoinHandle::abort);
         self.stop();
+        for listener in listeners {
+            // Cancelled; its port is free now.
+            let _ = listener.await;
+        }
         if let Some(core) = self.core.take()
             && let Err(error) = core.await
         {
