@@ -203,7 +203,7 @@ impl Drop for Apache {
 }
 
 /// A minute or two of both cores.
-const DEFAULT: u64 = 20_000;
+const DEFAULT: u64 = 4_000;
 const ALONE: usize = 500;
 const THREADS: usize = 8;
 const MOST_FAILURES: usize = 3;
