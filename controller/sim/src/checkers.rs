@@ -24,6 +24,8 @@ pub(crate) struct Checkers {
     /// The hash of the history up to each committed transaction.
     committed: BTreeMap<Zxid, u64>,
     leaders: BTreeMap<Epoch, PeerId>,
+    /// The end of the history that each epoch began with.
+    begun: BTreeMap<Epoch, Zxid>,
 }
 
 /// A transaction in a tree, with the hash of all up to it: equal hashes are equal histories.
@@ -84,6 +86,8 @@ impl Checkers {
             return Err(Violation(format!("{other} and {peer} both lead epoch {}", epoch.0)));
         }
         self.holds(peer, tree)?;
+        let end = tree.last().map_or_else(Zxid::default, |link| link.zxid);
+        self.begun.insert(epoch, end);
         // A quorum holds the leader's history by now: all of it is committed.
         let last = self.committed.last_key_value().map_or_else(Zxid::default, |(zxid, _)| *zxid);
         let fresh = tree.iter().rev().take_while(|link| link.zxid > last);
@@ -91,8 +95,29 @@ impl Checkers {
         Ok(())
     }
 
-    /// A peer serves clients as a learner: all that it has is committed.
-    pub(crate) fn follows(&self, peer: PeerId, tree: &[Link]) -> Result<(), Violation> {
+    /// A peer starts with this on its disk: whoever claims an epoch has the history that it began with.
+    pub(crate) fn starts(&self, peer: PeerId, current: Epoch, last: Zxid) -> Result<(), Violation> {
+        match self.begun.get(&current) {
+            Some(begun) if last < *begun => Err(Violation(format!(
+                "{peer} claims epoch {}, which began with {begun}, and has {last}",
+                current.0
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// A peer serves clients as a learner: all that it has is committed, and it has all that the epoch began with.
+    pub(crate) fn follows(
+        &self,
+        peer: PeerId,
+        epoch: Epoch,
+        tree: &[Link],
+    ) -> Result<(), Violation> {
+        let end = tree.last().map_or_else(Zxid::default, |link| link.zxid);
+        if self.begun.get(&epoch).is_none_or(|begun| end < *begun) {
+            let epoch = epoch.0;
+            return Err(Violation(format!("{peer} serves {end} in epoch {epoch}, too little")));
+        }
         match tree.last() {
             Some(link) if self.committed.get(&link.zxid) != Some(&link.hash) => Err(Violation(
                 format!("{peer} serves {}, which nobody has committed like that", link.zxid),

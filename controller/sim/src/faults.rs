@@ -81,8 +81,14 @@ pub(crate) fn draw(rng: &mut fastrand::Rng, hosts: usize, length: Duration) -> S
         if let Some(fault) = draw_one(rng, hosts, &weights) {
             schedule.push((at, fault));
         }
+        // One misfortune brings another.
+        if rng.u8(..) < 64 {
+            let again = at + millis(rng.u64(0..40));
+            schedule.extend(draw_one(rng, hosts, &weights).map(|fault| (again, fault)));
+        }
         at = at + every.mul_f64(rng.f64() * 2.0) + millis(1);
     }
+    schedule.sort_by_key(|(at, _)| *at);
     schedule
 }
 

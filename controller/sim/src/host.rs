@@ -23,6 +23,9 @@ pub(crate) struct Host {
     pub(crate) paused_until: Instant,
     /// Each write takes this much longer.
     pub(crate) slow_by: std::time::Duration,
+    /// A defect of its protocol.
+    #[cfg(feature = "mutants")]
+    pub(crate) mutation: Option<zab::Mutation>,
 }
 
 /// What a process has in memory.
@@ -52,6 +55,8 @@ impl Host {
             run: 0,
             paused_until: Instant::ZERO,
             slow_by: std::time::Duration::ZERO,
+            #[cfg(feature = "mutants")]
+            mutation: None,
         }
     }
 
@@ -61,8 +66,11 @@ impl Host {
 
     pub(crate) fn start(&mut self) {
         self.run += 1;
+        let zab = Zab::new(self.settings.clone(), self.disk.durable());
+        #[cfg(feature = "mutants")]
+        let zab = zab.mutated(self.mutation);
         self.running = Some(Running {
-            zab: Zab::new(self.settings.clone(), self.disk.durable()),
+            zab,
             tree: self.disk.tree(),
             up: None,
             learners: BTreeMap::new(),

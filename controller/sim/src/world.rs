@@ -9,7 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use types::{Instant, PeerId, Zxid};
 use zab::{
-    Input, Message, Notification, Output, Settings, SyncPlan, SyncStart, Timing, Txn, Voters,
+    Input, Message, Notification, Output, PeerMisbehaved, Settings, SyncPlan, SyncStart, Timing,
+    Txn, Voters,
 };
 
 use crate::checkers::{Checkers, Violation};
@@ -29,6 +30,9 @@ pub struct Shape {
     pub observers: usize,
     /// How long faults happen, in simulated time.
     pub length: Duration,
+    /// A defect that every host has.
+    #[cfg(feature = "mutants")]
+    pub mutation: Option<zab::Mutation>,
 }
 
 impl Shape {
@@ -38,7 +42,14 @@ impl Shape {
         let voters = [3, 3, 3, 5, 5, 4, 2, 1, 7][rng.usize(0..9)];
         let observers = [0, 0, 1, 2][rng.usize(0..4)];
         let length = Duration::from_secs(rng.u64(20..90));
-        let shape = Self { seed, voters, observers, length };
+        let shape = Self {
+            seed,
+            voters,
+            observers,
+            length,
+            #[cfg(feature = "mutants")]
+            mutation: None,
+        };
         let schedule = faults::draw(&mut rng, voters + observers, length);
         (shape, schedule)
     }
@@ -118,12 +129,17 @@ impl World {
         let ids = 1..=i64::try_from(shape.voters).unwrap_or(1);
         let voters = Voters::majority(ids.map(PeerId));
         let hosts = (0..shape.voters + shape.observers).map(|index| {
-            Host::new(Settings {
+            let settings = Settings {
                 me: peer(index),
                 voters: voters.clone(),
                 observer: index >= shape.voters,
                 timing: Timing::default(),
-            })
+            };
+            Host {
+                #[cfg(feature = "mutants")]
+                mutation: shape.mutation,
+                ..Host::new(settings)
+            }
         });
         let mut world = Self {
             now: Instant::ZERO,
@@ -299,9 +315,9 @@ impl World {
                 running.serves = true;
                 self.checkers.leads(me, epoch, &running.tree)?;
             }
-            Output::Following { .. } => {
+            Output::Following { epoch, .. } => {
                 running.serves = true;
-                self.checkers.follows(me, &running.tree)?;
+                self.checkers.follows(me, epoch, &running.tree)?;
             }
             Output::Resigned => {
                 running.serves = false;
@@ -309,6 +325,15 @@ impl World {
             }
             Output::Withdrawn { .. } => {}
             Output::Send { to, message } => self.send(host, index(to), message),
+            // All hosts are honest.
+            Output::HangUp {
+                peer,
+                why:
+                    why @ (PeerMisbehaved::OutOfTurn
+                    | PeerMisbehaved::Gap { .. }
+                    | PeerMisbehaved::TooMuch
+                    | PeerMisbehaved::CommitOfUnknown(_)),
+            } => return Err(Violation(format!("{me} says of {peer}: {why:?}"))),
             Output::HangUp { peer, .. } => {
                 if let Some(connection) = self.connection(host, index(peer)) {
                     self.forget(host, index(peer));
@@ -526,6 +551,9 @@ impl World {
             return Ok(());
         }
         self.hosts[host].start();
+        let durable = self.hosts[host].disk.durable();
+        let me = self.hosts[host].me();
+        self.checkers.starts(me, durable.current, durable.last_logged)?;
         for other in 0..self.hosts.len() {
             if other != host {
                 self.tell_reach(host, other);

@@ -21,6 +21,14 @@ fn fresh_seeds_keep_every_promise() {
     }
 }
 
+/// Each found something once: in the protocol, or in a checker that was too strict.
+#[test]
+fn seeds_that_failed_once_keep_every_promise() {
+    for seed in [7_887_105_203_691_858_666, 13_845_491_992_189_602_704] {
+        keeps_every_promise(seed);
+    }
+}
+
 #[test]
 fn the_same_seed_is_the_same_run() {
     let (shape, schedule) = Shape::drawn(7);

@@ -12,6 +12,7 @@ use types::{Epoch, Instant, PeerId, Zxid};
 
 use crate::drain::{Drain, Unfinished};
 use crate::following::Follower;
+use crate::mutation::Mutation;
 use crate::pending::Pending;
 use crate::zab::{Core, Phase};
 use crate::{Input, Message, Output, PeerMisbehaved, SavedEpoch};
@@ -24,6 +25,8 @@ pub(crate) struct CatchingUp {
     kin: bool,
     start: Start,
     pending: Pending,
+    /// The end of the history that this peer shared with the leader.
+    began: Zxid,
     settling: Settling,
     deadline: Instant,
 }
@@ -48,6 +51,8 @@ enum Settling {
     History(Zxid),
     /// `currentEpoch` is on its way to disk.
     Saving,
+    /// The defect ZOOKEEPER-4643: the epoch is saved, and the history is not.
+    Late(Zxid),
     /// Acknowledged.
     Done,
 }
@@ -60,6 +65,7 @@ impl CatchingUp {
             kin,
             start: Start::Awaited,
             pending: Pending::after(Zxid::default()),
+            began: Zxid::ZERO,
             settling: Settling::Awaited,
             deadline,
         })
@@ -87,7 +93,11 @@ impl CatchingUp {
             Input::EpochSaved(SavedEpoch::Current(epoch))
                 if epoch == self.epoch && self.settling == Settling::Saving =>
             {
-                self.settled(core);
+                if core.has(Mutation::Zk4643) {
+                    self.settling = Settling::Late(self.pending.committed());
+                } else {
+                    self.settled(core);
+                }
             }
             Input::Flushed(_) if self.settling == Settling::Done && !core.observer => {
                 self.pending.ack(core, self.leader, self.kin);
@@ -114,26 +124,33 @@ impl CatchingUp {
         match message {
             Message::Diff(_) if self.start == Start::Awaited => {
                 self.start = Start::Done;
-                self.pending = Pending::after(last);
+                self.begin_after(last);
             }
             // Nothing is behind it: the tree stays as it is.
             Message::Trunc(zxid) if self.start == Start::Awaited && zxid == last => {
                 self.start = Start::Done;
-                self.pending = Pending::after(last);
+                self.begin_after(last);
             }
             Message::Trunc(zxid) if self.start == Start::Awaited && zxid < last => {
-                self.pending = Pending::after(zxid);
+                self.begin_after(zxid);
                 self.start = truncating(zxid);
                 core.outbox.push(Output::Truncate(zxid));
             }
             Message::Snap(zxid) if self.start == Start::Awaited => {
-                self.pending = Pending::after(zxid);
+                self.begin_after(zxid);
                 self.start = installing(zxid);
                 core.outbox.push(Output::Install(zxid));
             }
             Message::Ping(zxid) => core.send(self.leader, Message::Ping(zxid)),
             _ if self.start == Start::Awaited => return Err(PeerMisbehaved::OutOfTurn),
             Message::Proposal(txn) => self.pending.propose(txn)?,
+            Message::Commit(zxid)
+                if core.has(Mutation::Zk4394)
+                    && self.settling != Settling::Awaited
+                    && !self.pending.is_delivered(zxid) =>
+            {
+                return Err(PeerMisbehaved::CommitOfUnknown(zxid));
+            }
             Message::Commit(zxid) | Message::CommitAndActivate { zxid, .. } => {
                 self.pending.commit(zxid)?;
             }
@@ -146,10 +163,21 @@ impl CatchingUp {
                 if epoch == self.epoch && self.settling == Settling::Awaited =>
             {
                 self.settling = Settling::History(self.pending.committed());
+                if core.has(Mutation::Zk3911)
+                    || core.has(Mutation::Zk4643)
+                    || core.has(Mutation::Zk4646)
+                {
+                    self.hasten(core);
+                }
             }
             _ => return Err(PeerMisbehaved::OutOfTurn),
         }
         Ok(())
+    }
+
+    fn begin_after(&mut self, last: Zxid) {
+        self.began = last;
+        self.pending = Pending::after(last);
     }
 
     fn started(&mut self, core: &mut Core, zxid: Zxid) {
@@ -162,21 +190,63 @@ impl CatchingUp {
         if self.start != Start::Done {
             return;
         }
-        if self.settling == Settling::Done {
+        if self.settling == Settling::Done || core.has(Mutation::Zk4685) {
             self.pending.append_all(core);
-        } else {
+        } else if core.has(Mutation::Zk4785) {
+            self.pending.pretend_committed(core);
+        } else if !self.holds_back(core) {
             self.pending.append_committed(core);
         }
-        self.pending.deliver(core, false);
+        if core.has(Mutation::Zk4685) && !core.observer {
+            self.pending.ack(core, self.leader, self.kin);
+        }
+        if !core.has(Mutation::Zk3023) {
+            self.pending.deliver(core, false);
+        }
+        if core.has(Mutation::Zk3023)
+            && let Settling::History(upto) = self.settling
+            && core.durable.last_logged >= upto
+        {
+            self.settling = Settling::Saving;
+            core.outbox.push(Output::SaveEpoch(SavedEpoch::Current(self.epoch)));
+        }
         if let Settling::History(upto) = self.settling
             && self.pending.is_delivered(upto)
         {
             self.settling = Settling::Saving;
             core.outbox.push(Output::SaveEpoch(SavedEpoch::Current(self.epoch)));
         }
+        if let Settling::Late(upto) = self.settling
+            && self.pending.is_delivered(upto)
+        {
+            self.settled(core);
+        }
+    }
+
+    /// Defects of the order in which history, epoch and acknowledgement follow each other.
+    fn hasten(&mut self, core: &mut Core) {
+        core.outbox.push(Output::SaveEpoch(SavedEpoch::Current(self.epoch)));
+        if core.has(Mutation::Zk4643) {
+            self.settling = Settling::Saving;
+            return;
+        }
+        if core.has(Mutation::Zk4646) {
+            self.pending.append_committed(core);
+        }
+        self.settled(core);
+    }
+
+    /// Defects that keep the history in memory for too long.
+    fn holds_back(&self, core: &Core) -> bool {
+        core.has(Mutation::Zk3911)
+            || core.has(Mutation::Zk4643) && self.settling == Settling::Saving
+            || core.has(Mutation::Zk4643) && self.settling == Settling::Awaited
     }
 
     fn settled(&mut self, core: &mut Core) {
+        if core.has(Mutation::Zk4785) {
+            self.pending.write_pretended(core);
+        }
         self.settling = Settling::Done;
         core.send(self.leader, Message::Ack(Zxid::new(self.epoch, 0)));
         // What was logged so far came as history; the rest is acknowledged from here on.
@@ -188,7 +258,8 @@ impl CatchingUp {
             // Apache's leader ignores it and Apache's follower sends it.
             core.send(self.leader, Message::Ack(Zxid::new(self.epoch, 0)));
         }
-        core.activate_history(self.pending.delivered(core));
+        core.caught_up = (self.began, self.pending.delivered(core));
+        core.activate_history(core.caught_up.1);
         Follower::begin(core, self.leader, self.epoch, self.kin, self.pending)
     }
 

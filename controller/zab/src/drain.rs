@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use types::{PeerId, Zxid};
 
 use crate::election::Election;
+use crate::mutation::Mutation;
 use crate::zab::{Core, Phase};
 use crate::{Input, Output, Txn};
 
@@ -57,13 +58,19 @@ impl Drain {
         self.maybe_end(core)
     }
 
-    fn maybe_end(self, core: &mut Core) -> Phase {
+    fn maybe_end(mut self, core: &mut Core) -> Phase {
+        if core.has(Mutation::Zk4712) {
+            self.appended.retain(|txn| txn.zxid <= core.durable.last_logged);
+        }
         let last = self.appended.back().map_or_else(Zxid::default, |txn| txn.zxid);
         let aside = core.aside_until.is_some_and(|until| core.now < until);
         if self.unfinished.is_some() || last > core.durable.last_logged || aside {
             return Phase::Drain(self);
         }
         core.aside_until = None;
+        if core.has(Mutation::Zk2845) {
+            self.appended.clear();
+        }
         core.outbox.extend(self.appended.into_iter().map(Output::Absorb));
         match self.successor {
             Some(leader) => Election::skip(core, leader),

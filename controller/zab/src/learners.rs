@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use types::{Epoch, Instant, PeerId, Zxid};
 
+use crate::mutation::Mutation;
 use crate::zab::Core;
 use crate::{Introduction, Located, Message, Output, PeerMisbehaved, SyncPlan, SyncStart, Txn};
 
@@ -199,6 +200,12 @@ impl Learners {
             // Across epochs what the learner has may not be cut at this leader's transaction.
             _ => diff(SyncStart::Snap, upto),
         };
+        let plan = match plan.start {
+            SyncStart::Diff if core.has(Mutation::Zk4925) && plan.after >= core.caught_up.0 => {
+                SyncPlan { after: plan.after.max(core.caught_up.1.min(upto)), ..plan }
+            }
+            _ => plan,
+        };
         core.outbox.push(Output::Sync { to, plan });
         if !learner.introduction.observer {
             for txn in at.proposals.iter().filter(|txn| txn.zxid > upto) {
@@ -231,6 +238,10 @@ impl Learners {
             return true;
         }
         if zxid <= learner.flushed {
+            return false;
+        }
+        if learner.stage < Stage::Synced && core.has(Mutation::Zk4685) {
+            self.hang_up(core, peer, PeerMisbehaved::OutOfTurn);
             return false;
         }
         // One that comes before the history is held is kept and counts from then on: Apache's older followers send it

@@ -26,6 +26,7 @@ mod joining;
 mod learners;
 mod membership;
 mod message;
+mod mutation;
 mod pending;
 mod quorum;
 mod reconfiguration;
@@ -38,6 +39,8 @@ pub use message::{
     Candidate, Input, Introduction, Located, Message, Notification, Output, PeerMisbehaved,
     PeerState, SavedEpoch, SyncPlan, SyncStart, Txn,
 };
+#[cfg(feature = "mutants")]
+pub use mutation::Mutation;
 pub use quorum::Voters;
 pub use settings::{Settings, Timing};
 pub use zab::{Durable, PhaseName, Zab};

@@ -24,12 +24,21 @@ pub(crate) struct Pending {
     committed: Zxid,
     /// Acknowledged up to here.
     acked: Zxid,
+    /// Never anything, unless a defect is planted.
+    pretended: Vec<Txn>,
 }
 
 impl Pending {
     /// Nothing is on its way after `last`, the end of this peer's history.
     pub(crate) fn after(last: Zxid) -> Self {
-        Self { queue: VecDeque::new(), appended: 0, last, committed: Zxid::default(), acked: last }
+        Self {
+            queue: VecDeque::new(),
+            appended: 0,
+            last,
+            committed: Zxid::default(),
+            acked: last,
+            pretended: Vec::new(),
+        }
     }
 
     /// Takes a proposal. One that is here already is skipped: the leader sends again what it is not sure of.
@@ -65,6 +74,21 @@ impl Pending {
     /// Gives the log what is committed, in order, and no more.
     pub(crate) fn append_committed(&mut self, core: &mut Core) {
         self.append_upto(core, self.committed);
+    }
+
+    /// The defect ZOOKEEPER-4785: what is committed counts as logged.
+    pub(crate) fn pretend_committed(&mut self, core: &mut Core) {
+        while self.queue.get(self.appended).is_some_and(|txn| txn.zxid <= self.committed) {
+            let txn = &self.queue[self.appended];
+            core.durable.last_logged = core.durable.last_logged.max(txn.zxid);
+            self.pretended.push(txn.clone());
+            self.appended += 1;
+        }
+    }
+
+    /// The same: now it goes to the log.
+    pub(crate) fn write_pretended(&mut self, core: &mut Core) {
+        core.outbox.extend(self.pretended.drain(..).map(Output::Append));
     }
 
     /// Gives the log all that is here.

@@ -63,6 +63,10 @@ pub(crate) struct Core {
     /// Learners that came before this peer knew that it leads.
     pub(crate) early: BTreeMap<PeerId, Introduction>,
     pub(crate) outbox: Vec<Output>,
+    /// What this peer got when it got in step: behind the first, up to the second.
+    pub(crate) caught_up: (Zxid, Zxid),
+    #[cfg(feature = "mutants")]
+    pub(crate) mutation: Option<crate::Mutation>,
 }
 
 /// One struct a phase, holding only what is true in it. Each phase's `begin` enters it, each `on` says where
@@ -142,6 +146,9 @@ impl Zab {
             strangers: BTreeSet::new(),
             early: BTreeMap::new(),
             outbox: Vec::new(),
+            caught_up: (Zxid::ZERO, Zxid::ZERO),
+            #[cfg(feature = "mutants")]
+            mutation: None,
         };
         Self { core, phase: Phase::Idle }
     }
@@ -151,6 +158,14 @@ impl Zab {
     #[must_use]
     pub fn reconfigurable(mut self, config: Arc<Config>, next: Option<Arc<Config>>) -> Self {
         self.core.voters.set(config, next);
+        self
+    }
+
+    /// Plants a defect.
+    #[cfg(feature = "mutants")]
+    #[must_use]
+    pub fn mutated(mut self, mutation: Option<crate::Mutation>) -> Self {
+        self.core.mutation = mutation;
         self
     }
 
