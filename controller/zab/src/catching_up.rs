@@ -23,6 +23,8 @@ pub(crate) struct CatchingUp {
     leader: PeerId,
     epoch: Epoch,
     kin: bool,
+    /// It came as an observer.
+    observer: bool,
     start: Start,
     pending: Pending,
     /// The end of the history that this peer shared with the leader.
@@ -58,11 +60,18 @@ enum Settling {
 }
 
 impl CatchingUp {
-    pub(crate) fn begin(leader: PeerId, epoch: Epoch, kin: bool, deadline: Instant) -> Phase {
+    pub(crate) fn begin(
+        core: &Core,
+        leader: PeerId,
+        epoch: Epoch,
+        kin: bool,
+        deadline: Instant,
+    ) -> Phase {
         Phase::CatchingUp(Self {
             leader,
             epoch,
             kin,
+            observer: core.observer,
             start: Start::Awaited,
             pending: Pending::after(Zxid::default()),
             began: Zxid::ZERO,
@@ -99,7 +108,7 @@ impl CatchingUp {
                     self.settled(core);
                 }
             }
-            Input::Flushed(_) if self.settling == Settling::Done && !core.observer => {
+            Input::Flushed(_) if self.settling == Settling::Done && !self.observer => {
                 self.pending.ack(core, self.leader, self.kin);
             }
             Input::AppendRefused { first } => {
@@ -260,6 +269,10 @@ impl CatchingUp {
         }
         core.caught_up = (self.began, self.pending.delivered(core));
         core.activate_history(core.caught_up.1);
+        if core.observer != self.observer {
+            // The configuration makes it what it did not come as: it comes again.
+            return Drain::begin(core, self.pending.into_appended(), None, Some(self.leader));
+        }
         Follower::begin(core, self.leader, self.epoch, self.kin, self.pending)
     }
 

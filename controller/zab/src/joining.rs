@@ -86,7 +86,7 @@ impl Joining {
         let current = fresh.then_some(core.durable.current);
         let last = core.durable.last_logged;
         core.send(self.leader, Message::AckEpoch { current, last });
-        CatchingUp::begin(self.leader, epoch, kin, self.deadline)
+        CatchingUp::begin(core, self.leader, epoch, kin, self.deadline)
     }
 
     fn hang_up(self, core: &mut Core, why: PeerMisbehaved) -> Phase {

@@ -27,7 +27,9 @@ impl Core {
     /// A later configuration is committed.
     pub(crate) fn activate(&mut self, config: &Arc<Config>) {
         if self.voters.activate(config) {
-            self.observer = config.observers.contains(&self.me);
+            // One that it does not name stays what it was started as.
+            let named = config.voters.contains(self.me);
+            self.observer = config.observers.contains(&self.me) || self.observer && !named;
             self.outbox.push(Output::Activate(Arc::clone(config)));
         }
     }

@@ -1,12 +1,13 @@
 //! Peers with model disks and connections, for stories.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use types::{Epoch, Instant, PeerId, Zxid};
 use zab::{
-    Durable, Input, Located, Message, Output, SavedEpoch, Settings, SyncStart, Timing, Txn, Voters,
-    Zab,
+    Config, Durable, Input, Located, Message, Output, SavedEpoch, Settings, SyncStart, Timing, Txn,
+    Voters, Zab,
 };
 
 /// All peers, and what is on its way between them.
@@ -14,6 +15,10 @@ use zab::{
 pub(crate) struct Troupe {
     now: Instant,
     voters: BTreeSet<PeerId>,
+    /// Reconfiguration is on.
+    reconfig: bool,
+    /// By the transaction that brings it; what drivers read out of transactions.
+    configs: BTreeMap<Zxid, Arc<Config>>,
     peers: BTreeMap<PeerId, Peer>,
     /// Inputs that follow, in order.
     due: VecDeque<(PeerId, Input)>,
@@ -59,6 +64,10 @@ impl Troupe {
                 for peer in peers() {
                     self.add(peer).observer = true;
                 }
+            }
+            "reconfiguration" => self.reconfig = words[1] == "on",
+            "reconfigure" => {
+                self.reconfigure(peers().next().expect("a leader"), words[2], words[3])
             }
             "votes" => self.votes = words[1] == "on",
             "start" => peers().for_each(|peer| self.start(peer)),
@@ -121,7 +130,18 @@ impl Troupe {
         peer.tree = disk.log.iter().map(|txn| txn.zxid).collect();
         let last_logged = peer.tree.last().copied().unwrap_or_default();
         let durable = Durable { accepted: disk.accepted, current: disk.current, last_logged };
-        peer.zab = Some(Zab::new(settings, durable));
+        let zab = Zab::new(settings, durable);
+        // What was in force when it was stopped, and what was proposed.
+        let of = |zxid: &Zxid| self.configs.get(zxid).cloned();
+        let seen: Vec<_> = self.peers[&id].tree.iter().filter_map(of).collect();
+        let watching = self.peers.iter().filter(|(_, peer)| peer.observer).map(|(id, _)| *id);
+        let first = Arc::new(config(&self.voters, &watching.collect(), Zxid::ZERO));
+        let zab = match self.reconfig {
+            true => zab.reconfigurable(first, seen.last().cloned()),
+            false => zab,
+        };
+        let peer = self.peers.get_mut(&id).expect("it was added");
+        peer.zab = Some(zab);
         let others: Vec<_> = self.peers.keys().copied().filter(|other| *other != id).collect();
         for other in others {
             self.tell_reach(id, other);
@@ -170,6 +190,39 @@ impl Troupe {
             return self.said.push(format!("{id} takes no proposal"));
         };
         self.due.push_back((id, Input::Propose(Txn { zxid, body: body.to_owned().into() })));
+    }
+
+    /// `reconfigure LEADER VOTERS OBSERVERS`, where `-` is nobody.
+    fn reconfigure(&mut self, id: PeerId, voters: &str, observers: &str) {
+        self.run();
+        let zab = self.peers.get(&id).and_then(|peer| peer.zab.as_ref());
+        let Some((zab, zxid)) = zab.and_then(|zab| Some((zab, zab.next_zxid()?))) else {
+            return self.said.push(format!("{id} takes no proposal"));
+        };
+        let ids = |text: &str| -> BTreeSet<PeerId> {
+            let ids = text.split(',').filter(|id| *id != "-");
+            ids.map(|id| PeerId(id.parse().expect("a peer's id"))).collect()
+        };
+        let config = Arc::new(config(&ids(voters), &ids(observers), zxid));
+        if !zab.may_reconfigure(&config) {
+            return self.said.push(format!("{id} may not: no quorum of the new voters is in step"));
+        }
+        self.configs.insert(zxid, Arc::clone(&config));
+        let body = format!("voters={voters}").into();
+        self.due.push_back((id, Input::Reconfigure { txn: Txn { zxid, body }, config }));
+    }
+
+    /// Tells of the configuration that a message carries, as a driver does.
+    fn foretell(&mut self, to: PeerId, message: &Message) {
+        let config = match message {
+            Message::Proposal(txn)
+            | Message::Inform(txn)
+            | Message::InformAndActivate { txn, .. } => self.configs.get(&txn.zxid),
+            Message::NewLeader(_) => self.configs.last_key_value().map(|(_, config)| config),
+            _ => None,
+        };
+        let input = config.map(|config| Input::Foreseen(Arc::clone(config)));
+        self.due.extend(input.map(|input| (to, input)));
     }
 
     fn release(&mut self, id: PeerId) {
@@ -309,6 +362,14 @@ impl Troupe {
                     self.send(id, to, Message::Commit(zxid));
                 }
             }
+            Output::Activate(config) => {
+                let voters: Vec<_> = config.voters.iter().map(|peer| peer.to_string()).collect();
+                let (version, voters) = (config.version, voters.join(","));
+                self.said.push(format!("{id} activates {version}: voters {voters}"));
+            }
+            Output::Foreseen(config) => {
+                self.configs.insert(config.version, config);
+            }
             Output::Leading(epoch) => self.said.push(format!("{id} leads epoch {}", epoch.0)),
             Output::Following { leader, epoch, .. } => {
                 self.said.push(format!("{id} follows {leader} in epoch {}", epoch.0));
@@ -352,6 +413,7 @@ impl Troupe {
         if !matches!(message, Message::Ping(_)) && (!vote || self.votes) {
             self.said.push(format!("{from}>{to} {words}"));
         }
+        self.foretell(to, &message);
         self.due.push_back((to, Input::Received { from, message }));
     }
 }
@@ -364,6 +426,16 @@ impl Disk {
             Some(zxid) => Located::After(zxid),
             None => Located::Gone,
         }
+    }
+}
+
+fn config(voters: &BTreeSet<PeerId>, observers: &BTreeSet<PeerId>, version: Zxid) -> Config {
+    let address = |peer: &PeerId| (*peer, Arc::from(format!("host{peer}")));
+    Config {
+        version,
+        voters: Voters::majority(voters.iter().copied()),
+        observers: observers.clone(),
+        addresses: voters.iter().chain(observers).map(address).collect(),
     }
 }
 
@@ -396,6 +468,12 @@ fn show(message: &Message) -> String {
         Message::UpToDate => "UPTODATE".to_owned(),
         Message::Ping(zxid) => format!("PING {zxid}"),
         Message::HandOver(peer) => format!("HANDOVER to {peer}"),
+        Message::CommitAndActivate { zxid, leader } => {
+            format!("COMMITANDACTIVATE {zxid} leader={leader}")
+        }
+        Message::InformAndActivate { txn, leader } => {
+            format!("INFORMANDACTIVATE {} leader={leader}", txn.zxid)
+        }
         other => format!("{other:?}"),
     }
 }
