@@ -68,13 +68,13 @@ use crate::{Amounts, GoDuration, LocalRef, Placement, Quantity, ValueSource};
 #[x_kube(validation = Rule::new("!has(self.join) || !has(oldSelf.join) || self.join.servers == oldSelf.join.servers")
     .message("spec.join.servers cannot change while the take-over runs; remove spec.join to end it first"))]
 pub struct EnsembleSpec {
-    /// Voting members; odd counts survive the most failures. Data of removed members is kept.
+    /// Voting members; odd counts survive the most failures. Changed one by one; data of removed members is kept.
     #[serde(default = "three")]
-    #[schemars(range(min = 1, max = 255))]
+    #[schemars(range(min = 1, max = 100))]
     pub members: i32,
-    /// Members that follow and serve reads without a vote.
+    /// Members that follow and serve reads without a vote. Their ids count from 101.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 255))]
+    #[schemars(range(min = 0, max = 100))]
     pub observers: Option<i32>,
     /// Differences of single members, by id.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -466,7 +466,8 @@ pub struct EnsembleStatus {
 pub struct MemberStatus {
     /// Its `myid`.
     pub id: i32,
-    /// `leader`, `follower`, `observer`, `standalone`; `looking` or `down` when it does not serve.
+    /// `leader`, `follower`, `observer`, `standalone`; `looking`, `starting`, `suspended`, `lost` (its data is
+    /// gone) or `down` when it does not serve.
     pub state: String,
     /// Where it serves clients.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -474,15 +475,31 @@ pub struct MemberStatus {
     /// Its last transaction, in hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub zxid: Option<String>,
+    /// The epoch of its last transaction.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<i64>,
     /// Transactions behind the leader.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag: Option<i64>,
+    /// Client connections.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clients: Option<i64>,
+    /// Znodes in its tree.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub znodes: Option<i64>,
+    /// Watches that it keeps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub watches: Option<i64>,
     /// Its process id, on the local platform.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pid: Option<i32>,
     /// Times that it was started again after it ended by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restarts: Option<i32>,
+    /// Why it does not serve, and what to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    pub message: Option<String>,
 }
 
 impl Default for EnsembleStatus {

@@ -43,10 +43,22 @@ pub const PORT_IN_USE: &str = "PortInUse";
 pub const STARTING: &str = "Starting";
 /// A process ended by itself and will be started again.
 pub const PROCESS_FAILED: &str = "ProcessFailed";
-/// No member leads.
+/// A process is there and does not run, because a signal stopped it.
+pub const PROCESS_SUSPENDED: &str = "ProcessSuspended";
+/// A member had data and finds none; the message tells what brings it back.
+pub const DATA_LOST: &str = "DataLost";
+/// A member is being added, removed or restarted.
+pub const CHANGING_MEMBERS: &str = "ChangingMembers";
+/// A change of members waits until all that must serve do.
+pub const WAITING_FOR_MEMBERS: &str = "WaitingForMembers";
+/// Some members do not serve, and a majority does.
+pub const MEMBERS_MISSING: &str = "MembersMissing";
+/// Too few voters serve, so that none leads.
 pub const NO_QUORUM: &str = "NoQuorum";
 /// A member has no room for writes.
 pub const DISK_FULL: &str = "DiskFull";
+/// Enough voters are there, and none leads yet.
+pub const ELECTING: &str = "Electing";
 /// No master leads.
 pub const NO_LEADER: &str = "NoLeadingMaster";
 /// Not all agents are registered.
@@ -96,6 +108,18 @@ pub mod events {
     pub const DELETION_HELD: &str = "DeletionHeld";
     /// A task of a framework failed.
     pub const TASK_FAILED: &str = "TaskFailed";
+    /// A member was added.
+    pub const MEMBER_ADDED: &str = "MemberAdded";
+    /// A member was removed; its data stays.
+    pub const MEMBER_REMOVED: &str = "MemberRemoved";
+    /// A member without its data is filled again from the others.
+    pub const MEMBER_REBUILT: &str = "MemberRebuilt";
+    /// Another member leads.
+    pub const LEADER_CHANGED: &str = "LeaderChanged";
+    /// Too few voters serve: clients cannot write.
+    pub const QUORUM_LOST: &str = "QuorumLost";
+    /// Enough voters serve again.
+    pub const QUORUM_REGAINED: &str = "QuorumRegained";
     /// A count was changed.
     pub const SCALED: &str = "Scaled";
 }

@@ -24,16 +24,52 @@ pub(crate) struct Report {
     pub(crate) disk_full: bool,
 }
 
-/// Asks; `None` when it does not serve (yet).
-pub(crate) async fn ask(endpoint: &str) -> Option<Report> {
-    let answer = say(endpoint, "srvr").await.ok()?;
-    let mut report = read_srvr(&answer)?;
+/// What a member answers.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Answer {
+    /// Nothing, in time.
+    #[default]
+    Silent,
+    /// Nobody listens there: it starts, or it is gone.
+    Refused,
+    /// That it serves nobody now: it looks for a leader.
+    Looking,
+    /// How it is.
+    Serves(Report),
+}
+
+impl Answer {
+    pub(crate) fn report(&self) -> Option<&Report> {
+        match self {
+            Self::Serves(report) => Some(report),
+            Self::Silent | Self::Refused | Self::Looking => None,
+        }
+    }
+}
+
+impl Report {
+    /// Whether it takes writes by its own authority.
+    pub(crate) fn is_leading(&self) -> bool {
+        matches!(self.mode.as_str(), "leader" | "standalone")
+    }
+}
+
+/// Asks.
+pub(crate) async fn ask(endpoint: &str) -> Answer {
+    let answer = match say(endpoint, "srvr").await {
+        Ok(answer) => answer,
+        Err(why) if why.kind() == io::ErrorKind::ConnectionRefused => return Answer::Refused,
+        Err(_) => return Answer::Silent,
+    };
+    let Some(mut report) = read_srvr(&answer) else {
+        return if answer.is_empty() { Answer::Silent } else { Answer::Looking };
+    };
     if let Ok(answer) = say(endpoint, "mntr").await {
         report.watches = read_figure(&answer, "zk_watch_count");
         // Of our members only.
         report.disk_full = read_figure(&answer, "zk_writes_stopped_disk_full") == Some(1);
     }
-    Some(report)
+    Answer::Serves(report)
 }
 
 fn read_srvr(answer: &str) -> Option<Report> {

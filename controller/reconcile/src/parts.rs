@@ -35,7 +35,16 @@ pub(crate) fn trouble<'a>(
                 let message = format!("{word} {} {why}; it will be started again", part.number);
                 Some(Health::waiting(reasons::PROCESS_FAILED, message))
             }
+            PartState::Suspended => {
+                Some(Health::stalled(reasons::PROCESS_SUSPENDED, suspended(word, part)))
+            }
             _ => None,
         })
     })
+}
+
+/// What is with a part whose process a signal stopped, and the remedy.
+pub(crate) fn suspended(word: &str, part: &Part) -> String {
+    let pid = part.pid.map_or_else(String::new, |pid| pid.to_string());
+    format!("process {pid} of {word} {} is stopped; continue it with kill -CONT {pid}", part.number)
 }

@@ -5,9 +5,11 @@
 //! differs; a change that happens by itself (an exit, a pod that became ready) comes by
 //! [`Platform::changes`].
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::pin::Pin;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
 /// A boxed future, so that the trait can be used behind a pointer.
@@ -15,7 +17,14 @@ pub type Wait<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Where members, masters and agents run.
 pub trait Platform: Send + Sync + 'static {
-    /// Brings an ensemble's members to the wish and tells of each.
+    /// The wishes of the last [`Platform::members`], by id. They outlive the controller and, with data that is
+    /// kept, the Ensemble. A platform that has its members from elsewhere knows none.
+    fn wished<'a>(
+        &'a self,
+        owner: &'a Owner,
+    ) -> Wait<'a, Result<Vec<MemberWish>, PlatformError>>;
+    /// Brings an ensemble's members to the wish, all at once, and tells of each: one whose wish differs from
+    /// the one it was started with is ended in order and started again.
     fn members<'a>(&'a self, want: &'a Members) -> Wait<'a, Result<Vec<Part>, PlatformError>>;
     /// Brings a pool's masters to the wish and tells of each.
     fn masters<'a>(&'a self, want: &'a Masters) -> Wait<'a, Result<Vec<Part>, PlatformError>>;
@@ -88,13 +97,54 @@ pub enum DataFate {
 pub struct Members {
     /// The Ensemble.
     pub owner: Owner,
-    /// How many; ids count from 1.
-    pub count: i32,
-    /// Where the first listens for clients; chosen and kept if not given.
-    pub client_port: Option<u16>,
+    /// Where they listen; chosen and kept if not given.
+    pub ports: MemberPorts,
+    /// Each of them, by id.
+    pub members: Vec<MemberWish>,
+}
+
+/// Declared ports: member N listens on port + N - 1.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct MemberPorts {
+    /// For clients.
+    pub client: Option<u16>,
+    /// For followers of the leader.
+    pub quorum: Option<u16>,
+    /// For the election.
+    pub election: Option<u16>,
+}
+
+/// What one member is started with.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct MemberWish {
+    /// Its `myid`.
+    pub id: i32,
+    /// Whom it counts; itself too, unless it observes.
+    pub membership: Membership,
+    /// What else it is started with.
+    pub settings: Settings,
+    /// Counts its beginnings: with another number it begins with nothing.
+    pub data: u64,
+    /// Another number restarts it, and nothing else.
+    pub again: u64,
+}
+
+/// Who votes, as a member is told. Two that follow each other differ by one voter, so that a majority of one
+/// shares a member with every majority of the other.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Membership {
+    /// Counts the changes.
+    pub version: u64,
+    /// The voters' ids.
+    pub voters: BTreeSet<i32>,
+}
+
+/// What a member is started with beside its membership.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Settings {
     /// Keys of `zoo.cfg`, but for folders and addresses, which are the platform's.
     pub config: Vec<(String, String)>,
-    /// A change of this restarts them.
+    /// When somebody asked for a restart.
     pub restarted_at: Option<String>,
 }
 
@@ -165,6 +215,14 @@ pub enum PartState {
     Starting,
     /// It is told to end.
     Ending,
+    /// Its process is there and does not run: a signal stopped it.
+    Suspended,
+    /// It had data before and finds none: it is not started, for it would vote as if it had never promised
+    /// anything.
+    DataLost {
+        /// Where the data should be.
+        path: String,
+    },
     /// It ended by itself and will be started again.
     Failed {
         /// Why, and where to read more.

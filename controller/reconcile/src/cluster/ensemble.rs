@@ -9,6 +9,8 @@ use kube::ResourceExt;
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
 
+use crate::ensemble::settings;
+
 use super::{Image, child, labels, placed, selector};
 
 const CLIENT: i32 = 2181;
@@ -54,32 +56,10 @@ fn ports(ensemble: &Ensemble) -> (i32, i32, i32) {
 pub fn zoo_cfg(ensemble: &Ensemble) -> String {
     let spec = &ensemble.spec;
     let (client, quorum, election) = ports(ensemble);
-    let millis = |duration: &crds::GoDuration| {
-        duration.value().map_or(2_000, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
-    };
-    let mut lines = vec![
-        "dataDir=/var/lib/troupe".to_owned(),
-        format!("clientPort={client}"),
-        format!("tickTime={}", millis(&spec.timing.tick)),
-        format!("initLimit={}", spec.timing.init_limit),
-        format!("syncLimit={}", spec.timing.sync_limit),
-        format!("maxClientCnxns={}", spec.limits.connections_per_address),
-        format!("autopurge.snapRetainCount={}", spec.retention.snapshots),
-        format!("snapCount={}", spec.snapshots.every),
-        format!("4lw.commands.whitelist={}", spec.four_letter_words.join(",")),
-    ];
-    let timeouts = [
-        ("minSessionTimeout", &spec.timing.min_session_timeout),
-        ("maxSessionTimeout", &spec.timing.max_session_timeout),
-    ];
-    for (key, timeout) in timeouts {
-        if let Some(timeout) = timeout {
-            lines.push(format!("{key}={}", millis(timeout)));
-        }
-    }
-    if let Some(bytes) = spec.limits.request_size.units() {
-        lines.push(format!("jute.maxbuffer={bytes}"));
-    }
+    let mut lines = vec!["dataDir=/var/lib/troupe".to_owned(), format!("clientPort={client}")];
+    // A spec with values that cannot be meant is refused before it gets here.
+    let keys = settings::keys(spec).unwrap_or_default();
+    lines.extend(keys.iter().map(|(key, value)| format!("{key}={value}")));
     if spec.members > 1 {
         let (name, namespace) = (ensemble.name_any(), ensemble.namespace().unwrap_or_default());
         for member in 1..=spec.members {
@@ -87,7 +67,6 @@ pub fn zoo_cfg(ensemble: &Ensemble) -> String {
             lines.push(format!("server.{member}={host}:{quorum}:{election}:participant;{client}"));
         }
     }
-    lines.extend(spec.config.iter().map(|(key, value)| format!("{key}={value}")));
     lines.join("\n") + "\n"
 }
 

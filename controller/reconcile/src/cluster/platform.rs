@@ -18,7 +18,8 @@ use tokio::sync::broadcast;
 
 use super::{COMPONENTS, Image, ensemble, pool};
 use crate::platform::{
-    Agents, DataFate, Masters, Members, Owner, Part, PartState, Platform, PlatformError, Sort, Wait,
+    Agents, DataFate, Masters, MemberWish, Members, Owner, Part, PartState, Platform,
+    PlatformError, Sort, Wait,
 };
 
 /// Who writes the objects, for server-side apply.
@@ -146,6 +147,14 @@ impl ClusterPlatform {
 }
 
 impl Platform for ClusterPlatform {
+    fn wished<'a>(
+        &'a self,
+        _owner: &'a Owner,
+    ) -> Wait<'a, Result<Vec<MemberWish>, PlatformError>> {
+        // What is declared is written whole, each time.
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
     fn members<'a>(&'a self, want: &'a Members) -> Wait<'a, Result<Vec<Part>, PlatformError>> {
         Box::pin(async move {
             let Some(owner) = self.owner::<Ensemble>(&want.owner).await? else {
@@ -157,7 +166,8 @@ impl Platform for ClusterPlatform {
             let (name, namespace) = (&want.owner.name, &want.owner.namespace);
             let endpoint =
                 |n: i32| format!("{name}-{}.{name}-members.{namespace}.svc:{port}", n - 1);
-            Ok(parts(&written, "StatefulSet", "/status/readyReplicas", 1, want.count, endpoint))
+            let count = i32::try_from(want.members.len()).unwrap_or(i32::MAX);
+            Ok(parts(&written, "StatefulSet", "/status/readyReplicas", 1, count, endpoint))
         })
     }
 

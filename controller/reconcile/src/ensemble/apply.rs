@@ -1,17 +1,19 @@
 //! Carries a plan out and writes the status.
 
-use crds::{Ensemble, reasons};
+use crds::{Ensemble, EnsembleStatus, reasons};
 use futures::future::join_all;
 use kube::runtime::controller::Action;
 
-use super::plan::Plan;
-use super::status::status;
+use super::observe::{self, Heard};
+use super::plan::{Plan, Target};
+use super::status::{self, View};
+use super::steps::{self, Next, Step};
+use super::news::{self, News};
 use crate::conditions::Health;
 use crate::context::{Context, later, now_and_then, soon};
 use crate::error::Error;
-use crate::four_letters;
 use crate::kind::{conclude, hold, now, owner, release, status_of};
-use crate::platform::{Part, PartState, Sort};
+use crate::platform::{Members, PlatformError, Sort};
 
 pub(crate) async fn apply(plan: Plan, ensemble: Ensemble, ctx: &Context) -> Result<Action, Error> {
     match plan {
@@ -44,51 +46,90 @@ pub(crate) async fn apply(plan: Plan, ensemble: Ensemble, ctx: &Context) -> Resu
             conclude(ctx, &ensemble, status_of(&ensemble), &health).await?;
             Ok(soon())
         }
-        Plan::Run(want) => {
+        Plan::Run(target) => {
             // Before the first process: from then on there is something to clean up.
             let ensemble = hold(ctx, &ensemble).await?;
-            let parts = match ctx.platform.members(&want).await {
-                Ok(parts) => parts,
+            match advance(&ensemble, &target, ctx).await {
+                Ok((status, health)) => {
+                    let before = status_of(&ensemble);
+                    let news = news::news(&before, &status);
+                    conclude(ctx, &ensemble, status, &health).await?;
+                    tell(ctx, &ensemble, &news).await;
+                    Ok(if health.is_ready() { now_and_then() } else { soon() })
+                }
                 Err(why) => {
                     let health = Health::waiting(reasons::PLATFORM_ERROR, why.to_string());
                     conclude(ctx, &ensemble, status_of(&ensemble), &health).await?;
-                    return Err(why.into());
+                    Err(why.into())
                 }
-            };
-            tell_of_starts(ctx, &ensemble, &parts).await;
-            let reports = join_all(parts.iter().map(ask)).await;
-            let members: Vec<_> = parts.into_iter().zip(reports).collect();
-            let mut told = status_of(&ensemble);
-            let generation = ensemble.metadata.generation.unwrap_or(0);
-            let health = status(&mut told, want.count, &members, generation, &now());
-            conclude(ctx, &ensemble, told, &health).await?;
-            Ok(if health.is_ready() { now_and_then() } else { soon() })
+            }
         }
     }
 }
 
-async fn ask(part: &Part) -> Option<four_letters::Report> {
-    match (&part.state, &part.endpoint) {
-        (PartState::Running, Some(endpoint)) => four_letters::ask(endpoint).await,
-        _ => None,
-    }
+/// Looks, takes one step, and tells how it is now.
+async fn advance(
+    ensemble: &Ensemble,
+    target: &Target,
+    ctx: &Context,
+) -> Result<(EnsembleStatus, Health), PlatformError> {
+    let (seen, heard) = observe::members(ensemble, target, ctx).await?;
+    let mut told = status_of(ensemble);
+    let next = steps::next(target, &seen, status::since_loss(&told));
+    let wishes = seen.iter().map(|member| member.wish.clone());
+    let (wishes, heard) = match &next {
+        Next::Do(step) => {
+            tracing::info!("Ensemble {}: {}", owner(ensemble), step.words());
+            let wishes = step.applied(wishes);
+            let heard = carry_out(step, &wishes, heard, ensemble, target, ctx).await?;
+            (wishes, heard)
+        }
+        Next::Settled | Next::Wait(_) => (wishes.collect(), heard),
+    };
+    let view = View {
+        target,
+        membership: steps::newest(&wishes),
+        heard: &heard,
+        // Pods are brought to the whole wish each time: there that is no change.
+        next: if ctx.platform.has_pods() { &Next::Settled } else { &next },
+    };
+    let generation = ensemble.metadata.generation.unwrap_or(0);
+    let health = status::status(&mut told, &view, generation, &now());
+    Ok((told, health))
 }
 
-/// One Event for each process that was not there when the status was written last.
-async fn tell_of_starts(ctx: &Context, ensemble: &Ensemble, parts: &[Part]) {
-    let before =
-        ensemble.status.as_ref().map(|status| status.members.as_slice()).unwrap_or_default();
-    for part in parts {
-        let known = before.iter().find(|member| member.id == part.number);
-        let (Some(pid), known_pid) = (part.pid, known.and_then(|member| member.pid)) else {
-            continue;
-        };
-        if known_pid == Some(pid) {
-            continue;
+/// What the members that a step left alone said before it still holds.
+async fn carry_out(
+    step: &Step,
+    wishes: &[crate::platform::MemberWish],
+    heard: Vec<Heard>,
+    ensemble: &Ensemble,
+    target: &Target,
+    ctx: &Context,
+) -> Result<Vec<Heard>, PlatformError> {
+    let want =
+        Members { owner: owner(ensemble), ports: target.ports, members: wishes.to_vec() };
+    let parts = ctx.platform.members(&want).await?;
+    if matches!(step, Step::Found(_)) {
+        let answers = join_all(parts.iter().map(observe::ask)).await;
+        return Ok(parts.into_iter().zip(answers).collect());
+    }
+    let parts = parts.into_iter().map(|part| {
+        let known = heard.iter().find(|(before, _)| {
+            before.number == part.number && before.pid == part.pid && before.state == part.state
+        });
+        let answer = known.map(|(_, answer)| answer.clone()).unwrap_or_default();
+        (part, answer)
+    });
+    Ok(parts.collect())
+}
+
+async fn tell(ctx: &Context, ensemble: &Ensemble, news: &[News]) {
+    for one in news {
+        if one.is_warning {
+            ctx.warn(ensemble, one.reason, one.action, &one.note).await;
+        } else {
+            ctx.tell(ensemble, one.reason, one.action, &one.note).await;
         }
-        let again = known_pid.is_some() || part.restarts > 0;
-        let reason = if again { reasons::events::RESTARTED } else { reasons::events::STARTED };
-        ctx.tell(ensemble, reason, "Start", &format!("member {} is process {pid}", part.number))
-            .await;
     }
 }

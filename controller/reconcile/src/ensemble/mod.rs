@@ -1,9 +1,12 @@
 //! `Ensemble`: members as declared, and what they say of themselves.
 
 mod apply;
+mod news;
 mod observe;
 mod plan;
+pub(crate) mod settings;
 mod status;
+mod steps;
 
 use std::sync::Arc;
 
@@ -18,7 +21,7 @@ use crate::kind::fresh;
 /// Brings one Ensemble a step nearer to its spec.
 pub(crate) async fn reconcile(cached: Arc<Ensemble>, ctx: Arc<Context>) -> Result<Action, Error> {
     let Some(ensemble) = fresh(&ctx.client, cached.as_ref()).await? else { return Ok(later()) };
-    let observed = observe::observe(&ensemble, &ctx).await?;
+    let observed = observe::users(&ensemble, &ctx).await?;
     let plan = plan::plan(&ensemble, &observed);
     apply::apply(plan, ensemble, &ctx).await
 }

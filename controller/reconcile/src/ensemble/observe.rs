@@ -1,16 +1,21 @@
-//! Reads who uses an Ensemble.
+//! Reads who uses an Ensemble, and how its members are.
 
 use crds::{Ensemble, ResourcePool, ZNode};
+use futures::future::join_all;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 
+use super::plan::Target;
+use super::steps::Seen;
 use crate::context::Context;
 use crate::error::{Error, Tried};
-use crate::kind::{api, is_deleting, is_paused, named};
+use crate::four_letters::{self, Answer};
+use crate::kind::{api, is_deleting, is_paused, named, owner};
+use crate::platform::{MemberWish, Members, Part, PartState, PlatformError};
 
-/// What matters beside the object itself.
+/// What decides whether anything may be done.
 #[derive(Debug, Default)]
-pub(crate) struct Observed {
+pub(crate) struct Users {
     pub(crate) paused: bool,
     /// Whether members are pods here: wishes about pods and volumes have an effect then.
     pub(crate) pods: bool,
@@ -18,10 +23,10 @@ pub(crate) struct Observed {
     pub(crate) users: Vec<String>,
 }
 
-pub(crate) async fn observe(ensemble: &Ensemble, ctx: &Context) -> Result<Observed, Error> {
+pub(crate) async fn users(ensemble: &Ensemble, ctx: &Context) -> Result<Users, Error> {
     let (paused, pods) = (is_paused(ensemble), ctx.platform.has_pods());
     if !is_deleting(ensemble) {
-        return Ok(Observed { paused, pods, users: Vec::new() });
+        return Ok(Users { paused, pods, users: Vec::new() });
     }
     let namespace = ensemble.namespace().unwrap_or_default();
     let name = ensemble.name_any();
@@ -32,5 +37,42 @@ pub(crate) async fn observe(ensemble: &Ensemble, ctx: &Context) -> Result<Observ
     let znodes = znodes.list(&everything).await.tried(|| format!("list ZNodes of {namespace}"))?;
     let pools = pools.iter().filter(|pool| pool.spec.ensemble_ref.name == name).map(named);
     let znodes = znodes.iter().filter(|znode| znode.spec.ensemble_ref.name == name).map(named);
-    Ok(Observed { paused, pods, users: pools.chain(znodes).collect() })
+    Ok(Users { paused, pods, users: pools.chain(znodes).collect() })
+}
+
+/// One member: its process or pod, and what it says.
+pub(crate) type Heard = (Part, Answer);
+
+/// The members that were wished last, kept as they were wished, and what they say.
+pub(crate) async fn members(
+    ensemble: &Ensemble,
+    target: &Target,
+    ctx: &Context,
+) -> Result<(Vec<Seen>, Vec<Heard>), PlatformError> {
+    let owner = owner(ensemble);
+    let wishes = ctx.platform.wished(&owner).await?;
+    if wishes.is_empty() {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    let want = Members { owner, ports: target.ports, members: wishes.clone() };
+    let parts = ctx.platform.members(&want).await?;
+    let answers = join_all(parts.iter().map(ask)).await;
+    let heard: Vec<Heard> = parts.into_iter().zip(answers).collect();
+    Ok((wishes.into_iter().map(|wish| seen(wish, &heard)).collect(), heard))
+}
+
+/// Asks one member, if there is anybody to ask.
+pub(crate) async fn ask(part: &Part) -> Answer {
+    match (&part.state, &part.endpoint) {
+        (PartState::Running, Some(endpoint)) => four_letters::ask(endpoint).await,
+        _ => Answer::Silent,
+    }
+}
+
+fn seen(wish: MemberWish, heard: &[Heard]) -> Seen {
+    let found = heard.iter().find(|(part, _)| part.number == wish.id);
+    let (state, answer) = found.map_or((PartState::Starting, Answer::Silent), |(part, answer)| {
+        (part.state.clone(), answer.clone())
+    });
+    Seen { wish, state, answer }
 }

@@ -1,13 +1,18 @@
-//! What to do about an Ensemble.
+//! Whether anything may be done about an Ensemble, and what it means to be.
+//!
+//! The next step toward that is decided in [`super::steps`].
+
+use std::collections::BTreeSet;
 
 use crds::{DeletionPolicy, Ensemble, EnsembleSpec, reasons};
 
-use super::observe::Observed;
+use super::observe::Users;
+use super::settings;
 use crate::conditions::{Health, Unsupported};
-use crate::kind::{is_deleting, owner, restarted_at};
-use crate::platform::{DataFate, Members};
+use crate::kind::{is_deleting, restarted_at};
+use crate::platform::{DataFate, MemberPorts, Settings};
 
-/// The next step; leaves no choice.
+/// What to do; leaves no choice.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Plan {
     /// Nothing may be done, or nothing can be.
@@ -16,12 +21,41 @@ pub(crate) enum Plan {
     Hold(Vec<String>),
     /// End the members, then let the object go.
     Remove(DataFate),
-    /// Bring the members to this.
-    Run(Members),
+    /// Come nearer to this.
+    Run(Target),
+}
+
+/// What the spec means.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Target {
+    /// How many vote.
+    pub(crate) voters: usize,
+    /// How many observe.
+    pub(crate) observers: usize,
+    pub(crate) settings: Settings,
+    pub(crate) ports: MemberPorts,
+}
+
+impl Target {
+    /// The voters to be, by id: of those that are the lowest stay, and the lowest free ids are taken.
+    pub(crate) fn voters(&self, now: &BTreeSet<i32>) -> BTreeSet<i32> {
+        let free = (1..FIRST_OBSERVER).filter(|id| !now.contains(id));
+        now.iter().copied().chain(free).take(self.voters).collect()
+    }
+
+    /// The observers to be, by id.
+    pub(crate) fn observers(&self) -> BTreeSet<i32> {
+        (FIRST_OBSERVER..).take(self.observers).collect()
+    }
+
+    /// All members to be.
+    pub(crate) fn members(&self) -> usize {
+        self.voters + self.observers
+    }
 }
 
 /// Decides. Pure and total.
-pub(crate) fn plan(ensemble: &Ensemble, observed: &Observed) -> Plan {
+pub(crate) fn plan(ensemble: &Ensemble, observed: &Users) -> Plan {
     if observed.paused {
         let message = format!("paused: remove the annotation {} to go on", crds::PAUSED);
         return Plan::Rest(Health::stalled(reasons::PAUSED, message));
@@ -40,40 +74,36 @@ pub(crate) fn plan(ensemble: &Ensemble, observed: &Observed) -> Plan {
     if let Some(field) = unsupported(spec, observed.pods) {
         return Plan::Rest(Health::unsupported(&field));
     }
-    match config(spec) {
-        Ok(config) => Plan::Run(Members {
-            owner: owner(ensemble),
-            count: spec.members,
-            client_port: spec
-                .ports
-                .as_ref()
-                .and_then(|p| p.client)
-                .and_then(|p| u16::try_from(p).ok()),
-            config,
-            restarted_at: restarted_at(ensemble),
+    match settings::keys(spec) {
+        Ok(config) => Plan::Run(Target {
+            voters: usize::try_from(spec.members).unwrap_or(1).max(1),
+            observers: usize::try_from(spec.observers.unwrap_or(0)).unwrap_or(0),
+            settings: Settings { config, restarted_at: restarted_at(ensemble) },
+            ports: ports(spec),
         }),
         Err(message) => Plan::Rest(Health::stalled(reasons::INVALID_SPEC, message)),
     }
 }
 
+fn ports(spec: &EnsembleSpec) -> MemberPorts {
+    let given = spec.ports.clone().unwrap_or_default();
+    let port = |declared: Option<i32>| declared.and_then(|port| u16::try_from(port).ok());
+    MemberPorts {
+        client: port(given.client),
+        quorum: port(given.quorum),
+        election: port(given.election),
+    }
+}
+
 /// The first field that has no effect yet.
 fn unsupported(spec: &EnsembleSpec, pods: bool) -> Option<Unsupported> {
-    if spec.members > 1 {
-        return Some(Unsupported {
-            path: format!("spec.members: {}", spec.members),
-            remedy:
-                "set spec.members to 1 (an ensemble of one member is durable, and cannot lose it)"
-                    .into(),
-        });
-    }
     let storage = spec.storage.as_ref();
     let ports = spec.ports.as_ref();
+    let observers = spec.observers.is_some_and(|observers| observers > 0);
     Unsupported::first(&[
-        (spec.observers.is_some_and(|observers| observers > 0), "spec.observers"),
+        (pods && observers, "spec.observers"),
         (!spec.overrides.is_empty(), "spec.overrides"),
         (ports.is_some_and(|ports| ports.secure_client.is_some()), "spec.ports.secureClient"),
-        (!pods && ports.is_some_and(|ports| ports.quorum.is_some()), "spec.ports.quorum"),
-        (!pods && ports.is_some_and(|ports| ports.election.is_some()), "spec.ports.election"),
         (ports.is_some_and(|ports| ports.admin.is_some()), "spec.ports.admin"),
         (!pods && storage.is_some_and(|storage| storage.size.is_some()), "spec.storage.size"),
         (
@@ -95,52 +125,8 @@ fn unsupported(spec: &EnsembleSpec, pods: bool) -> Option<Unsupported> {
     ])
 }
 
-/// The keys of `zoo.cfg` that the spec means.
-fn config(spec: &EnsembleSpec) -> Result<Vec<(String, String)>, String> {
-    let millis = |path: &str, duration: &crds::GoDuration| {
-        let value = duration.value().map(|value| value.as_millis());
-        value
-            .filter(|millis| (1..=i32::MAX as u128).contains(millis))
-            .map(|m| m.to_string())
-            .ok_or_else(|| {
-                format!("{path}: {:?} is not between 1ms and 596h; write it like 2s", duration.0)
-            })
-    };
-    let bytes = spec.limits.request_size.units();
-    let bytes =
-        bytes.filter(|bytes| (1_024..=i64::from(i32::MAX)).contains(bytes)).ok_or_else(|| {
-            format!(
-                "spec.limits.requestSize: {:?} is not between 1Ki and 2047Mi; write it like 4Mi",
-                spec.limits.request_size.0
-            )
-        })?;
-    let timing = &spec.timing;
-    // The controller's own questions must be answered.
-    let mut words = spec.four_letter_words.clone();
-    words.extend(["mntr", "srvr"].map(str::to_owned));
-    words.sort();
-    words.dedup();
-    let mut keys = vec![
-        ("tickTime".to_owned(), millis("spec.timing.tick", &timing.tick)?),
-        ("initLimit".to_owned(), timing.init_limit.to_string()),
-        ("syncLimit".to_owned(), timing.sync_limit.to_string()),
-        ("maxClientCnxns".to_owned(), spec.limits.connections_per_address.to_string()),
-        ("jute.maxbuffer".to_owned(), bytes.to_string()),
-        ("snapCount".to_owned(), spec.snapshots.every.to_string()),
-        ("autopurge.snapRetainCount".to_owned(), spec.retention.snapshots.to_string()),
-        ("4lw.commands.whitelist".to_owned(), words.join(",")),
-    ];
-    if let Some(shortest) = &timing.min_session_timeout {
-        keys.push(("minSessionTimeout".into(), millis("spec.timing.minSessionTimeout", shortest)?));
-    }
-    if let Some(longest) = &timing.max_session_timeout {
-        keys.push(("maxSessionTimeout".into(), millis("spec.timing.maxSessionTimeout", longest)?));
-    }
-    // What a person wrote by name comes last and replaces ours.
-    keys.retain(|(key, _)| !spec.config.contains_key(key));
-    keys.extend(spec.config.iter().map(|(key, value)| (key.clone(), value.clone())));
-    Ok(keys)
-}
+/// Observers' ids count from here, so that more voters take no id of theirs.
+pub(crate) const FIRST_OBSERVER: i32 = 101;
 
 #[cfg(test)]
 mod tests {
@@ -157,7 +143,7 @@ mod tests {
     }
 
     fn check(spec: Value) -> Plan {
-        plan(&ensemble(spec), &Observed::default())
+        plan(&ensemble(spec), &Users::default())
     }
 
     fn reason(plan: Plan) -> (&'static str, String) {
@@ -168,22 +154,20 @@ mod tests {
     }
 
     #[test]
-    fn one_member_runs_with_the_declared_configuration() {
-        let Plan::Run(members) = check(json!({
-            "members": 1, "timing": { "tick": "500ms" }, "config": { "snapCount": "7" },
-            "ports": { "client": 2181 },
+    fn members_run_with_the_declared_configuration() {
+        let Plan::Run(target) = check(json!({
+            "members": 3, "observers": 1, "timing": { "tick": "500ms" },
+            "config": { "snapCount": "7" }, "ports": { "client": 2181, "quorum": 2888 },
         })) else {
             panic!("it should run")
         };
         let value = |key: &str| {
-            members
-                .config
-                .iter()
-                .filter(|(k, _)| k == key)
-                .map(|(_, v)| v.as_str())
-                .collect::<Vec<_>>()
+            let config = &target.settings.config;
+            config.iter().filter(|(k, _)| k == key).map(|(_, v)| v.as_str()).collect::<Vec<_>>()
         };
-        assert_eq!(members.client_port, Some(2181));
+        assert_eq!((target.voters, target.observers), (3, 1));
+        let ports = MemberPorts { client: Some(2181), quorum: Some(2888), election: None };
+        assert_eq!(target.ports, ports);
         assert_eq!(value("tickTime"), ["500"]);
         assert_eq!(value("snapCount"), ["7"]);
         assert_eq!(value("jute.maxbuffer"), ["1048576"]);
@@ -191,10 +175,17 @@ mod tests {
     }
 
     #[test]
+    fn the_lowest_ids_stay_and_the_lowest_free_ones_are_taken() {
+        let target = |voters| Target { voters, ..Target::default() };
+        let ids = |ids: &[i32]| ids.iter().copied().collect::<BTreeSet<_>>();
+        assert_eq!(target(3).voters(&ids(&[])), ids(&[1, 2, 3]));
+        assert_eq!(target(3).voters(&ids(&[4, 5])), ids(&[1, 4, 5]));
+        assert_eq!(target(1).voters(&ids(&[2, 7])), ids(&[2]));
+    }
+
+    #[test]
     fn what_has_no_effect_yet_is_refused_by_name() {
         for (spec, path) in [
-            (json!({ "members": 3 }), "spec.members: 3"),
-            (json!({ "members": 1, "observers": 1 }), "spec.observers"),
             (json!({ "members": 1, "tls": {} }), "spec.tls"),
             (json!({ "members": 1, "join": { "servers": ["server.1=a:1:2"] } }), "spec.join"),
         ] {
@@ -217,13 +208,13 @@ mod tests {
     fn deletion_waits_for_users_and_keeps_data_unless_told() {
         let mut gone = ensemble(json!({ "members": 1 }));
         gone.metadata.deletion_timestamp = Some(crate::kind::now());
-        let used = Observed { users: vec!["ResourcePool default/p".into()], ..Observed::default() };
+        let used = Users { users: vec!["ResourcePool default/p".into()], ..Users::default() };
         assert_eq!(plan(&gone, &used), Plan::Hold(used.users.clone()));
-        assert_eq!(plan(&gone, &Observed::default()), Plan::Remove(DataFate::Keep));
+        assert_eq!(plan(&gone, &Users::default()), Plan::Remove(DataFate::Keep));
         gone.spec.storage = Some(crds::EnsembleStorage {
             deletion_policy: Some(DeletionPolicy::Delete),
             ..crds::EnsembleStorage::default()
         });
-        assert_eq!(plan(&gone, &Observed::default()), Plan::Remove(DataFate::Delete));
+        assert_eq!(plan(&gone, &Users::default()), Plan::Remove(DataFate::Delete));
     }
 }

@@ -1,179 +1,310 @@
 //! What an Ensemble's status says of its members.
 
-use crds::{EnsembleStatus, MemberStatus, reasons};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use std::collections::BTreeSet;
 
+use crds::{EnsembleStatus, MemberStatus, reasons};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use super::observe::Heard;
+use super::plan::Target;
+use super::steps::Next;
 use crate::conditions::{Health, Truth, set};
-use crate::four_letters::Report;
+use crate::four_letters::{Answer, Report};
 use crate::parts;
-use crate::platform::Part;
+use crate::platform::{Membership, Part, PartState};
+
+/// What the status is made of.
+pub(crate) struct View<'a> {
+    pub(crate) target: &'a Target,
+    /// Who votes, as all members are told or are about to be.
+    pub(crate) membership: Membership,
+    pub(crate) heard: &'a [Heard],
+    /// What was just begun, or is waited for.
+    pub(crate) next: &'a Next,
+}
+
+/// The state of a member that lost its data.
+pub(crate) const LOST: &str = "lost";
 
 /// Fills the status from the members and what those that serve say; returns the summary.
 pub(crate) fn status(
     status: &mut EnsembleStatus,
-    declared: i32,
-    members: &[(Part, Option<Report>)],
+    view: &View<'_>,
     generation: i64,
     now: &Time,
 ) -> Health {
-    let serving: Vec<(&Part, &Report)> =
-        members.iter().filter_map(|(part, report)| Some((part, report.as_ref()?))).collect();
-    let leading = serving.iter().find(|(_, report)| is_leading(&report.mode));
+    let leading = view.leader();
+    let serving: Vec<&Report> = view.serving().map(|(_, report)| report).collect();
     let ready = count(serving.len());
-    status.summary = Some(format!("{ready}/{declared}"));
-    status.replicas = Some(count(members.len()));
-    status.ready_replicas = Some(ready);
+    status.summary = Some(format!("{ready}/{}", view.target.members()));
+    status.replicas = Some(count(view.voters().count()));
+    status.ready_replicas = Some(count(view.voters().filter(|member| serves(member)).count()));
     status.leader = leading.map(|(part, _)| part.number);
     if let Some((_, report)) = leading {
-        status.epoch = i64::try_from(report.zxid >> 32).ok();
+        status.epoch = Some(epoch(report.zxid));
         status.zxid = Some(format!("{:#x}", report.zxid));
         status.znodes = Some(report.znodes);
         status.version.clone_from(&report.version);
     }
-    status.clients = Some(serving.iter().map(|(_, report)| report.clients).sum());
-    status.watches = serving.iter().map(|(_, report)| report.watches).sum();
-    // What clients connect to stays while members are away: they will be back at the same place.
-    let endpoints: Vec<String> =
-        members.iter().filter_map(|(part, _)| part.endpoint.clone()).collect();
-    status.connect_string = (!endpoints.is_empty()).then(|| endpoints.join(","));
-    let newest = serving.iter().map(|(_, report)| report.zxid).max().unwrap_or(0);
-    status.members =
-        members.iter().map(|(part, report)| member(part, report.as_ref(), newest)).collect();
+    status.clients = Some(serving.iter().map(|report| report.clients).sum());
+    status.watches = serving.iter().map(|report| report.watches).sum();
+    status.connect_string = connect_string(status.connect_string.take(), view);
+    let zxid = leading.map(|(_, report)| report.zxid);
+    status.members = view.heard.iter().map(|(part, answer)| member(part, answer, zxid)).collect();
 
-    let health = health(declared, members, leading.is_some());
-    let (available, why) = match leading {
-        Some((part, _)) => (Truth::True, format!("member {} leads", part.number)),
-        None => (Truth::False, "no member leads: clients cannot write".to_owned()),
+    let quorum = view.quorum();
+    let (available, reason, why) = match &quorum {
+        Quorum::Led(leader) => {
+            (Truth::True, reasons::AS_DECLARED, format!("member {leader} leads"))
+        }
+        Quorum::Electing => (Truth::False, reasons::ELECTING, ELECTING.to_owned()),
+        Quorum::Lost(why) => (Truth::False, reasons::NO_QUORUM, why.clone()),
     };
-    let reason = if leading.is_some() { reasons::AS_DECLARED } else { reasons::NO_QUORUM };
     set(status, generation, reasons::AVAILABLE, available, reason, &why, now);
-    let complete = ready >= declared;
-    let full = full_disk(members);
-    let progressing = !complete && leading.is_none();
-    let degraded = (!complete && leading.is_some()) || full.is_some();
-    let is_full = full.is_some();
-    let told = full.unwrap_or_else(|| format!("{ready} of {declared} members serve"));
-    let reason = match (is_full, complete) {
-        (true, _) => reasons::DISK_FULL,
-        (false, true) => reasons::AS_DECLARED,
-        (false, false) => reasons::IN_PROGRESS,
+    let (progressing, reason, why) = match view.next {
+        Next::Do(step) => (Truth::True, reasons::CHANGING_MEMBERS, step.words()),
+        Next::Wait(Health::Reconciling { reason, message }) => {
+            (Truth::True, *reason, message.clone())
+        }
+        Next::Wait(Health::Stalled { reason, message }) => {
+            (Truth::False, *reason, message.clone())
+        }
+        Next::Wait(Health::Ready(message)) => (Truth::False, reasons::AS_DECLARED, message.clone()),
+        Next::Settled => (Truth::False, reasons::AS_DECLARED, "members are as declared".to_owned()),
     };
-    set(status, generation, reasons::PROGRESSING, Truth::from(progressing), reason, &told, now);
-    set(status, generation, reasons::DEGRADED, Truth::from(degraded), reason, &told, now);
-    health
+    set(status, generation, reasons::PROGRESSING, progressing, reason, &why, now);
+    let (missing, full) = (view.missing(), view.full_disk());
+    let is_less = !missing.is_empty() || full.is_some();
+    let degraded = is_less && matches!(quorum, Quorum::Led(_));
+    let (reason, why) = match full {
+        Some(why) => (reasons::DISK_FULL, why),
+        None if missing.is_empty() => {
+            (reasons::AS_DECLARED, format!("{ready} of {} members serve", view.target.members()))
+        }
+        None => (reasons::MEMBERS_MISSING, missing.join("; ")),
+    };
+    set(status, generation, reasons::DEGRADED, Truth::from(degraded), reason, &why, now);
+    view.health(&quorum, was_available(status))
 }
 
-fn health(declared: i32, members: &[(Part, Option<Report>)], leads: bool) -> Health {
-    let silent = members.iter().filter(|(_, report)| report.is_none());
-    if let Some(trouble) =
-        parts::trouble("member", "spec.ports.client", silent.map(|(part, _)| part))
-    {
-        return trouble;
-    }
-    let serving = members.iter().filter(|(_, report)| report.is_some()).count();
-    if count(serving) < declared {
-        let message = format!("{serving} of {declared} members serve; the others are starting");
-        return Health::waiting(reasons::STARTING, message);
-    }
-    if !leads {
-        return Health::waiting(reasons::NO_QUORUM, "the members are electing a leader");
-    }
-    if let Some(message) = full_disk(members) {
-        return Health::stalled(reasons::DISK_FULL, message);
-    }
-    Health::Ready(format!("{serving} of {declared} members serve"))
+/// One condition of a status.
+pub(crate) fn condition<'a>(status: &'a EnsembleStatus, type_: &str) -> Option<&'a Condition> {
+    status.conditions.iter().find(|condition| condition.type_ == type_)
 }
 
-/// Which members have no room for writes, and what to do.
-fn full_disk(members: &[(Part, Option<Report>)]) -> Option<String> {
-    let full = members.iter().filter(|(_, report)| report.as_ref().is_some_and(|r| r.disk_full));
-    let ids: Vec<String> = full.map(|(part, _)| part.number.to_string()).collect();
-    (!ids.is_empty()).then(|| {
-        format!(
-            "the disk of member {} is full: no writes and no new sessions, reads go on; \
-             make room on it and writes resume by themselves",
-            ids.join(", ")
-        )
-    })
+/// The leader's last zxid when a member was already known to have lost its data.
+pub(crate) fn since_loss(status: &EnsembleStatus) -> Option<u64> {
+    let known = status.members.iter().any(|member| member.state == LOST);
+    let zxid = status.zxid.as_deref().filter(|_| known)?;
+    u64::from_str_radix(zxid.strip_prefix("0x")?, 16).ok()
 }
 
-fn member(part: &Part, report: Option<&Report>, newest: u64) -> MemberStatus {
+/// Whether a majority is there.
+enum Quorum {
+    /// It is, and this member leads it.
+    Led(i32),
+    /// It is, or is about to be, and has no leader yet.
+    Electing,
+    /// It is not: why, and what to do.
+    Lost(String),
+}
+
+impl View<'_> {
+    fn serving(&self) -> impl Iterator<Item = (&Part, &Report)> {
+        self.heard.iter().filter_map(|(part, answer)| Some((part, answer.report()?)))
+    }
+
+    fn leader(&self) -> Option<(&Part, &Report)> {
+        self.serving().find(|(_, report)| report.is_leading())
+    }
+
+    fn voters(&self) -> impl Iterator<Item = &Heard> {
+        self.heard.iter().filter(|(part, _)| self.membership.voters.contains(&part.number))
+    }
+
+    /// What is with each member that does not serve.
+    fn missing(&self) -> Vec<String> {
+        self.heard.iter().filter(|member| !serves(member)).map(words).collect()
+    }
+
+    /// Which members have no room for writes, and what to do.
+    fn full_disk(&self) -> Option<String> {
+        let full = self.serving().filter(|(_, report)| report.disk_full);
+        let ids: Vec<String> = full.map(|(part, _)| part.number.to_string()).collect();
+        (!ids.is_empty()).then(|| {
+            format!(
+                "the disk of member {} is full: no writes and no new sessions, reads go on; \
+                 make room on it and writes resume by themselves",
+                ids.join(", ")
+            )
+        })
+    }
+
+    fn quorum(&self) -> Quorum {
+        let needed = self.membership.voters.len() / 2 + 1;
+        let serving = self.voters().filter(|member| serves(member)).count();
+        if let Some((part, _)) = self.leader().filter(|_| serving >= needed) {
+            return Quorum::Led(part.number);
+        }
+        if self.voters().filter(|member| comes(member)).count() >= needed {
+            return Quorum::Electing;
+        }
+        let mut why = self.missing();
+        why.insert(
+            0,
+            format!(
+                "{serving} of {} voters serve and {needed} are needed: clients cannot write",
+                self.membership.voters.len()
+            ),
+        );
+        Quorum::Lost(why.join("; "))
+    }
+
+    fn health(&self, quorum: &Quorum, was_available: bool) -> Health {
+        let silent = self.heard.iter().filter(|member| !serves(member)).map(|(part, _)| part);
+        let (ready, all) = (self.serving().count(), self.target.members());
+        if let Quorum::Lost(why) = quorum
+            && was_available
+        {
+            let is_personal = |part: &Part| {
+                matches!(part.state, PartState::Suspended)
+                    || matches!(part.state, PartState::PortInUse { declared: true, .. })
+            };
+            let mut silent = silent;
+            return if silent.any(is_personal) {
+                Health::stalled(reasons::NO_QUORUM, why.clone())
+            } else {
+                Health::waiting(reasons::NO_QUORUM, why.clone())
+            };
+        }
+        if let Some(trouble) = parts::trouble("member", "spec.ports.client", silent) {
+            return trouble;
+        }
+        match self.next {
+            Next::Wait(health) => return health.clone(),
+            Next::Do(step) if !self.heard.is_empty() && ready > 0 => {
+                return Health::waiting(reasons::CHANGING_MEMBERS, step.words());
+            }
+            Next::Do(_) | Next::Settled => {}
+        }
+        if ready < all {
+            let message = format!("{ready} of {all} members serve; the others are starting");
+            return Health::waiting(reasons::STARTING, message);
+        }
+        if !matches!(quorum, Quorum::Led(_)) {
+            return Health::waiting(reasons::ELECTING, ELECTING);
+        }
+        if let Some(message) = self.full_disk() {
+            return Health::stalled(reasons::DISK_FULL, message);
+        }
+        let voters = self.membership.voters.len();
+        let advice = match voters % 2 {
+            0 => format!(" ({voters} voters survive no more failures than {})", voters - 1),
+            _ => String::new(),
+        };
+        Health::Ready(format!("{ready} of {all} members serve{advice}"))
+    }
+}
+
+/// Those that clients are told of: all that are there, but none that is about to leave; while members change,
+/// only such as were told before, so that those who use it are told once.
+fn connect_string(before: Option<String>, view: &View<'_>) -> Option<String> {
+    let stay = view.target.voters(&view.membership.voters);
+    let observers = view.target.observers();
+    let is_declared = |id: &i32| stay.contains(id) || observers.contains(id);
+    let declared = view.heard.iter().filter(|(part, _)| is_declared(&part.number));
+    let all: Vec<&str> = declared.filter_map(|(part, _)| part.endpoint.as_deref()).collect();
+    let known: BTreeSet<&str> = before.as_deref().unwrap_or_default().split(',').collect();
+    let both: Vec<&str> = all.iter().copied().filter(|one| known.contains(one)).collect();
+    let is_changing = view.membership.voters != stay && !both.is_empty();
+    let told = if is_changing { both } else { all };
+    if told.is_empty() { None } else { Some(told.join(",")) }
+}
+
+fn member(part: &Part, answer: &Answer, leader: Option<u64>) -> MemberStatus {
+    let report = answer.report();
+    let state = match (&part.state, answer) {
+        (PartState::DataLost { .. }, _) => LOST,
+        (_, Answer::Serves(report)) => report.mode.as_str(),
+        (_, Answer::Looking) => "looking",
+        (PartState::Suspended, _) => "suspended",
+        (PartState::Running | PartState::Starting, _) if part.pid.is_some() => "starting",
+        _ => "down",
+    };
     MemberStatus {
         id: part.number,
-        state: report.map_or_else(
-            || if part.pid.is_some() { "looking".into() } else { "down".into() },
-            |report| report.mode.clone(),
-        ),
+        state: state.to_owned(),
         endpoint: part.endpoint.clone(),
         zxid: report.map(|report| format!("{:#x}", report.zxid)),
-        lag: report.and_then(|report| i64::try_from(newest - report.zxid).ok()),
+        epoch: report.map(|report| epoch(report.zxid)),
+        lag: report.and_then(|report| Some(lag(leader?, report.zxid))),
+        clients: report.map(|report| report.clients),
+        znodes: report.map(|report| report.znodes),
+        watches: report.and_then(|report| report.watches),
         pid: part.pid,
         restarts: Some(part.restarts),
+        message: (!serves(&(part.clone(), answer.clone())))
+            .then(|| words(&(part.clone(), answer.clone()))),
     }
 }
 
-fn is_leading(mode: &str) -> bool {
-    matches!(mode, "leader" | "standalone")
+/// Transactions that the leader has and this member has not; of an earlier epoch, at least.
+fn lag(leader: u64, zxid: u64) -> i64 {
+    let counter = |zxid: u64| i64::try_from(zxid & 0xffff_ffff).unwrap_or(i64::MAX);
+    if leader >> 32 == zxid >> 32 {
+        (counter(leader) - counter(zxid)).max(0)
+    } else {
+        counter(leader)
+    }
+}
+
+fn epoch(zxid: u64) -> i64 {
+    i64::try_from(zxid >> 32).unwrap_or(i64::MAX)
+}
+
+fn serves((_, answer): &Heard) -> bool {
+    answer.report().is_some()
+}
+
+/// Whether it serves, or will as soon as there is a leader.
+fn comes((part, answer): &Heard) -> bool {
+    match part.state {
+        PartState::Starting | PartState::Ending => true,
+        PartState::Running => !matches!(answer, Answer::Silent),
+        _ => false,
+    }
+}
+
+/// What is with a member that does not serve, and the remedy.
+fn words((part, answer): &Heard) -> String {
+    let id = part.number;
+    match (&part.state, answer) {
+        (PartState::Suspended, _) => parts::suspended("member", part),
+        (PartState::DataLost { path }, _) => format!("member {id} has lost its data at {path}"),
+        (PartState::Failed { why }, _) => format!("member {id} {why}; it will be started again"),
+        (PartState::PortInUse { port, holder, .. }, _) => {
+            let who = holder.clone().unwrap_or_else(|| "another process".to_owned());
+            format!("member {id} needs port {port}, which {who} has: end it")
+        }
+        (PartState::Running, Answer::Looking) => format!("member {id} looks for a leader"),
+        (PartState::Running, Answer::Silent) => {
+            format!("member {id} runs and does not answer; if that stays, kill it: it is started again")
+        }
+        (PartState::Running | PartState::Starting, _) => format!("member {id} is starting"),
+        (PartState::Ending, _) => format!("member {id} is ending"),
+    }
+}
+
+fn was_available(status: &EnsembleStatus) -> bool {
+    status.epoch.is_some()
 }
 
 fn count(number: usize) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
+const ELECTING: &str = "the members are electing a leader";
+
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::platform::PartState;
-
-    fn part(state: PartState) -> Part {
-        let pid = (state == PartState::Running).then_some(7);
-        Part { number: 1, endpoint: Some("127.0.0.1:2181".into()), pid, restarts: 0, state }
-    }
-
-    fn report() -> Report {
-        Report { mode: "standalone".into(), zxid: 0x3_0000_0005, znodes: 6, ..Report::default() }
-    }
-
-    #[test]
-    fn a_member_that_serves_makes_it_ready() {
-        let mut told = EnsembleStatus::default();
-        let members = [(part(PartState::Running), Some(report()))];
-        let health = status(&mut told, 1, &members, 1, &crate::kind::now());
-        assert_eq!(health, Health::Ready("1 of 1 members serve".into()));
-        assert_eq!(
-            (told.leader, told.epoch, told.zxid.as_deref()),
-            (Some(1), Some(3), Some("0x300000005"))
-        );
-        assert_eq!(told.connect_string.as_deref(), Some("127.0.0.1:2181"));
-    }
-
-    #[test]
-    fn a_full_disk_is_told_with_the_remedy_while_reads_go_on() {
-        let mut told = EnsembleStatus::default();
-        let full = Report { disk_full: true, ..report() };
-        let members = [(part(PartState::Running), Some(full))];
-        let health = status(&mut told, 1, &members, 1, &crate::kind::now());
-        let Health::Stalled { reason, message } = health else { panic!("{health:?}") };
-        assert_eq!(reason, reasons::DISK_FULL);
-        assert!(message.contains("member 1") && message.contains("make room"), "{message}");
-        let state = |name: &str| told.conditions.iter().find(|c| c.type_ == name);
-        assert_eq!(state(reasons::DEGRADED).map(|c| c.status.as_str()), Some("True"));
-        assert_eq!(state(reasons::AVAILABLE).map(|c| c.status.as_str()), Some("True"));
-    }
-
-    #[test]
-    fn a_port_in_use_names_the_port_the_holder_and_the_remedy() {
-        let mut told = EnsembleStatus::default();
-        let state = PartState::PortInUse {
-            port: 2181,
-            holder: Some("java (pid 9)".into()),
-            declared: true,
-        };
-        let health = status(&mut told, 1, &[(part(state), None)], 1, &crate::kind::now());
-        let Health::Stalled { reason, message } = health else { panic!("{health:?}") };
-        assert_eq!(reason, reasons::PORT_IN_USE);
-        for words in ["2181", "java (pid 9)", "spec.ports.client"] {
-            assert!(message.contains(words), "{message}");
-        }
-    }
-}
+#[path = "status_tests.rs"]
+mod tests;

@@ -12,7 +12,8 @@ use std::ffi::OsString;
 use std::fmt::Write;
 use std::path::Path;
 
-use crate::platform::{AgentWish, Agents, Masters, Members};
+use super::Peer;
+use crate::platform::{AgentWish, Agents, Masters, MemberWish};
 
 pub(super) fn member(exe: &Path, config: &Path) -> Vec<OsString> {
     command(exe, "member", &[("--config", config.as_os_str().to_owned())])
@@ -51,11 +52,19 @@ pub(super) fn agent(exe: &Path, want: &Agents, wish: &AgentWish, work_dir: &Path
 }
 
 /// The text of `zoo.cfg` for one member that listens on loopback.
-pub(super) fn zoo_cfg(want: &Members, port: u16, data_dir: &Path) -> String {
+pub(super) fn zoo_cfg(wish: &MemberWish, port: u16, peers: &[Peer], data_dir: &Path) -> String {
     let mut text =
         format!("dataDir={}\nclientPort={port}\nclientPortAddress=127.0.0.1\n", data_dir.display());
-    for (key, value) in &want.config {
+    for (key, value) in &wish.settings.config {
         writeln!(text, "{key}={value}").expect("a String takes all");
+    }
+    for Peer { id, quorum, election, votes } in peers {
+        let role = if *votes { "participant" } else { "observer" };
+        writeln!(text, "server.{id}=127.0.0.1:{quorum}:{election}:{role}")
+            .expect("a String takes all");
+    }
+    if peers.iter().any(|peer| peer.id == wish.id && !peer.votes) {
+        text.push_str("peerType=observer\n");
     }
     text
 }

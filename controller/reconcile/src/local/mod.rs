@@ -7,6 +7,7 @@
 //! and `platform` with the records of processes and ports.
 
 mod argv;
+mod home;
 mod ports;
 mod process;
 mod record;
@@ -22,12 +23,14 @@ use futures::future::join_all;
 use rustix::process::Signal;
 use tokio::sync::broadcast;
 
+use self::home::Home;
 use self::ports::{Ports, file_error};
 use self::process::Process;
 use self::record::{Record, Records};
 use self::supervise::{ProcessSpec, Supervised};
 use crate::platform::{
-    Agents, DataFate, Masters, Members, Owner, Part, PartState, Platform, PlatformError, Sort, Wait,
+    Agents, DataFate, Masters, MemberWish, Members, Owner, Part, PartState, Platform,
+    PlatformError, Sort, Wait,
 };
 
 /// Processes on this machine.
@@ -124,21 +127,37 @@ impl LocalPlatform {
     fn want_members(&self, want: &Members) -> Result<Vec<Part>, PlatformError> {
         let mut inner = self.open_inner()?;
         let folder = self.folder(&want.owner, Sort::Member);
-        for id in 1..=want.count {
+        for wish in &want.members {
+            let id = wish.id;
             let key = key(Sort::Member, &want.owner, id);
-            let port = inner.port(&key, want.client_port, id - 1)?;
-            let home = folder.join(id.to_string());
-            let config = home.join("zoo.cfg");
-            let text = argv::zoo_cfg(want, port, &home.join("data"));
-            make_folder(&home.join("data"))?;
-            write_if_other(&home.join("data/myid"), &format!("{id}\n"))?;
-            write_if_other(&config, &text)?;
-            let mut spec = self.spec(&key, argv::member(&self.exe, &config), Signal::TERM);
-            spec.port = Some((port, want.client_port.is_some()));
-            spec.also = format!("{text}{}", want.restarted_at.as_deref().unwrap_or_default());
+            let home = Home(folder.join(id.to_string()));
+            if home.needs_fresh_data(wish) && inner.parts.contains_key(&key) {
+                // Its folder is not moved under its feet: it is started when it has ended.
+                self.end_parts(&mut inner, &[key], DataFate::Keep)?;
+                continue;
+            }
+            let port = inner.port(&key, want.ports.client, id - 1)?;
+            let quorum = inner.quorum(want, wish)?;
+            let text = argv::zoo_cfg(wish, port, &quorum, &home.data());
+            home.keep(wish, &text)?;
+            let mut spec = self.spec(&key, argv::member(&self.exe, &home.config()), Signal::TERM);
+            spec.ports = vec![(port, want.ports.client.is_some())];
+            // A follower listens for the election only; whoever leads needs the other too.
+            spec.ports.extend(quorum.iter().filter(|peer| peer.id == id).flat_map(|own| {
+                let (declared, for_votes) = (want.ports.quorum, want.ports.election);
+                [(own.quorum, declared.is_some()), (own.election, for_votes.is_some())]
+            }));
+            spec.data = Some(home.guard(wish));
+            let restarted_at = wish.settings.restarted_at.as_deref().unwrap_or_default();
+            spec.also = format!("{text}{restarted_at}\n{} {}", wish.again, wish.data);
             self.run(&mut inner, spec, &want.owner, Sort::Member, id, Some(port));
         }
-        let over = inner.beyond(&want.owner, Sort::Member, |number| number > want.count);
+        let over = inner.beyond(&want.owner, Sort::Member, |number| {
+            !want.members.iter().any(|wish| wish.id == number)
+        });
+        for id in over.iter().filter_map(|key| key.rsplit('.').next()) {
+            Home(folder.join(id)).forget()?;
+        }
         self.end_parts(&mut inner, &over, DataFate::Keep)?;
         Ok(inner.told(&want.owner, Sort::Member))
     }
@@ -152,7 +171,7 @@ impl LocalPlatform {
             make_folder(&home)?;
             let argv = argv::master(&self.exe, want, port, &home);
             let mut spec = self.spec(&key, argv, Signal::TERM);
-            spec.port = Some((port, want.port.is_some()));
+            spec.ports = vec![(port, want.port.is_some())];
             spec.also = want.restarted_at.clone().unwrap_or_default();
             self.run(&mut inner, spec, &want.owner, Sort::Master, number, Some(port));
         }
@@ -267,7 +286,9 @@ impl LocalPlatform {
             let (owner, sort, number) = (entry.owner.clone(), entry.sort, entry.number);
             inner.parts.remove(key);
             if data == DataFate::Delete {
-                inner.ports.forget(key)?;
+                for key in [key.clone(), quorum_key(key), election_key(key)] {
+                    inner.ports.forget(&key)?;
+                }
                 remove_folder(&self.folder(&owner, sort).join(number.to_string()))?;
             }
         }
@@ -286,7 +307,8 @@ impl LocalPlatform {
             argv,
             also: String::new(),
             log: self.root.join(format!("logs/{key}.log")),
-            port: None,
+            ports: Vec::new(),
+            data: None,
             restart_signal,
             grace: GRACE,
             needs: parse(key).filter(|(_, sort, _)| *sort == Sort::Agent).map(
@@ -308,6 +330,13 @@ impl LocalPlatform {
 }
 
 impl Platform for LocalPlatform {
+    fn wished<'a>(
+        &'a self,
+        owner: &'a Owner,
+    ) -> Wait<'a, Result<Vec<MemberWish>, PlatformError>> {
+        Box::pin(async move { home::wishes(&self.folder(owner, Sort::Member)) })
+    }
+
     fn members<'a>(&'a self, want: &'a Members) -> Wait<'a, Result<Vec<Part>, PlatformError>> {
         Box::pin(async move { self.want_members(want) })
     }
@@ -355,6 +384,28 @@ impl Inner {
         self.ports.of(key, runs)
     }
 
+    /// Where a member and those it counts listen for each other; none if it is alone.
+    fn quorum(&mut self, want: &Members, wish: &MemberWish) -> Result<Vec<Peer>, PlatformError> {
+        let voters = &wish.membership.voters;
+        if voters.len() == 1 && voters.contains(&wish.id) {
+            return Ok(Vec::new());
+        }
+        let mut peers = Vec::new();
+        let ids = voters.iter().copied().chain((!voters.contains(&wish.id)).then_some(wish.id));
+        for id in ids {
+            let key = key(Sort::Member, &want.owner, id);
+            let mut port = |declared: Option<u16>, key: String| match declared {
+                Some(_) => self.port(&key, declared, id - 1),
+                // Kept even while somebody else has it: all other members know it.
+                None => self.ports.of(&key, true),
+            };
+            let quorum = port(want.ports.quorum, quorum_key(&key))?;
+            let election = port(want.ports.election, election_key(&key))?;
+            peers.push(Peer { id, quorum, election, votes: voters.contains(&id) });
+        }
+        Ok(peers)
+    }
+
     fn beyond(&self, owner: &Owner, sort: Sort, is_over: impl Fn(i32) -> bool) -> Vec<String> {
         let prefix = prefix(sort, owner);
         let all = self.parts.keys().chain(self.found.keys());
@@ -374,18 +425,28 @@ impl Inner {
             .filter(|(key, _)| is_below(key, &prefix))
             .map(|(_, entry)| {
                 let known = entry.supervised.known();
+                let is_suspended = known.state == PartState::Running
+                    && known.pid.is_some_and(process::is_suspended);
                 Part {
                     number: entry.number,
                     endpoint: entry.endpoint.clone(),
                     pid: known.pid,
                     restarts: known.restarts,
-                    state: known.state,
+                    state: if is_suspended { PartState::Suspended } else { known.state },
                 }
             })
             .collect();
         parts.sort_by_key(|part| part.number);
         parts
     }
+}
+
+/// Where one member listens for the others.
+struct Peer {
+    id: i32,
+    quorum: u16,
+    election: u16,
+    votes: bool,
 }
 
 /// The processes of an earlier controller, by their records and, where one is missing, by their marks.
@@ -425,6 +486,15 @@ fn prefix(sort: Sort, owner: &Owner) -> String {
 
 fn key(sort: Sort, owner: &Owner, number: i32) -> String {
     format!("{}{number}", prefix(sort, owner))
+}
+
+/// The names of a member's further ports.
+fn quorum_key(key: &str) -> String {
+    format!("{key}/quorum")
+}
+
+fn election_key(key: &str) -> String {
+    format!("{key}/election")
 }
 
 /// Whether a key is the prefix and a number: a name may contain dots, so another's may begin alike.

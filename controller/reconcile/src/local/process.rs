@@ -50,6 +50,11 @@ pub(crate) struct Process {
     child: Option<Child>,
 }
 
+/// Whether a signal stopped it, so that it runs on only when it is told to.
+pub(crate) fn is_suspended(pid: i32) -> bool {
+    Identity::read(pid).is_some_and(|(state, _)| state == "T")
+}
+
 /// How a process ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Ending {

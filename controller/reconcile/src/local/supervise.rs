@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::home::DataGuard;
 use super::ports::{holder, is_free};
 use super::process::{Ending, Process};
 use super::record::{Record, Records};
@@ -31,8 +32,10 @@ pub(crate) struct ProcessSpec {
     /// a change means a restart.
     pub(crate) also: String,
     pub(crate) log: PathBuf,
-    /// A port that must be free before the start, and whether the user declared it.
-    pub(crate) port: Option<(u16, bool)>,
+    /// The ports that must be free before the start, and whether the user declared them.
+    pub(crate) ports: Vec<(u16, bool)>,
+    /// Data without which it is not started, once it had some.
+    pub(crate) data: Option<DataGuard>,
     /// Asks it to end so that it can be started again with nothing lost.
     pub(crate) restart_signal: Signal,
     /// The time between asking and killing.
@@ -224,10 +227,14 @@ impl Keeper {
 
     /// Starts the process and keeps its record, or tells why not.
     fn begin(&self, spec: &ProcessSpec) -> Result<Process, PartState> {
-        if let Some((port, declared)) = spec.port
-            && !is_free(port)
-        {
+        if let Some((port, declared)) = spec.ports.iter().copied().find(|(port, _)| !is_free(*port)) {
             return Err(PartState::PortInUse { port, holder: holder(port), declared });
+        }
+        if let Some(guard) = &spec.data {
+            guard.note();
+            if guard.is_lost() {
+                return Err(PartState::DataLost { path: guard.data.display().to_string() });
+            }
         }
         let failed = |why: String| PartState::Failed { why };
         let process = Process::spawn(&spec.argv, &spec.mark, &spec.log).map_err(|why| {

@@ -6,6 +6,7 @@ use tokio::net::TcpListener;
 
 use super::process::Identity;
 use super::*;
+use crate::platform::{MemberPorts, Membership, Settings};
 
 /// Sleeps until it is told to end, and tells on standard output what it was started with.
 const SCRIPT: &str = "#!/bin/sh\necho \"$@\"\ntrap 'exit 0' TERM\nwhile :; do sleep 0.05; done\n";
@@ -34,13 +35,20 @@ fn owner(name: &str) -> Owner {
 }
 
 fn members(count: i32) -> Members {
-    Members {
-        owner: owner("e.1"),
-        count,
-        client_port: None,
+    let membership = Membership { version: 1, voters: (1..=count).collect() };
+    let settings = Settings {
         config: vec![("tickTime".into(), "2000".into())],
         restarted_at: None,
-    }
+    };
+    let wish = |id| MemberWish {
+        id,
+        membership: membership.clone(),
+        settings: settings.clone(),
+        data: 0,
+        again: 0,
+    };
+    let members = (1..=count).map(wish).collect();
+    Members { owner: owner("e.1"), ports: MemberPorts::default(), members }
 }
 
 /// Waits for what the platform tells by its changes, asking again after each.
@@ -132,7 +140,7 @@ async fn a_changed_configuration_restarts_and_fewer_members_end() {
     let platform = world.open();
     let before = until(&platform, &members(2), |parts| parts.len() == 2 && all_run(parts)).await;
     let mut want = members(1);
-    want.restarted_at = Some("now".into());
+    want.members[0].settings.restarted_at = Some("now".into());
     let after = until(&platform, &want, |parts| {
         parts.len() == 1 && all_run(parts) && !pids(&before).contains(&parts[0].pid.unwrap_or(0))
     })
@@ -183,7 +191,7 @@ async fn a_declared_port_in_use_is_told_with_its_holder() {
     let thief = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
     let port = thief.local_addr().expect("bound").port();
     let mut want = members(1);
-    want.client_port = Some(port);
+    want.ports.client = Some(port);
     let parts =
         until(&platform, &want, |parts| matches!(parts[0].state, PartState::PortInUse { .. }))
             .await;
@@ -208,6 +216,87 @@ async fn removal_ends_processes_and_takes_the_data_only_if_told() {
         changes.recv().await.expect("the platform lives");
     }
     assert!(data.join("1/data/myid").exists());
+    // The next Ensemble of that name goes on from who was a member.
+    assert_eq!(platform.wished(&owner("e.1")).await.expect("read"), members(1).members);
     assert!(platform.remove(&owner("e.1"), Sort::Member, DataFate::Delete).await.expect("told"));
     assert!(!data.exists());
+}
+
+#[tokio::test]
+async fn members_know_each_other_by_ports_that_stay() {
+    let world = World::new(SCRIPT);
+    let platform = world.open();
+    until(&platform, &members(3), |parts| parts.len() == 3 && all_run(parts)).await;
+    let folder = platform.folder(&owner("e.1"), Sort::Member);
+    let servers = |id: i32| {
+        let text = fs::read_to_string(folder.join(format!("{id}/zoo.cfg"))).expect("written");
+        text.lines().filter(|line| line.starts_with("server.")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(servers(1).len(), 3);
+    assert_eq!((servers(2), servers(3)), (servers(1), servers(1)));
+    assert_eq!(platform.wished(&owner("e.1")).await.expect("read"), members(3).members);
+
+    // Two are not wished any more: they end, and the one that stays is told by the next wish that it is alone.
+    let before = servers(1);
+    let mut one = members(3);
+    one.members.truncate(1);
+    until(&platform, &one, |parts| parts.len() == 1 && all_run(parts)).await;
+    assert_eq!(servers(1), before);
+    assert_eq!(platform.wished(&owner("e.1")).await.expect("read"), one.members);
+    until(&platform, &members(1), all_run).await;
+    assert_eq!(servers(1), Vec::<String>::new());
+    platform.shutdown_all().await;
+}
+
+#[tokio::test]
+async fn an_observer_is_told_that_it_is_one() {
+    let world = World::new(SCRIPT);
+    let platform = world.open();
+    let mut want = members(1);
+    want.members.push(MemberWish { id: 101, ..want.members[0].clone() });
+    until(&platform, &want, |parts| parts.len() == 2 && all_run(parts)).await;
+    let folder = platform.folder(&owner("e.1"), Sort::Member);
+    let text = fs::read_to_string(folder.join("101/zoo.cfg")).expect("written");
+    assert!(text.contains("peerType=observer") && text.contains(":observer\n"), "{text}");
+    platform.shutdown_all().await;
+}
+
+#[tokio::test]
+async fn data_that_was_there_is_missed_until_an_empty_start_is_wished() {
+    let world = World::new(SCRIPT);
+    let platform = world.open();
+    let mut want = members(1);
+    let parts = until(&platform, &want, all_run).await;
+    let home = platform.folder(&owner("e.1"), Sort::Member).join("1");
+    let data = home.join("data/version-2");
+    fs::create_dir_all(&data).expect("made");
+    fs::write(data.join("log.1"), "x").expect("written");
+    platform.members(&want).await.expect("carried out");
+
+    fs::remove_dir_all(home.join("data")).expect("removed");
+    let pid = rustix::process::Pid::from_raw(pids(&parts)[0]).expect("a pid");
+    rustix::process::kill_process(pid, Signal::KILL).expect("killed");
+    let parts =
+        until(&platform, &want, |parts| matches!(parts[0].state, PartState::DataLost { .. })).await;
+    assert_eq!(parts[0].state, PartState::DataLost { path: data.display().to_string() });
+    assert!(!data.exists());
+
+    want.members[0].data = 7;
+    until(&platform, &want, all_run).await;
+    assert!(home.join("data/myid").exists());
+    platform.shutdown_all().await;
+}
+
+#[tokio::test]
+async fn a_stopped_process_is_seen() {
+    let world = World::new(SCRIPT);
+    let platform = world.open();
+    let parts = until(&platform, &members(1), all_run).await;
+    let pid = rustix::process::Pid::from_raw(pids(&parts)[0]).expect("a pid");
+    rustix::process::kill_process(pid, Signal::STOP).expect("stopped");
+    while platform.members(&members(1)).await.expect("carried out")[0].state != PartState::Suspended {
+        tokio::task::yield_now().await;
+    }
+    rustix::process::kill_process(pid, Signal::CONT).expect("continued");
+    platform.shutdown_all().await;
 }
