@@ -167,7 +167,9 @@ impl Entry {
         told: &watch::Sender<Standing>,
     ) -> Result<(), Error> {
         loop {
-            let (children, changed) = client.list_and_watch_children(&self.place.path).await?;
+            let path = &self.place.path;
+            let (children, changed) =
+                session::persist(|| client.list_and_watch_children(path)).await?;
             if !children.iter().any(|child| child == own) {
                 tracing::warn!(place = %self.place, own, "somebody removed our znode");
                 return Ok(());

@@ -79,11 +79,13 @@ async fn watch_election(
     pause: &mut Pause,
 ) -> Result<(), Error> {
     loop {
-        let (children, changed) = match client.list_and_watch_children(&place.path).await {
+        let listed = session::persist(|| client.list_and_watch_children(&place.path)).await;
+        let (children, changed) = match listed {
             Ok(listed) => listed,
             Err(Error::NoNode) => {
                 tell(told, None);
-                let (there, appears) = client.check_and_watch_stat(&place.path).await?;
+                let (there, appears) =
+                    session::persist(|| client.check_and_watch_stat(&place.path)).await?;
                 if there.is_none() {
                     appears.changed().await;
                 }
@@ -93,7 +95,8 @@ async fn watch_election(
         };
         pause.reset();
         if let Some(leader) = members::leader(&children, MASTER_LABEL) {
-            match client.get_data(&format!("{}/{leader}", place.path)).await {
+            let path = format!("{}/{leader}", place.path);
+            match session::persist(|| client.get_data(&path)).await {
                 Ok((data, _)) => match mesos::json::from_slice::<MasterInfo>(&data) {
                     Ok(info) => tell(told, Some(info)),
                     Err(error) => {

@@ -75,7 +75,7 @@ impl Leadership {
                     if let Some((parent, _)) = path.rsplit_once('/')
                         && !parent.is_empty()
                     {
-                        let made = self.client.mkdir(parent, &options).await;
+                        let made = session::persist(|| self.client.mkdir(parent, &options)).await;
                         made.map_err(|source| refused(parent, source))?;
                     }
                     exists = false;
@@ -101,8 +101,11 @@ impl Leadership {
 
     /// The content of a znode; `None` when there is none. As new as every write that was answered before.
     pub async fn get(&self, path: &str) -> Result<Option<Bytes>, RegistryError> {
-        self.client.sync(path).await.map_err(|source| refused(path, source))?;
-        match self.client.get_data(path).await {
+        let read = session::persist(|| async {
+            self.client.sync(path).await?;
+            self.client.get_data(path).await
+        });
+        match read.await {
             Ok((data, _)) => Ok(Some(data.into())),
             Err(Error::NoNode) => Ok(None),
             Err(source) => Err(refused(path, source)),
@@ -111,8 +114,11 @@ impl Leadership {
 
     /// The children with their contents, by name; empty when there is no such znode.
     pub async fn children(&self, path: &str) -> Result<Vec<(String, Bytes)>, RegistryError> {
-        self.client.sync(path).await.map_err(|source| refused(path, source))?;
-        let mut names = match self.client.list_children(path).await {
+        let listed = session::persist(|| async {
+            self.client.sync(path).await?;
+            self.client.list_children(path).await
+        });
+        let mut names = match listed.await {
             Ok(names) => names,
             Err(Error::NoNode) => return Ok(Vec::new()),
             Err(source) => return Err(refused(path, source)),
@@ -124,10 +130,17 @@ impl Leadership {
             let asked: Vec<_> =
                 part.iter().map(|name| self.client.get_data(&format!("{path}/{name}"))).collect();
             for (name, asked) in part.iter().zip(asked) {
-                match asked.await {
+                let path = format!("{path}/{name}");
+                let answer = match asked.await {
+                    Err(why) if session::is_passing(&why) => {
+                        session::persist(|| self.client.get_data(&path)).await
+                    }
+                    answer => answer,
+                };
+                match answer {
                     Ok((data, _)) => children.push((name.clone(), data.into())),
                     Err(Error::NoNode) => {}
-                    Err(source) => return Err(refused(&format!("{path}/{name}"), source)),
+                    Err(source) => return Err(refused(&path, source)),
                 }
             }
         }
@@ -155,9 +168,7 @@ impl Leadership {
                 Err(RegistryError::NotLeading { path: path.into() })
             }
             // Putting and deleting twice is the same as once.
-            Err(CheckWriteError::RequestFailed {
-                source: Error::ConnectionLoss | Error::Timeout,
-            }) => {
+            Err(CheckWriteError::RequestFailed { source }) if session::is_passing(&source) => {
                 sleep(PAUSE).await;
                 Ok(Outcome::Again)
             }

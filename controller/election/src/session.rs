@@ -9,6 +9,8 @@ use crate::Place;
 
 /// As Mesos's masters and agents ask for.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
+/// A server that does not answer for so long is left for another: within a session there is time to try three.
+const SILENCE: Duration = Duration::from_millis(2_500);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -32,11 +34,33 @@ impl Pause {
 
 /// A new session with the servers of a place.
 pub(crate) async fn connect(place: &Place) -> Result<Client, Error> {
-    let mut connector = Client::connector().with_session_timeout(SESSION_TIMEOUT);
+    let mut connector =
+        Client::connector().with_session_timeout(SESSION_TIMEOUT).with_connection_timeout(SILENCE);
     if let Some(credentials) = &place.credentials {
         connector = connector.with_auth("digest", credentials.as_bytes());
     }
     connector.connect(&place.servers).await
+}
+
+/// Repeats a read for as long as its answer is lost with a connection: the session goes on with another
+/// server, and its end ends this too.
+pub(crate) async fn persist<T, F>(mut read: impl FnMut() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    let mut pause = Pause::new();
+    loop {
+        match read().await {
+            Err(why) if is_passing(&why) => pause.wait().await,
+            answer => return answer,
+        }
+    }
+}
+
+/// Whether only the connection broke, in whatever way: a server that was killed is told of by the system's own
+/// error, and one that hangs by the client's.
+pub(crate) const fn is_passing(why: &Error) -> bool {
+    matches!(why, Error::ConnectionLoss | Error::Custom(_))
 }
 
 /// Ends when nobody may rely on the session any more: it expired, or the servers were out of reach for as

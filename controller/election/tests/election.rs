@@ -7,8 +7,12 @@ use ensemble::{Member, MemberConfig};
 use mesos::v1::MasterInfo;
 
 async fn member(dir: &tempfile::TempDir) -> (Member, SocketAddr) {
+    member_at(dir, SocketAddr::from(([127, 0, 0, 1], 0))).await
+}
+
+async fn member_at(dir: &tempfile::TempDir, addr: SocketAddr) -> (Member, SocketAddr) {
     let mut config = MemberConfig::in_process(dir.path());
-    config.client_addr = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+    config.client_addr = Some(addr);
     let member = Member::start(config).await.expect("a member");
     let addr = member.client_addr().expect("a client port");
     (member, addr)
@@ -81,4 +85,34 @@ async fn a_dead_contender_is_not_waited_for() {
     again.standing().wait_for(behind).await.expect("told");
     drop((dead, other, again));
     member.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_leader_leads_on_when_its_server_was_restarted() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (first, addr) = member(&dir).await;
+    // Nobody listens at the other address: a member that is away.
+    let place: Place = format!("zk://127.0.0.1:1,{addr}/e").parse().expect("a place");
+    let detector = Detector::start(Address::Elected(place.clone()));
+    let contender = master(&place, "first");
+    let mut standing = contender.standing();
+    let led = standing.wait_for(Standing::is_leading).await.expect("told").clone();
+    let Standing::Leading(leadership) = led else { unreachable!("waited for it") };
+    let mut leader = detector.leader();
+    leader.wait_for(Option::is_some).await.expect("told");
+    standing.mark_unchanged();
+    leader.mark_unchanged();
+
+    first.shutdown().await;
+    let (second, _) = member_at(&dir, addr).await;
+    // Written in the same session, by the same leadership.
+    leadership.put("/e/registry", b"one").await.expect("written");
+    assert_eq!(leadership.get("/e/registry").await.expect("read"), Some("one".into()));
+    assert!(!standing.has_changed().expect("it goes on") && standing.borrow().is_leading());
+    assert!(!leader.has_changed().expect("it goes on"), "the detector lost sight of the leader");
+    // And the watch that was set before it still tells.
+    contender.withdraw().await;
+    leader.wait_for(Option::is_none).await.expect("told");
+    drop((detector, leadership));
+    second.shutdown().await;
 }

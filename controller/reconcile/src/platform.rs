@@ -19,10 +19,7 @@ pub type Wait<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Platform: Send + Sync + 'static {
     /// The wishes of the last [`Platform::members`], by id. They outlive the controller and, with data that is
     /// kept, the Ensemble. A platform that has its members from elsewhere knows none.
-    fn wished<'a>(
-        &'a self,
-        owner: &'a Owner,
-    ) -> Wait<'a, Result<Vec<MemberWish>, PlatformError>>;
+    fn wished<'a>(&'a self, owner: &'a Owner) -> Wait<'a, Result<Vec<MemberWish>, PlatformError>>;
     /// Brings an ensemble's members to the wish, all at once, and tells of each: one whose wish differs from
     /// the one it was started with is ended in order and started again.
     fn members<'a>(&'a self, want: &'a Members) -> Wait<'a, Result<Vec<Part>, PlatformError>>;

@@ -1,4 +1,4 @@
-//! Sessions with declared ensembles: one for each connect string, shared by all ZNodes of it.
+//! Sessions with declared ensembles: one for each, shared by all ZNodes of it.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -6,20 +6,27 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use zookeeper_client::{Client, Error};
 
-/// Sessions by connect string.
+/// Sessions by Ensemble.
 #[derive(Default)]
 pub(crate) struct Sessions {
-    open: Mutex<HashMap<String, Client>>,
+    open: Mutex<HashMap<String, Session>>,
+}
+
+struct Session {
+    servers: String,
+    client: Client,
 }
 
 impl Sessions {
-    /// A session that lives, or a new one.
-    pub(crate) async fn with(&self, servers: &str) -> Result<Client, Error> {
+    /// The session with an Ensemble, or a new one: after its end, and when other servers are to be used. The
+    /// one before then ends with the last who uses it.
+    pub(crate) async fn with(&self, ensemble: &str, servers: &str) -> Result<Client, Error> {
         let mut open = self.open.lock().await;
-        if let Some(client) = open.get(servers)
-            && !client.state().is_terminated()
+        if let Some(session) = open.get(ensemble)
+            && session.servers == servers
+            && !session.client.state().is_terminated()
         {
-            return Ok(client.clone());
+            return Ok(session.client.clone());
         }
         let connector = Client::connector()
             .with_session_timeout(SESSION_TIMEOUT)
@@ -27,8 +34,9 @@ impl Sessions {
             .with_fail_eagerly();
         let connect = tokio::time::timeout(CONNECTION_TIMEOUT * 2, connector.connect(servers));
         let client = connect.await.map_err(|_| Error::Timeout)??;
-        open.retain(|_, client| !client.state().is_terminated());
-        open.insert(servers.to_owned(), client.clone());
+        open.retain(|_, session| !session.client.state().is_terminated());
+        let session = Session { servers: servers.to_owned(), client: client.clone() };
+        open.insert(ensemble.to_owned(), session);
         Ok(client)
     }
 }

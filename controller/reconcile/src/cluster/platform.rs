@@ -147,10 +147,7 @@ impl ClusterPlatform {
 }
 
 impl Platform for ClusterPlatform {
-    fn wished<'a>(
-        &'a self,
-        _owner: &'a Owner,
-    ) -> Wait<'a, Result<Vec<MemberWish>, PlatformError>> {
+    fn wished<'a>(&'a self, _owner: &'a Owner) -> Wait<'a, Result<Vec<MemberWish>, PlatformError>> {
         // What is declared is written whole, each time.
         Box::pin(async { Ok(Vec::new()) })
     }

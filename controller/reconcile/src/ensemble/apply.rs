@@ -4,11 +4,11 @@ use crds::{Ensemble, EnsembleStatus, reasons};
 use futures::future::join_all;
 use kube::runtime::controller::Action;
 
+use super::news::{self, News};
 use super::observe::{self, Heard};
 use super::plan::{Plan, Target};
 use super::status::{self, View};
 use super::steps::{self, Next, Step};
-use super::news::{self, News};
 use crate::conditions::Health;
 use crate::context::{Context, later, now_and_then, soon};
 use crate::error::Error;
@@ -107,8 +107,7 @@ async fn carry_out(
     target: &Target,
     ctx: &Context,
 ) -> Result<Vec<Heard>, PlatformError> {
-    let want =
-        Members { owner: owner(ensemble), ports: target.ports, members: wishes.to_vec() };
+    let want = Members { owner: owner(ensemble), ports: target.ports, members: wishes.to_vec() };
     let parts = ctx.platform.members(&want).await?;
     if matches!(step, Step::Found(_)) {
         let answers = join_all(parts.iter().map(observe::ask)).await;

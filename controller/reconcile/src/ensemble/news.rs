@@ -23,7 +23,8 @@ pub(crate) fn news(before: &EnsembleStatus, after: &EnsembleStatus) -> Vec<News>
     }
     for member in before.members.iter().filter(|old| !after.members.iter().any(|m| m.id == old.id))
     {
-        let note = format!("member {} is no longer counted and has ended; its data stays", member.id);
+        let note =
+            format!("member {} is no longer counted and has ended; its data stays", member.id);
         news.push(tell(reasons::events::MEMBER_REMOVED, "Scale", note));
     }
     if let (Some(old), Some(new)) = (before.leader, after.leader)

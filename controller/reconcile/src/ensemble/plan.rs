@@ -97,11 +97,19 @@ fn ports(spec: &EnsembleSpec) -> MemberPorts {
 
 /// The first field that has no effect yet.
 fn unsupported(spec: &EnsembleSpec, pods: bool) -> Option<Unsupported> {
+    if spec.members > 1 && !pods {
+        return Some(Unsupported {
+            path: format!("spec.members: {}", spec.members),
+            remedy:
+                "set spec.members to 1 (an ensemble of one member is durable, and cannot lose it)"
+                    .into(),
+        });
+    }
     let storage = spec.storage.as_ref();
     let ports = spec.ports.as_ref();
     let observers = spec.observers.is_some_and(|observers| observers > 0);
     Unsupported::first(&[
-        (pods && observers, "spec.observers"),
+        (observers, "spec.observers"),
         (!spec.overrides.is_empty(), "spec.overrides"),
         (ports.is_some_and(|ports| ports.secure_client.is_some()), "spec.ports.secureClient"),
         (ports.is_some_and(|ports| ports.admin.is_some()), "spec.ports.admin"),
@@ -156,7 +164,7 @@ mod tests {
     #[test]
     fn members_run_with_the_declared_configuration() {
         let Plan::Run(target) = check(json!({
-            "members": 3, "observers": 1, "timing": { "tick": "500ms" },
+            "members": 1, "timing": { "tick": "500ms" },
             "config": { "snapCount": "7" }, "ports": { "client": 2181, "quorum": 2888 },
         })) else {
             panic!("it should run")
@@ -165,7 +173,7 @@ mod tests {
             let config = &target.settings.config;
             config.iter().filter(|(k, _)| k == key).map(|(_, v)| v.as_str()).collect::<Vec<_>>()
         };
-        assert_eq!((target.voters, target.observers), (3, 1));
+        assert_eq!((target.voters, target.observers), (1, 0));
         let ports = MemberPorts { client: Some(2181), quorum: Some(2888), election: None };
         assert_eq!(target.ports, ports);
         assert_eq!(value("tickTime"), ["500"]);
@@ -186,6 +194,8 @@ mod tests {
     #[test]
     fn what_has_no_effect_yet_is_refused_by_name() {
         for (spec, path) in [
+            (json!({ "members": 3 }), "spec.members: 3"),
+            (json!({ "members": 1, "observers": 1 }), "spec.observers"),
             (json!({ "members": 1, "tls": {} }), "spec.tls"),
             (json!({ "members": 1, "join": { "servers": ["server.1=a:1:2"] } }), "spec.join"),
         ] {

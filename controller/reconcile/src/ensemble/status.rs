@@ -66,9 +66,7 @@ pub(crate) fn status(
         Next::Wait(Health::Reconciling { reason, message }) => {
             (Truth::True, *reason, message.clone())
         }
-        Next::Wait(Health::Stalled { reason, message }) => {
-            (Truth::False, *reason, message.clone())
-        }
+        Next::Wait(Health::Stalled { reason, message }) => (Truth::False, *reason, message.clone()),
         Next::Wait(Health::Ready(message)) => (Truth::False, reasons::AS_DECLARED, message.clone()),
         Next::Settled => (Truth::False, reasons::AS_DECLARED, "members are as declared".to_owned()),
     };
@@ -288,7 +286,9 @@ fn words((part, answer): &Heard) -> String {
         }
         (PartState::Running, Answer::Looking) => format!("member {id} looks for a leader"),
         (PartState::Running, Answer::Silent) => {
-            format!("member {id} runs and does not answer; if that stays, kill it: it is started again")
+            format!(
+                "member {id} runs and does not answer; if that stays, kill it: it is started again"
+            )
         }
         (PartState::Running | PartState::Starting, _) => format!("member {id} is starting"),
         (PartState::Ending, _) => format!("member {id} is ending"),

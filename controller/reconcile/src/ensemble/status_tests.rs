@@ -25,12 +25,7 @@ fn check(heard: &[Heard]) -> (EnsembleStatus, Health) {
     (told, health)
 }
 
-fn check_from(
-    told: &mut EnsembleStatus,
-    heard: &[Heard],
-    next: &Next,
-    declared: usize,
-) -> Health {
+fn check_from(told: &mut EnsembleStatus, heard: &[Heard], next: &Next, declared: usize) -> Health {
     let target = Target { voters: declared, ..Target::default() };
     let voters = heard.iter().map(|(part, _)| part.number).collect();
     let membership = Membership { version: 1, voters };
@@ -131,8 +126,7 @@ fn an_election_is_no_loss() {
 
 #[test]
 fn clients_are_told_of_those_that_stay_while_members_change() {
-    let three =
-        [serving(1, "leader", 5), serving(2, "follower", 5), serving(3, "follower", 5)];
+    let three = [serving(1, "leader", 5), serving(2, "follower", 5), serving(3, "follower", 5)];
     let (mut told, _) = check(&three[..1]);
     // Two of three are there: those who use it are told when all are.
     check_from(&mut told, &three[..2], &Next::Settled, 3);

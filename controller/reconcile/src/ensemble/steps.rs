@@ -61,7 +61,10 @@ impl Step {
         match self {
             Self::Found(founders) => after.clone_from(founders),
             Self::Stop(id) => after.retain(|wish| wish.id != *id),
-            Self::Start(wish) | Self::Restart(wish) | Self::HandOver(wish) | Self::Rebuild(wish) => {
+            Self::Start(wish)
+            | Self::Restart(wish)
+            | Self::HandOver(wish)
+            | Self::Rebuild(wish) => {
                 after.retain(|known| known.id != wish.id);
                 after.push(wish.clone());
                 after.sort_by_key(|wish| wish.id);
@@ -118,14 +121,8 @@ pub(crate) fn next(target: &Target, seen: &[Seen], since_loss: Option<u64>) -> N
     }
     let newest = newest(seen.iter().map(|member| &member.wish));
     let look = Look { target, seen, newest, since_loss };
-    let stages = [
-        Look::rebuild,
-        Look::spread,
-        Look::retire,
-        Look::resize,
-        Look::observers,
-        Look::roll,
-    ];
+    let stages =
+        [Look::rebuild, Look::spread, Look::retire, Look::resize, Look::observers, Look::roll];
     stages.iter().find_map(|stage| stage(&look)).unwrap_or(Next::Settled)
 }
 
@@ -158,7 +155,11 @@ impl<'a> Look<'a> {
         if let Some(lost) = self.seen.iter().find(lost) {
             let wish = MemberWish { data: lost.wish.data + 1, ..lost.wish.clone() };
             let PartState::DataLost { path } = &lost.state else { return None };
-            return Some(self.rebuilt(wish, lost.observes(), &format!("its data at {path} is gone")));
+            return Some(self.rebuilt(
+                wish,
+                lost.observes(),
+                &format!("its data at {path} is gone"),
+            ));
         }
         let missing = self.newest.voters.iter().find(|id| self.member(**id).is_none())?;
         let wish = MemberWish {
@@ -170,25 +171,33 @@ impl<'a> Look<'a> {
 
     fn rebuilt(&self, wish: MemberWish, observes: bool, why: &str) -> Next {
         let id = wish.id;
-        let others: Vec<&Seen> = self.voters().filter(|member| member.wish.id != id).collect();
         if observes {
             return Next::Do(Step::Rebuild(wish));
         }
-        let stalled = |message| Next::Wait(Health::stalled(reasons::DATA_LOST, message));
-        if self.newest.voters.len() == 1 {
-            return stalled(format!(
-                "member {id}: {why}, and no other member has a copy; put it back (a backup, or the data of a \
-                 removed member), or delete the Ensemble and create it again to begin with nothing"
+        let own = &wish.membership.voters;
+        if own.len() == 1 {
+            return Next::Wait(Health::stalled(
+                reasons::DATA_LOST,
+                format!(
+                    "member {id}: {why}, and no other member is sure to have a copy; put it back (a backup, or the \
+                     data of a removed member), or delete the Ensemble and create it again to begin with nothing"
+                ),
             ));
         }
-        // Of two, both have every acknowledged write, and the one that is left has the higher zxid.
-        let has_all = |member: &&Seen| match (&member.answer, self.since_loss) {
-            _ if self.newest.voters.len() == 2 => member.runs(),
-            // One that serves has all of earlier epochs.
-            (Answer::Serves(report), Some(zxid)) => report.zxid >= zxid || zxid & COUNTER == 0,
-            _ => false,
+        // By either list: all that it may have acknowledged something together with.
+        let others: BTreeSet<i32> =
+            own.union(&self.newest.voters).copied().filter(|other| *other != id).collect();
+        let has_all = |other: &i32| {
+            let Some(member) = self.member(*other) else { return false };
+            match (&member.answer, self.since_loss) {
+                // Of two, both have every acknowledged write, and the one that is left has the higher zxid.
+                _ if others.len() == 1 => member.runs(),
+                // One that serves has all of earlier epochs.
+                (Answer::Serves(report), Some(zxid)) => report.zxid >= zxid || zxid & COUNTER == 0,
+                _ => false,
+            }
         };
-        if others.len() + 1 == self.newest.voters.len() && others.iter().all(has_all) {
+        if others.iter().all(has_all) {
             return Next::Do(Step::Rebuild(wish));
         }
         let message = format!(
@@ -218,15 +227,37 @@ impl<'a> Look<'a> {
                 return Some(Next::Wait(self.waiting(message)));
             }
         }
+        if let Some(next) = self.unseat() {
+            return Some(next);
+        }
         let joined = |id: i32| !old.voters.contains(&id);
         Some(self.restart_one(&behind, &self.newest, joined))
     }
 
+    /// While one leads that is not counted any more, those who know that follow nobody: so it hands over.
+    fn unseat(&self) -> Option<Next> {
+        let leaves =
+            |member: &&Seen| member.leads() && !self.newest.voters.contains(&member.wish.id);
+        let leader = self.seen.iter().find(leaves)?;
+        // One that is to be alone is told so, and leads.
+        if self.newest.voters.len() == 1 {
+            return None;
+        }
+        let id = leader.wish.id;
+        if let Some(absent) = self.voters().find(|member| !member.runs()) {
+            let absent = absent.wish.id;
+            let message =
+                format!("member {id} hands over the lead as soon as member {absent} runs");
+            return Some(Next::Wait(self.waiting(message)));
+        }
+        let wish = MemberWish { again: leader.wish.again + 1, ..leader.wish.clone() };
+        Some(Next::Do(Step::HandOver(wish)))
+    }
+
     /// Ends those that nobody counts any more.
     fn retire(&self) -> Option<Next> {
-        let leaves = |member: &&Seen| {
-            !self.newest.voters.contains(&member.wish.id) && !member.observes()
-        };
+        let leaves =
+            |member: &&Seen| !self.newest.voters.contains(&member.wish.id) && !member.observes();
         let member = self.seen.iter().find(leaves)?;
         if !self.voters().any(Seen::leads) {
             let message =
@@ -250,7 +281,8 @@ impl<'a> Look<'a> {
             return Some(Next::Do(Step::Start(wish)));
         }
         let id = *self.newest.voters.difference(&voters).max()?;
-        if let Some(wait) = self.all_serve(|other| other != id, &format!("member {id} is removed")) {
+        if let Some(wait) = self.all_serve(|other| other != id, &format!("member {id} is removed"))
+        {
             return Some(wait);
         }
         let leaving = self.member(id)?;
@@ -335,8 +367,9 @@ impl<'a> Look<'a> {
                 })
             }
             _ => {
-                let counted =
-                    |other: i32| other != id && membership.voters.contains(&other) && !joined(other);
+                let counted = |other: i32| {
+                    other != id && membership.voters.contains(&other) && !joined(other)
+                };
                 let what = format!("member {id} is restarted");
                 self.all_serve(counted, &what).unwrap_or(restart)
             }

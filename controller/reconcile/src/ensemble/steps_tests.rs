@@ -81,7 +81,8 @@ impl World {
             if known.is_some_and(|known| known.wish == wish) {
                 continue;
             }
-            let log = known.filter(|known| known.wish.data == wish.data).map_or(0, |known| known.log);
+            let log =
+                known.filter(|known| known.wish.data == wish.data).map_or(0, |known| known.log);
             let state = PartState::Starting;
             self.members.insert(id, Model { wish, state, log, serves: false });
             if self.leader == Some(id) {
@@ -160,7 +161,12 @@ impl World {
             least.sort_unstable();
             if let Some(best) = least.get(voters.len() / 2) {
                 let committed = self.committed;
-                assert!(*best >= committed, "{committed} is lost: {:?} {:?}", self.members, self.steps);
+                assert!(
+                    *best >= committed,
+                    "{committed} is lost: {:?} {:?}",
+                    self.members,
+                    self.steps
+                );
             }
         }
     }
@@ -205,7 +211,8 @@ fn a_member_joins_before_it_is_counted_and_the_leader_is_last() {
     assert_eq!(world.leader, Some(3));
     world.target.voters = 4;
     world.settle();
-    let steps = ["adding member 4", "restarting member 1", "restarting member 2", "restarting member 3"];
+    let steps =
+        ["adding member 4", "restarting member 1", "restarting member 2", "restarting member 3"];
     assert_eq!(world.told(), steps);
 }
 
@@ -264,7 +271,8 @@ fn observers_come_and_go_without_the_voters() {
 #[test]
 fn the_only_copy_is_never_replaced_by_nothing() {
     let mut world = settled(1);
-    world.members.get_mut(&1).expect("it is there").state = PartState::DataLost { path: "/d".into() };
+    world.members.get_mut(&1).expect("it is there").state =
+        PartState::DataLost { path: "/d".into() };
     let next = world.tick(&[]);
     let Next::Wait(Health::Stalled { reason, message }) = next else { panic!("{next:?}") };
     assert_eq!(reason, reasons::DATA_LOST);
@@ -319,7 +327,7 @@ impl World {
             Event::Suspend(id) => change(self, *id, PartState::Suspended),
             Event::Continue(id) => change(self, *id, PartState::Running),
             // Only where others are left: nothing brings back what nobody has.
-            Event::LoseDisk(id) if healthy && self.members.len() > 2 => {
+            Event::LoseDisk(id) if healthy && self.has_copies(*id) => {
                 change(self, *id, PartState::DataLost { path: "/d".into() });
                 if let Some(model) = self.members.get_mut(id) {
                     model.log = 0;
@@ -328,6 +336,16 @@ impl World {
             Event::LoseDisk(_) => {}
         }
         self.elect();
+    }
+}
+
+impl World {
+    /// Whether others are told that this one is not alone.
+    fn has_copies(&self, id: i32) -> bool {
+        self.members.get(&id).is_some_and(|model| {
+            let voters = &model.wish.membership.voters;
+            voters.len() > 1 || !voters.contains(&id)
+        })
     }
 }
 

@@ -330,10 +330,7 @@ impl LocalPlatform {
 }
 
 impl Platform for LocalPlatform {
-    fn wished<'a>(
-        &'a self,
-        owner: &'a Owner,
-    ) -> Wait<'a, Result<Vec<MemberWish>, PlatformError>> {
+    fn wished<'a>(&'a self, owner: &'a Owner) -> Wait<'a, Result<Vec<MemberWish>, PlatformError>> {
         Box::pin(async move { home::wishes(&self.folder(owner, Sort::Member)) })
     }
 

@@ -227,7 +227,8 @@ impl Keeper {
 
     /// Starts the process and keeps its record, or tells why not.
     fn begin(&self, spec: &ProcessSpec) -> Result<Process, PartState> {
-        if let Some((port, declared)) = spec.ports.iter().copied().find(|(port, _)| !is_free(*port)) {
+        if let Some((port, declared)) = spec.ports.iter().copied().find(|(port, _)| !is_free(*port))
+        {
             return Err(PartState::PortInUse { port, holder: holder(port), declared });
         }
         if let Some(guard) = &spec.data {

@@ -36,10 +36,8 @@ fn owner(name: &str) -> Owner {
 
 fn members(count: i32) -> Members {
     let membership = Membership { version: 1, voters: (1..=count).collect() };
-    let settings = Settings {
-        config: vec![("tickTime".into(), "2000".into())],
-        restarted_at: None,
-    };
+    let settings =
+        Settings { config: vec![("tickTime".into(), "2000".into())], restarted_at: None };
     let wish = |id| MemberWish {
         id,
         membership: membership.clone(),
@@ -230,7 +228,10 @@ async fn members_know_each_other_by_ports_that_stay() {
     let folder = platform.folder(&owner("e.1"), Sort::Member);
     let servers = |id: i32| {
         let text = fs::read_to_string(folder.join(format!("{id}/zoo.cfg"))).expect("written");
-        text.lines().filter(|line| line.starts_with("server.")).map(str::to_owned).collect::<Vec<_>>()
+        text.lines()
+            .filter(|line| line.starts_with("server."))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
     };
     assert_eq!(servers(1).len(), 3);
     assert_eq!((servers(2), servers(3)), (servers(1), servers(1)));
@@ -294,7 +295,8 @@ async fn a_stopped_process_is_seen() {
     let parts = until(&platform, &members(1), all_run).await;
     let pid = rustix::process::Pid::from_raw(pids(&parts)[0]).expect("a pid");
     rustix::process::kill_process(pid, Signal::STOP).expect("stopped");
-    while platform.members(&members(1)).await.expect("carried out")[0].state != PartState::Suspended {
+    while platform.members(&members(1)).await.expect("carried out")[0].state != PartState::Suspended
+    {
         tokio::task::yield_now().await;
     }
     rustix::process::kill_process(pid, Signal::CONT).expect("continued");

@@ -153,8 +153,10 @@ async fn remove(ctx: &Context, pool: &ResourcePool, observed: &Observed) -> Resu
     }
     // Without the ensemble there is nothing to clean up in it; one that does not answer is left alone,
     // because it may be gone for good: a pool of the same name would go on with the registry.
+    let ensemble = format!("{}/{}", owner.namespace, pool.spec.ensemble_ref.name);
     if let Ok(servers) = &observed.servers
-        && let Err(why) = forget(ctx, servers, &folder(&owner.namespace, &owner.name)).await
+        && let Err(why) =
+            forget(ctx, &ensemble, servers, &folder(&owner.namespace, &owner.name)).await
     {
         tracing::warn!("the registry of pool {owner} stays in {servers}: {why}");
     }
@@ -163,8 +165,8 @@ async fn remove(ctx: &Context, pool: &ResourcePool, observed: &Observed) -> Resu
 }
 
 /// Deletes a folder of the ensemble with all below it.
-async fn forget(ctx: &Context, servers: &str, folder: &str) -> Result<(), ZkError> {
-    let client = ctx.sessions.with(servers).await?;
+async fn forget(ctx: &Context, ensemble: &str, servers: &str, folder: &str) -> Result<(), ZkError> {
+    let client = ctx.sessions.with(ensemble, servers).await?;
     let mut open = vec![folder.to_owned()];
     let mut found = Vec::new();
     while let Some(path) = open.pop() {

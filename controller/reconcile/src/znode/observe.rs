@@ -74,7 +74,7 @@ async fn reach(znode: &ZNode, ctx: &Context, watching: &Watching) -> Result<Reac
             format!("Ensemble {name} at {servers} does not answer: {why}"),
         ))
     };
-    let client = match ctx.sessions.with(&servers).await {
+    let client = match ctx.sessions.with(&format!("{namespace}/{name}"), &servers).await {
         Ok(client) => client,
         Err(why) => return Ok(unreachable(&why)),
     };
