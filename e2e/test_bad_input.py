@@ -86,7 +86,6 @@ TOLD = [
     ("limit below promise", "fw/bad", manifest("Framework", **service(shell="true", resources={"memory": "64Mi"}, limits={"memory": "32Mi"})), ["spec.task.limits.memory is below"]),
     ("no such program", "fw/bad", manifest("Framework", **service(command=["/nonexistent/program"])), ["/nonexistent/program"]),
     ("no such user", "fw/bad", manifest("Framework", **service(shell="true", user="nobody-of-that-name")), ["nobody-of-that-name"]),
-    ("observers, later", "ens/bad", manifest("Ensemble", members=1, observers=1), ["spec.observers"]),
     ("cron, later", "fw/bad", manifest("Framework", poolRef={"name": "quickstart"}, cron={"schedule": "* * * * *"}, task={"shell": "true"}), ["spec.cron"]),
     ("image, later", "fw/bad", manifest("Framework", **service(image="busybox")), ["spec.task.image"]),
     ("TLS, later", "ens/bad", manifest("Ensemble", members=1, tls={"client": {}}), ["spec.tls"]),

@@ -72,6 +72,8 @@ def test_master_and_member_killed_come_back(up, kubectl):
             ).returncode == 0,
         )
     steps.reads_declared_znode(kubectl)
+    # Watches came along to the new process.
+    steps.drift_is_put_back(kubectl)
     kubectl("scale", "fw/hello", "--replicas=4")
     steps.until("4 instances", lambda: len(identities(up.data_dir)) == 4)
     now = identities(up.data_dir)

@@ -94,17 +94,13 @@ pub enum DataFate {
 pub struct Members {
     /// The Ensemble.
     pub owner: Owner,
-    /// Where they listen; chosen and kept if not given.
-    pub ports: MemberPorts,
     /// Each of them, by id.
     pub members: Vec<MemberWish>,
 }
 
-/// Declared ports: member N listens on port + N - 1.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct MemberPorts {
-    /// For clients.
-    pub client: Option<u16>,
+/// Where members listen for each other: member N on port + N - 1. Chosen and kept if not given.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct PeerPorts {
     /// For followers of the leader.
     pub quorum: Option<u16>,
     /// For the election.
@@ -134,6 +130,8 @@ pub struct Membership {
     pub version: u64,
     /// The voters' ids.
     pub voters: BTreeSet<i32>,
+    /// Where they are found. It stays: members that were told different ports would not find each other.
+    pub ports: PeerPorts,
 }
 
 /// What a member is started with beside its membership.
@@ -141,6 +139,8 @@ pub struct Membership {
 pub struct Settings {
     /// Keys of `zoo.cfg`, but for folders and addresses, which are the platform's.
     pub config: Vec<(String, String)>,
+    /// Where clients are listened for: member N on port + N - 1. Chosen and kept if not given.
+    pub client_port: Option<u16>,
     /// When somebody asked for a restart.
     pub restarted_at: Option<String>,
 }

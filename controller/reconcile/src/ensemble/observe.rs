@@ -5,7 +5,6 @@ use futures::future::join_all;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 
-use super::plan::Target;
 use super::steps::Seen;
 use crate::context::Context;
 use crate::error::{Error, Tried};
@@ -46,7 +45,6 @@ pub(crate) type Heard = (Part, Answer);
 /// The members that were wished last, kept as they were wished, and what they say.
 pub(crate) async fn members(
     ensemble: &Ensemble,
-    target: &Target,
     ctx: &Context,
 ) -> Result<(Vec<Seen>, Vec<Heard>), PlatformError> {
     let owner = owner(ensemble);
@@ -54,7 +52,7 @@ pub(crate) async fn members(
     if wishes.is_empty() {
         return Ok((Vec::new(), Vec::new()));
     }
-    let want = Members { owner, ports: target.ports, members: wishes.clone() };
+    let want = Members { owner, members: wishes.clone() };
     let parts = ctx.platform.members(&want).await?;
     let answers = join_all(parts.iter().map(ask)).await;
     let heard: Vec<Heard> = parts.into_iter().zip(answers).collect();

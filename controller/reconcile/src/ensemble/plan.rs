@@ -10,7 +10,7 @@ use super::observe::Users;
 use super::settings;
 use crate::conditions::{Health, Unsupported};
 use crate::kind::{is_deleting, restarted_at};
-use crate::platform::{DataFate, MemberPorts, Settings};
+use crate::platform::{DataFate, PeerPorts, Settings};
 
 /// What to do; leaves no choice.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -33,7 +33,7 @@ pub(crate) struct Target {
     /// How many observe.
     pub(crate) observers: usize,
     pub(crate) settings: Settings,
-    pub(crate) ports: MemberPorts,
+    pub(crate) ports: PeerPorts,
 }
 
 impl Target {
@@ -78,38 +78,31 @@ pub(crate) fn plan(ensemble: &Ensemble, observed: &Users) -> Plan {
         Ok(config) => Plan::Run(Target {
             voters: usize::try_from(spec.members).unwrap_or(1).max(1),
             observers: usize::try_from(spec.observers.unwrap_or(0)).unwrap_or(0),
-            settings: Settings { config, restarted_at: restarted_at(ensemble) },
-            ports: ports(spec),
+            settings: Settings {
+                config,
+                client_port: spec.ports.as_ref().and_then(|ports| port(ports.client)),
+                restarted_at: restarted_at(ensemble),
+            },
+            ports: spec.ports.as_ref().map_or_else(PeerPorts::default, |ports| PeerPorts {
+                quorum: port(ports.quorum),
+                election: port(ports.election),
+            }),
         }),
         Err(message) => Plan::Rest(Health::stalled(reasons::INVALID_SPEC, message)),
     }
 }
 
-fn ports(spec: &EnsembleSpec) -> MemberPorts {
-    let given = spec.ports.clone().unwrap_or_default();
-    let port = |declared: Option<i32>| declared.and_then(|port| u16::try_from(port).ok());
-    MemberPorts {
-        client: port(given.client),
-        quorum: port(given.quorum),
-        election: port(given.election),
-    }
+fn port(declared: Option<i32>) -> Option<u16> {
+    declared.and_then(|port| u16::try_from(port).ok())
 }
 
 /// The first field that has no effect yet.
 fn unsupported(spec: &EnsembleSpec, pods: bool) -> Option<Unsupported> {
-    if spec.members > 1 && !pods {
-        return Some(Unsupported {
-            path: format!("spec.members: {}", spec.members),
-            remedy:
-                "set spec.members to 1 (an ensemble of one member is durable, and cannot lose it)"
-                    .into(),
-        });
-    }
     let storage = spec.storage.as_ref();
     let ports = spec.ports.as_ref();
     let observers = spec.observers.is_some_and(|observers| observers > 0);
     Unsupported::first(&[
-        (observers, "spec.observers"),
+        (pods && observers, "spec.observers"),
         (!spec.overrides.is_empty(), "spec.overrides"),
         (ports.is_some_and(|ports| ports.secure_client.is_some()), "spec.ports.secureClient"),
         (ports.is_some_and(|ports| ports.admin.is_some()), "spec.ports.admin"),
@@ -164,7 +157,7 @@ mod tests {
     #[test]
     fn members_run_with_the_declared_configuration() {
         let Plan::Run(target) = check(json!({
-            "members": 1, "timing": { "tick": "500ms" },
+            "members": 3, "observers": 1, "timing": { "tick": "500ms" },
             "config": { "snapCount": "7" }, "ports": { "client": 2181, "quorum": 2888 },
         })) else {
             panic!("it should run")
@@ -173,9 +166,9 @@ mod tests {
             let config = &target.settings.config;
             config.iter().filter(|(k, _)| k == key).map(|(_, v)| v.as_str()).collect::<Vec<_>>()
         };
-        assert_eq!((target.voters, target.observers), (1, 0));
-        let ports = MemberPorts { client: Some(2181), quorum: Some(2888), election: None };
-        assert_eq!(target.ports, ports);
+        assert_eq!((target.voters, target.observers), (3, 1));
+        assert_eq!(target.settings.client_port, Some(2181));
+        assert_eq!(target.ports, PeerPorts { quorum: Some(2888), election: None });
         assert_eq!(value("tickTime"), ["500"]);
         assert_eq!(value("snapCount"), ["7"]);
         assert_eq!(value("jute.maxbuffer"), ["1048576"]);
@@ -194,8 +187,6 @@ mod tests {
     #[test]
     fn what_has_no_effect_yet_is_refused_by_name() {
         for (spec, path) in [
-            (json!({ "members": 3 }), "spec.members: 3"),
-            (json!({ "members": 1, "observers": 1 }), "spec.observers"),
             (json!({ "members": 1, "tls": {} }), "spec.tls"),
             (json!({ "members": 1, "join": { "servers": ["server.1=a:1:2"] } }), "spec.join"),
         ] {

@@ -122,7 +122,8 @@ impl View<'_> {
 
     /// What is with each member that does not serve.
     fn missing(&self) -> Vec<String> {
-        self.heard.iter().filter(|member| !serves(member)).map(words).collect()
+        let silent = self.heard.iter().filter(|member| !serves(member));
+        silent.map(|(part, answer)| words(part, answer)).collect()
     }
 
     /// Which members have no room for writes, and what to do.
@@ -241,8 +242,7 @@ fn member(part: &Part, answer: &Answer, leader: Option<u64>) -> MemberStatus {
         watches: report.and_then(|report| report.watches),
         pid: part.pid,
         restarts: Some(part.restarts),
-        message: (!serves(&(part.clone(), answer.clone())))
-            .then(|| words(&(part.clone(), answer.clone()))),
+        message: report.is_none().then(|| words(part, answer)),
     }
 }
 
@@ -274,7 +274,7 @@ fn comes((part, answer): &Heard) -> bool {
 }
 
 /// What is with a member that does not serve, and the remedy.
-fn words((part, answer): &Heard) -> String {
+fn words(part: &Part, answer: &Answer) -> String {
     let id = part.number;
     match (&part.state, answer) {
         (PartState::Suspended, _) => parts::suspended("member", part),

@@ -28,7 +28,7 @@ fn check(heard: &[Heard]) -> (EnsembleStatus, Health) {
 fn check_from(told: &mut EnsembleStatus, heard: &[Heard], next: &Next, declared: usize) -> Health {
     let target = Target { voters: declared, ..Target::default() };
     let voters = heard.iter().map(|(part, _)| part.number).collect();
-    let membership = Membership { version: 1, voters };
+    let membership = Membership { version: 1, voters, ..Membership::default() };
     let view = View { target: &target, membership, heard, next };
     status(told, &view, 1, &crate::kind::now())
 }

@@ -121,14 +121,21 @@ pub(crate) fn next(target: &Target, seen: &[Seen], since_loss: Option<u64>) -> N
     }
     let newest = newest(seen.iter().map(|member| &member.wish));
     let look = Look { target, seen, newest, since_loss };
-    let stages =
-        [Look::rebuild, Look::spread, Look::retire, Look::resize, Look::observers, Look::roll];
+    let stages = [
+        Look::rebuild,
+        Look::moved,
+        Look::spread,
+        Look::retire,
+        Look::resize,
+        Look::observers,
+        Look::roll,
+    ];
     stages.iter().find_map(|stage| stage(&look)).unwrap_or(Next::Settled)
 }
 
 fn founders(target: &Target) -> Vec<MemberWish> {
     let voters = target.voters(&BTreeSet::new());
-    let membership = Membership { version: 1, voters: voters.clone() };
+    let membership = Membership { version: 1, voters: voters.clone(), ports: target.ports };
     let ids = voters.into_iter().chain(target.observers());
     ids.map(|id| MemberWish {
         id,
@@ -206,6 +213,24 @@ impl<'a> Look<'a> {
         Next::Wait(Health::waiting(reasons::DATA_LOST, message))
     }
 
+    /// Ports between members stay, but for one that is alone.
+    fn moved(&self) -> Option<Next> {
+        if self.newest.ports == self.target.ports || self.seen.len() == 1 {
+            return None;
+        }
+        let word = |port: Option<u16>| port.map_or("unset".to_owned(), |port| port.to_string());
+        let known = self.newest.ports;
+        Some(Next::Wait(Health::stalled(
+            reasons::INVALID_SPEC,
+            format!(
+                "spec.ports.quorum and spec.ports.election cannot change while members are more than one, for they \
+                 would lose each other: set them to {} and {} again, or scale to 1 first",
+                word(known.quorum),
+                word(known.election)
+            ),
+        )))
+    }
+
     /// Brings the newest membership to everybody who is counted in it, or observes.
     fn spread(&self) -> Option<Next> {
         let is_behind = |member: &&Seen| {
@@ -275,7 +300,8 @@ impl<'a> Look<'a> {
             if let Some(wait) = self.all_serve(|_| true, &format!("member {id} is added")) {
                 return Some(wait);
             }
-            let mut membership = Membership { version, ..self.newest.clone() };
+            let ports = self.target.ports;
+            let mut membership = Membership { version, ports, ..self.newest.clone() };
             membership.voters.insert(*id);
             let wish = MemberWish { data: version, ..self.wish(*id, membership) };
             return Some(Next::Do(Step::Start(wish)));

@@ -269,6 +269,20 @@ fn observers_come_and_go_without_the_voters() {
 }
 
 #[test]
+fn ports_between_members_stay_until_one_is_alone() {
+    let mut world = settled(3);
+    world.target.ports.quorum = Some(2888);
+    let next = world.tick(&[]);
+    let Next::Wait(Health::Stalled { message, .. }) = next else { panic!("{next:?}") };
+    assert!(message.contains("set them to unset and unset again"), "{message}");
+    let mut world = settled(1);
+    world.target.ports.quorum = Some(2888);
+    world.target.voters = 2;
+    world.settle();
+    assert!(world.members.values().all(|m| m.wish.membership.ports.quorum == Some(2888)));
+}
+
+#[test]
 fn the_only_copy_is_never_replaced_by_nothing() {
     let mut world = settled(1);
     world.members.get_mut(&1).expect("it is there").state =

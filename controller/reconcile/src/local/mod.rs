@@ -136,16 +136,18 @@ impl LocalPlatform {
                 self.end_parts(&mut inner, &[key], DataFate::Keep)?;
                 continue;
             }
-            let port = inner.port(&key, want.ports.client, id - 1)?;
-            let quorum = inner.quorum(want, wish)?;
+            let declared = wish.settings.client_port;
+            let port = inner.port(&key, declared, id - 1)?;
+            let quorum = inner.quorum(&want.owner, wish)?;
             let text = argv::zoo_cfg(wish, port, &quorum, &home.data());
             home.keep(wish, &text)?;
             let mut spec = self.spec(&key, argv::member(&self.exe, &home.config()), Signal::TERM);
-            spec.ports = vec![(port, want.ports.client.is_some())];
+            spec.ports = vec![(port, declared.is_some())];
             // A follower listens for the election only; whoever leads needs the other too.
             spec.ports.extend(quorum.iter().filter(|peer| peer.id == id).flat_map(|own| {
-                let (declared, for_votes) = (want.ports.quorum, want.ports.election);
-                [(own.quorum, declared.is_some()), (own.election, for_votes.is_some())]
+                let declared = wish.membership.ports;
+                let (quorum, election) = (declared.quorum.is_some(), declared.election.is_some());
+                [(own.quorum, quorum), (own.election, election)]
             }));
             spec.data = Some(home.guard(wish));
             let restarted_at = wish.settings.restarted_at.as_deref().unwrap_or_default();
@@ -382,7 +384,7 @@ impl Inner {
     }
 
     /// Where a member and those it counts listen for each other; none if it is alone.
-    fn quorum(&mut self, want: &Members, wish: &MemberWish) -> Result<Vec<Peer>, PlatformError> {
+    fn quorum(&mut self, owner: &Owner, wish: &MemberWish) -> Result<Vec<Peer>, PlatformError> {
         let voters = &wish.membership.voters;
         if voters.len() == 1 && voters.contains(&wish.id) {
             return Ok(Vec::new());
@@ -390,14 +392,15 @@ impl Inner {
         let mut peers = Vec::new();
         let ids = voters.iter().copied().chain((!voters.contains(&wish.id)).then_some(wish.id));
         for id in ids {
-            let key = key(Sort::Member, &want.owner, id);
+            let key = key(Sort::Member, owner, id);
+            let declared = wish.membership.ports;
             let mut port = |declared: Option<u16>, key: String| match declared {
                 Some(_) => self.port(&key, declared, id - 1),
                 // Kept even while somebody else has it: all other members know it.
                 None => self.ports.of(&key, true),
             };
-            let quorum = port(want.ports.quorum, quorum_key(&key))?;
-            let election = port(want.ports.election, election_key(&key))?;
+            let quorum = port(declared.quorum, quorum_key(&key))?;
+            let election = port(declared.election, election_key(&key))?;
             peers.push(Peer { id, quorum, election, votes: voters.contains(&id) });
         }
         Ok(peers)

@@ -6,7 +6,7 @@ use tokio::net::TcpListener;
 
 use super::process::Identity;
 use super::*;
-use crate::platform::{MemberPorts, Membership, Settings};
+use crate::platform::{Membership, PeerPorts, Settings};
 
 /// Sleeps until it is told to end, and tells on standard output what it was started with.
 const SCRIPT: &str = "#!/bin/sh\necho \"$@\"\ntrap 'exit 0' TERM\nwhile :; do sleep 0.05; done\n";
@@ -35,9 +35,10 @@ fn owner(name: &str) -> Owner {
 }
 
 fn members(count: i32) -> Members {
-    let membership = Membership { version: 1, voters: (1..=count).collect() };
-    let settings =
-        Settings { config: vec![("tickTime".into(), "2000".into())], restarted_at: None };
+    let ports = PeerPorts::default();
+    let membership = Membership { version: 1, voters: (1..=count).collect(), ports };
+    let config = vec![("tickTime".into(), "2000".into())];
+    let settings = Settings { config, ..Settings::default() };
     let wish = |id| MemberWish {
         id,
         membership: membership.clone(),
@@ -46,7 +47,7 @@ fn members(count: i32) -> Members {
         again: 0,
     };
     let members = (1..=count).map(wish).collect();
-    Members { owner: owner("e.1"), ports: MemberPorts::default(), members }
+    Members { owner: owner("e.1"), members }
 }
 
 /// Waits for what the platform tells by its changes, asking again after each.
@@ -189,7 +190,7 @@ async fn a_declared_port_in_use_is_told_with_its_holder() {
     let thief = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
     let port = thief.local_addr().expect("bound").port();
     let mut want = members(1);
-    want.ports.client = Some(port);
+    want.members[0].settings.client_port = Some(port);
     let parts =
         until(&platform, &want, |parts| matches!(parts[0].state, PartState::PortInUse { .. }))
             .await;

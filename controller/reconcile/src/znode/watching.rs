@@ -12,7 +12,7 @@ use kube::runtime::reflector::ObjectRef;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
-use zookeeper_client::{AddWatchMode, Client, Error, EventType, SessionId};
+use zookeeper_client::{AddWatchMode, Client, Error, EventType, SessionId, SessionState};
 
 /// One watch for each ZNode object.
 pub(crate) struct Watching {
@@ -73,8 +73,18 @@ impl Watching {
                 };
                 let (is_news, is_over) = match event {
                     Some(event) => {
-                        let is_over = event.event_type == EventType::Session
+                        let mut is_over = event.event_type == EventType::Session
                             && event.session_state.is_terminated();
+                        // The client sets its persistent watches again at no server that it changes to
+                        // (0.11.2: `resend_watches` never counts them).
+                        if event.event_type == EventType::Session
+                            && event.session_state == SessionState::SyncConnected
+                        {
+                            match asked.watch(&znode_path, AddWatchMode::Persistent).await {
+                                Ok(again) => watcher = again,
+                                Err(_) => is_over = true,
+                            }
+                        }
                         // A child that comes or goes changes nothing that is declared.
                         (event.event_type != EventType::NodeChildrenChanged, is_over)
                     }
