@@ -199,7 +199,7 @@ def test_a_killed_leader_is_followed_by_another_and_comes_back(three):
         until("the killed member's new process", lambda: three.pids()[leader["id"]] not in (None, leader["pid"]))
         three.settled(3)
         load.goes_on()
-    assert "Restarted" in three.events()
+    until("an Event that tells it", lambda: "Restarted" in three.events())
 
 
 def test_a_rolling_restart_takes_the_leader_last(three):
@@ -253,7 +253,7 @@ def test_a_lost_quorum_is_told_with_the_remedy_and_heals(three):
         for pid in pids:
             os.kill(pid, signal.SIGCONT)
     three.settled(3)
-    assert {"QuorumLost", "QuorumRegained"} <= set(three.events())
+    until("Events that tell it", lambda: {"QuorumLost", "QuorumRegained"} <= set(three.events()))
     with Load(three) as load:
         load.goes_on()
 
@@ -265,7 +265,7 @@ def test_scaling_up_and_down_under_load_loses_nothing(kubectl, up):
             ensemble.scale(members)
             load.follow()
             load.goes_on()
-    assert {"MemberAdded", "MemberRemoved"} <= set(ensemble.events())
+    until("Events that tell it", lambda: {"MemberAdded", "MemberRemoved"} <= set(ensemble.events()))
     kubectl("delete", "ens", "scaled", "--timeout=60s")
     left = [c for c in processes_of(up.data_dir).values() if "/ensembles/default/scaled/" in c]
     assert not left, left
