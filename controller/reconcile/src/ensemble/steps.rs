@@ -247,7 +247,7 @@ impl<'a> Look<'a> {
             } else {
                 !matches!(member.answer, Answer::Silent)
             };
-            if !ready {
+            if !ready && !self.is_kept_out(member.wish.id) {
                 let message = format!("member {} joins: it is catching up", member.wish.id);
                 return Some(Next::Wait(self.waiting(message)));
             }
@@ -255,8 +255,17 @@ impl<'a> Look<'a> {
         if let Some(next) = self.unseat() {
             return Some(next);
         }
-        let joined = |id: i32| !old.voters.contains(&id);
-        Some(self.restart_one(&behind, &self.newest, joined))
+        let is_passed_over = |id: i32| !old.voters.contains(&id) || self.is_kept_out(id);
+        Some(self.restart_one(&behind, &self.newest, is_passed_over))
+    }
+
+    /// Whether it counts others than the leader does and so cannot come to it: who returns to a leader takes the
+    /// word of a majority of those it counts, itself left out. It serves when the leader counts as it does.
+    fn is_kept_out(&self, id: i32) -> bool {
+        let told = |member: &Seen| member.wish.membership.version == self.newest.version;
+        let serving = self.voters().filter(|other| other.wish.id != id && other.serves()).count();
+        serving <= self.newest.voters.len() / 2
+            && self.member(id).is_some_and(|member| told(member) && member.runs())
     }
 
     /// While one leads that is not counted any more, those who know that follow nobody: so it hands over.
@@ -353,12 +362,12 @@ impl<'a> Look<'a> {
     /// Restarts one of these with a membership and the settings of now: those that do not run, then those that
     /// do not serve, observers, followers, and the leader last.
     ///
-    /// `joined`: who is not counted by the others yet, and so is not waited for.
+    /// `is_passed_over`: who is not waited for, because the others do not count it yet or keep it from serving.
     fn restart_one(
         &self,
         candidates: &[&Seen],
         membership: &Membership,
-        joined: impl Fn(i32) -> bool,
+        is_passed_over: impl Fn(i32) -> bool,
     ) -> Next {
         let rank = |member: &Seen| match (&member.state, member.serves()) {
             (PartState::Failed { .. } | PartState::PortInUse { .. }, _) => 0,
@@ -394,7 +403,7 @@ impl<'a> Look<'a> {
             }
             _ => {
                 let counted = |other: i32| {
-                    other != id && membership.voters.contains(&other) && !joined(other)
+                    other != id && membership.voters.contains(&other) && !is_passed_over(other)
                 };
                 let what = format!("member {id} is restarted");
                 self.all_serve(counted, &what).unwrap_or(restart)

@@ -107,15 +107,22 @@ impl World {
             });
             own && behind.count() > voters.len() / 2
         };
-        if !self.leader.is_some_and(can_lead) {
+        let stays = self.leader.is_some_and(can_lead);
+        if !stays {
             let able = self.members.keys().copied().filter(|id| can_lead(*id));
             self.leader = able.max_by_key(|id| (self.members[id].log, *id));
         }
         let leader = self.leader;
         let log = leader.map_or(0, |id| self.members[&id].log);
-        for model in self.members.values_mut() {
+        let before: Vec<i32> =
+            self.members.iter().filter(|(_, model)| model.serves).map(|(id, _)| *id).collect();
+        for (id, model) in &mut self.members {
+            // Who returns to a leader that others follow takes the word of a majority of those it counts.
+            let voters = &model.wish.membership.voters;
+            let told = voters.iter().filter(|voter| *voter != id && before.contains(voter)).count();
+            let finds = !stays || model.serves || told > voters.len() / 2 || leader == Some(*id);
             let was_serving = model.serves;
-            model.serves = leader.is_some_and(|leader| follows(model, leader));
+            model.serves = finds && leader.is_some_and(|leader| follows(model, leader));
             // Who follows has first been brought into step.
             if model.serves && !was_serving {
                 model.log = log;
