@@ -218,7 +218,8 @@ impl<'a> Look<'a> {
         if self.newest.ports == self.target.ports || self.seen.len() == 1 {
             return None;
         }
-        let word = |port: Option<u16>| port.map_or("unset".to_owned(), |port| port.to_string());
+        let word =
+            |port: Option<u16>| port.map_or_else(|| "unset".to_owned(), |port| port.to_string());
         let known = self.newest.ports;
         Some(Next::Wait(Health::stalled(
             reasons::INVALID_SPEC,
