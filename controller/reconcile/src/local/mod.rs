@@ -131,7 +131,8 @@ impl LocalPlatform {
             let id = wish.id;
             let key = key(Sort::Member, &want.owner, id);
             let home = Home(folder.join(id.to_string()));
-            if home.needs_fresh_data(wish) && inner.parts.contains_key(&key) {
+            let runs = |entry: &Entry| entry.supervised.known().pid.is_some();
+            if home.needs_fresh_data(wish) && inner.parts.get(&key).is_some_and(runs) {
                 // Its folder is not moved under its feet: it is started when it has ended.
                 self.end_parts(&mut inner, &[key], DataFate::Keep)?;
                 continue;
