@@ -85,7 +85,7 @@ impl Checkers {
         {
             return Err(Violation(format!("{other} and {peer} both lead epoch {}", epoch.0)));
         }
-        self.holds(peer, tree)?;
+        self.holds(peer, epoch, tree)?;
         let end = tree.last().map_or_else(Zxid::default, |link| link.zxid);
         self.begun.insert(epoch, end);
         // A quorum holds the leader's history by now: all of it is committed.
@@ -126,9 +126,12 @@ impl Checkers {
         }
     }
 
-    /// All that is committed is in this tree.
-    pub(crate) fn holds(&self, peer: PeerId, tree: &[Link]) -> Result<(), Violation> {
-        let Some((zxid, hash)) = self.committed.last_key_value() else { return Ok(()) };
+    /// All that was committed in earlier epochs is in this tree. Of later ones it may know nothing: a leader
+    /// that stood still finds the last word of its quorum waiting, leads by it, and hears only then that it is
+    /// deposed. It commits nothing more, which [`Self::delivered`] sees to.
+    fn holds(&self, peer: PeerId, epoch: Epoch, tree: &[Link]) -> Result<(), Violation> {
+        let mut earlier = self.committed.range(..Zxid::new(epoch, 0));
+        let Some((zxid, hash)) = earlier.next_back() else { return Ok(()) };
         let found = tree.binary_search_by_key(zxid, |link| link.zxid);
         if found.ok().and_then(|index| tree.get(index)).is_some_and(|link| link.hash == *hash) {
             return Ok(());
