@@ -36,8 +36,8 @@ pub(crate) fn news(before: &EnsembleStatus, after: &EnsembleStatus) -> Vec<News>
     }
     let available = |status| condition(status, reasons::AVAILABLE);
     if let (Some(old), Some(new)) = (available(before), available(after)) {
-        // Before it served for the first time, nothing was lost.
-        let served = before.leader.is_some();
+        // Before it served for the first time, nothing was lost. The epoch stays when the leader is gone.
+        let served = before.epoch.is_some();
         match (old.status.as_str(), new.status.as_str()) {
             ("True", "False") => news.push(News {
                 is_warning: true,
@@ -91,6 +91,7 @@ mod tests {
         };
         let mut status = EnsembleStatus {
             leader,
+            epoch: leader.map(|_| 1),
             members: pids.iter().map(member).collect(),
             ..EnsembleStatus::default()
         };
@@ -116,6 +117,10 @@ mod tests {
         let told = check(&lost, &other);
         let reasons: Vec<_> = told.iter().map(|(reason, _)| *reason).collect();
         assert_eq!(reasons, ["Restarted", "LeaderChanged", "QuorumRegained"]);
+
+        let leaderless = EnsembleStatus { leader: None, ..lost };
+        let regained = check(&leaderless, &three);
+        assert_eq!(regained, [("QuorumRegained", "why".to_owned())]);
 
         let grown = status(Some(2), Truth::True, &[(1, 11), (2, 12), (3, 33), (4, 14)]);
         let reasons: Vec<_> = check(&other, &grown).iter().map(|(reason, _)| *reason).collect();
