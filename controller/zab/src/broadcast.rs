@@ -206,20 +206,15 @@ impl Leader {
             self.learners.hand_over(core, successor);
         }
         if !self.leaving {
-            return self.succeeded(core, successor);
+            return Drain::begin(core, VecDeque::new(), None, successor);
         }
         core.outbox.push(Output::Resigned);
         core.outbox.extend(successor.map(Output::HandedOver));
         Phase::Retired
     }
 
-    fn succeeded(self, core: &mut Core, successor: Option<PeerId>) -> Phase {
-        Drain::begin(core, VecDeque::new(), None, successor)
-    }
-
-    fn resign(mut self, core: &mut Core) -> Phase {
-        self.learners.hang_up_all(core);
-        Drain::begin(core, self.proposals, None, None)
+    fn resign(self, core: &mut Core) -> Phase {
+        Drain::dismiss(core, self.learners, self.proposals)
     }
 
     /// A lone voter takes the unwritten proposals back, since nobody can have seen them. With other voters

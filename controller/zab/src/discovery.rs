@@ -103,8 +103,7 @@ impl Discovery {
         Phase::Discovery(self)
     }
 
-    fn give_up(mut self, core: &mut Core) -> Phase {
-        self.learners.hang_up_all(core);
-        Drain::begin(core, VecDeque::new(), None, None)
+    fn give_up(self, core: &mut Core) -> Phase {
+        Drain::dismiss(core, self.learners, VecDeque::new())
     }
 }

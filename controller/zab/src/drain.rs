@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use types::{PeerId, Zxid};
 
 use crate::election::Election;
+use crate::learners::Learners;
 use crate::mutation::Mutation;
 use crate::zab::{Core, Phase};
 use crate::{Input, Output, Txn};
@@ -40,6 +41,16 @@ impl Drain {
     ) -> Phase {
         core.outbox.push(Output::Resigned);
         Self { appended, unfinished, successor }.maybe_end(core)
+    }
+
+    /// The same for a leader: its learners are sent away first.
+    pub(crate) fn dismiss(
+        core: &mut Core,
+        mut learners: Learners,
+        proposals: VecDeque<Txn>,
+    ) -> Phase {
+        learners.hang_up_all(core);
+        Self::begin(core, proposals, None, None)
     }
 
     pub(crate) fn on(mut self, core: &mut Core, input: Input) -> Phase {
