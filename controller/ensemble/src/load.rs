@@ -138,7 +138,7 @@ fn read_snapshot(
 
 /// A member that ran alone under Apache has no epoch files: the log's own epoch stands in.
 fn durable(dir: &Path, last_logged: Zxid) -> Result<Durable, LoadError> {
-    let epochs = Epochs::read(dir)?;
+    let epochs = Epochs::read(dir, last_logged.epoch())?;
     let current = epochs.current.unwrap_or_else(|| last_logged.epoch()).max(last_logged.epoch());
     let accepted = epochs.accepted.unwrap_or(current).max(current);
     Ok(Durable { accepted, current, last_logged })

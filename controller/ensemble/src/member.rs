@@ -347,7 +347,8 @@ fn make_core(
     tell: impl Fn(LogEvent) + Send + 'static,
 ) -> Result<(Core, oneshot::Receiver<()>), StartError> {
     let Found { state, durable, replayed, disagreed, snapshot_time, replay_time } = found;
-    let writer = LogWriter::new(dirs.logs(), config.prealloc_bytes, config.force_sync);
+    let writer = LogWriter::new(dirs.logs(), config.prealloc_bytes, config.force_sync)
+        .behind(durable.last_logged);
     let log = LogThread::spawn(writer, dirs.snapshots(), tell).map_err(StartError::Thread)?;
     let me = config.myid;
     let zab = Zab::new(settings(&config), durable);

@@ -1,8 +1,14 @@
 //! The two epoch files, `acceptedEpoch` and `currentEpoch`: decimal text without a newline.
+//!
+//! A flipped bit makes one number of another, and a member that forgets what it promised or claims what it
+//! never had is believed by the others. So a third file says both again, with a checksum, and when the second one
+//! was written: one that Apache has written since then is no rot. Not Apache's: without it the two are taken at
+//! their word.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use types::Epoch;
 
@@ -38,6 +44,16 @@ pub enum EpochError {
         /// Why.
         source: io::Error,
     },
+    /// It says more than this member had, or nothing while the copy of it is damaged too.
+    #[error("epoch file {} cannot be believed: it says {says}, and {} {copy}; start the member beside its peers, from whom it learns what is safe, or restore both files from a copy", path.display(), COPY)]
+    Doubtful {
+        /// The file.
+        path: PathBuf,
+        /// The epoch in it, or that there is none.
+        says: String,
+        /// What is in the copy.
+        copy: String,
+    },
     /// It does not hold a number.
     #[error("epoch file {} holds {text:?}, not an epoch; restore it from the highest epoch in the names of log and snapshot files", path.display())]
     Malformed {
@@ -53,18 +69,27 @@ impl EpochError {
     pub fn is_full(&self) -> bool {
         match self {
             Self::Io { source, .. } => is_full(source),
-            Self::Malformed { .. } => false,
+            Self::Doubtful { .. } | Self::Malformed { .. } => false,
         }
     }
 }
 
 impl Epochs {
-    /// Reads both files in a member's `version-2` directory.
-    pub fn read(dir: &Path) -> Result<Self, EpochError> {
-        Ok(Self {
-            accepted: read_one(dir, EpochFile::Accepted)?,
-            current: read_one(dir, EpochFile::Current)?,
-        })
+    /// Reads both files in a member's `version-2` directory. `last`: the epoch of the last transaction there; its leader's
+    /// history was taken over for sure.
+    pub fn read(dir: &Path, last: Epoch) -> Result<Self, EpochError> {
+        let copy = Copy::read(dir)?;
+        let accepted = one(dir, EpochFile::Accepted, &copy, last)?;
+        Ok(Self { accepted, current: one(dir, EpochFile::Current, &copy, last)? })
+    }
+}
+
+impl Epochs {
+    fn of(self, file: EpochFile) -> Option<Epoch> {
+        match file {
+            EpochFile::Accepted => self.accepted,
+            EpochFile::Current => self.current,
+        }
     }
 }
 
@@ -77,6 +102,7 @@ impl EpochFile {
             let mut file = File::create(&tmp)?;
             file.write_all(epoch.0.to_string().as_bytes())?;
             file.sync_all()?;
+            Copied::update(dir, self, epoch, modified(&file.metadata()?))?;
             fs::rename(&tmp, &path)?;
             sync_dir(dir)
         };
@@ -109,21 +135,211 @@ fn read_one(dir: &Path, file: EpochFile) -> Result<Option<Epoch>, EpochError> {
     }
 }
 
+/// What is believed of one of the files. A promise may be claimed too high and never too low; the epoch of the
+/// history neither.
+fn one(dir: &Path, file: EpochFile, copy: &Copy, last: Epoch) -> Result<Option<Epoch>, EpochError> {
+    let read = read_one(dir, file);
+    let path = dir.join(file.name());
+    let copied = match copy {
+        Copy::Missing => return read,
+        Copy::Rotten if matches!(read, Ok(None)) => {
+            let (says, copy) = ("nothing".to_owned(), "is damaged".to_owned());
+            return Err(EpochError::Doubtful { path, says, copy });
+        }
+        Copy::Rotten => return read,
+        Copy::Whole(copied) => copied,
+    };
+    match (read, copied.epochs.of(file)) {
+        (Ok(None) | Err(EpochError::Malformed { .. }), Some(copied)) => Ok(Some(copied)),
+        (Ok(Some(read)), Some(epoch)) if read > epoch => {
+            let since = || fs::metadata(&path).is_ok_and(|now| modified(&now) != copied.modified);
+            // Apache may have run here since; its log tells too, once it has a transaction of that epoch.
+            if file == EpochFile::Accepted || read <= last || since() {
+                return Ok(Some(read));
+            }
+            let (says, copy) = (read.0.to_string(), format!("says {}", epoch.0));
+            Err(EpochError::Doubtful { path, says, copy })
+        }
+        (Ok(Some(_)), Some(copied)) => Ok(Some(copied)),
+        (read, _) => read,
+    }
+}
+
+/// What the third file is found to be.
+#[derive(Debug)]
+enum Copy {
+    Missing,
+    Rotten,
+    Whole(Copied),
+}
+
+/// What it says.
+#[derive(Clone, Copy, Debug, Default)]
+struct Copied {
+    epochs: Epochs,
+    /// When `currentEpoch` was written, in nanoseconds of the wall clock.
+    modified: u64,
+}
+
+impl Copy {
+    fn read(dir: &Path) -> Result<Self, EpochError> {
+        let path = dir.join(COPY);
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Copied::decode(&bytes).map_or(Self::Rotten, Self::Whole)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::Missing),
+            Err(source) => Err(EpochError::Io { path, source }),
+        }
+    }
+}
+
+impl Copied {
+    /// Says so from now on, durably. A crash on the way leaves the file as it was, or damaged: then the other
+    /// two are whole.
+    fn update(dir: &Path, file: EpochFile, epoch: Epoch, written: u64) -> io::Result<()> {
+        let mut copied = match Copy::read(dir) {
+            Ok(Copy::Whole(copied)) => copied,
+            // What cannot be read now is written the next time.
+            _ => Self {
+                epochs: Epochs {
+                    accepted: read_one(dir, EpochFile::Accepted).unwrap_or_default(),
+                    current: read_one(dir, EpochFile::Current).unwrap_or_default(),
+                },
+                modified: 0,
+            },
+        };
+        match file {
+            EpochFile::Accepted => copied.epochs.accepted = Some(epoch),
+            EpochFile::Current => {
+                copied.epochs.current = Some(epoch);
+                copied.modified = written;
+            }
+        }
+        let path = dir.join(COPY);
+        let fresh = !path.exists();
+        let mut file = File::options().create(true).truncate(false).write(true).open(&path)?;
+        let line = copied.encode();
+        file.write_all(line.as_bytes())?;
+        file.set_len(line.len() as u64)?;
+        file.sync_data()?;
+        if fresh { sync_dir(dir) } else { Ok(()) }
+    }
+
+    /// Of fixed width, so that it is written over in one piece; with the Adler-32 of the rest.
+    fn encode(self) -> String {
+        let word = |epoch: Option<Epoch>| epoch.map_or_else(|| "-".to_owned(), |e| e.0.to_string());
+        let (accepted, current) = (word(self.epochs.accepted), word(self.epochs.current));
+        let words = format!("{accepted:>10} {current:>10} {:>20}", self.modified);
+        format!("{words} {:08x}\n", simd_adler32::adler32(&words.as_bytes()))
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(bytes).ok()?;
+        let mut words = text.split_whitespace();
+        let mut next = || match words.next()? {
+            "-" => Some(None),
+            digits => digits.parse().ok().map(|epoch| Some(Epoch(epoch))),
+        };
+        let epochs = Epochs { accepted: next()?, current: next()? };
+        let copied = Self { epochs, modified: words.next()?.parse().ok()? };
+        (text == copied.encode()).then_some(copied)
+    }
+}
+
+fn modified(file: &fs::Metadata) -> u64 {
+    let since = file.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    since.and_then(|since| u64::try_from(since.as_nanos()).ok()).unwrap_or_default()
+}
+
+/// Name of the file that says both again.
+const COPY: &str = "troupe.epochs";
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn read(dir: &Path) -> Result<[Option<u32>; 2], EpochError> {
+        let Epochs { accepted, current } = Epochs::read(dir, Epoch(6))?;
+        Ok([accepted, current].map(|epoch| epoch.map(|epoch| epoch.0)))
+    }
+
+    /// Promised 8, with a history of 7 and nothing in it behind 6.
+    fn written() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        for (file, epoch) in
+            [(EpochFile::Accepted, 7), (EpochFile::Current, 7), (EpochFile::Accepted, 8)]
+        {
+            file.write(dir.path(), Epoch(epoch)).expect("it is writable");
+        }
+        dir
+    }
+
     #[test]
     fn what_is_written_is_read_and_nonsense_is_named() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        assert_eq!(Epochs::read(dir.path()).expect("missing is fine"), Epochs::default());
-        EpochFile::Accepted.write(dir.path(), Epoch(7)).expect("it is writable");
-        EpochFile::Accepted.write(dir.path(), Epoch(8)).expect("it is writable");
-        EpochFile::Current.write(dir.path(), Epoch(7)).expect("it is writable");
-        let read = Epochs::read(dir.path()).expect("just written");
-        assert_eq!(read, Epochs { accepted: Some(Epoch(8)), current: Some(Epoch(7)) });
+        assert_eq!(read(dir.path()).expect("missing is fine"), [None, None]);
+        let dir = written();
+        assert_eq!(read(dir.path()).expect("just written"), [Some(8), Some(7)]);
+        fs::remove_file(dir.path().join(COPY)).expect("it is there");
+        assert_eq!(read(dir.path()).expect("Apache's say it too"), [Some(8), Some(7)]);
         fs::write(dir.path().join("currentEpoch"), "seven").expect("it is writable");
-        let error = Epochs::read(dir.path()).expect_err("not a number").to_string();
+        let error = read(dir.path()).expect_err("not a number").to_string();
         assert!(error.contains("currentEpoch") && error.contains("seven"), "{error}");
+    }
+
+    #[test]
+    fn damage_of_one_file_changes_nothing_or_is_seen() {
+        for name in ["acceptedEpoch", "currentEpoch", COPY] {
+            let dir = written();
+            let path = dir.path().join(name);
+            let whole = fs::read(&path).expect("it is there");
+            let mut damaged: Vec<Vec<u8>> =
+                (0..whole.len()).map(|at| whole[..at].to_vec()).collect();
+            for bit in 0..whole.len() * 8 {
+                let mut flipped = whole.clone();
+                flipped[bit / 8] ^= 1 << (bit % 8);
+                damaged.push(flipped);
+            }
+            let at = fs::metadata(&path).and_then(|file| file.modified()).expect("it is there");
+            for bytes in damaged {
+                fs::write(&path, &bytes).expect("it is writable");
+                // As rot, which changes no times.
+                let file = File::options().write(true).open(&path).expect("it is there");
+                file.set_modified(at).expect("it is ours");
+                match read(dir.path()) {
+                    // A promise claimed too high is kept too.
+                    Ok([Some(accepted), Some(7)]) => {
+                        assert!(accepted == 8 || name == "acceptedEpoch" && accepted > 8);
+                    }
+                    Ok(other) => panic!("{name} {bytes:?}: {other:?}"),
+                    Err(EpochError::Doubtful { .. }) => assert_eq!(name, "currentEpoch"),
+                    Err(error) => panic!("{name} {bytes:?}: {error}"),
+                }
+            }
+            fs::remove_file(&path).expect("it is there");
+            assert_eq!(read(dir.path()).expect("the others are whole"), [Some(8), Some(7)]);
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_lost_with_its_copy_is_not_forgotten() {
+        let dir = written();
+        fs::write(dir.path().join(COPY), "damaged").expect("it is writable");
+        fs::remove_file(dir.path().join("acceptedEpoch")).expect("it is there");
+        let error = read(dir.path()).expect_err("a promise was made").to_string();
+        assert!(error.contains("acceptedEpoch") && error.contains(COPY), "{error}");
+    }
+
+    #[test]
+    fn what_apache_wrote_since_is_believed() {
+        let dir = written();
+        let path = dir.path().join("currentEpoch");
+        let at = fs::metadata(&path).and_then(|file| file.modified()).expect("it is there");
+        fs::write(&path, "9").expect("it is writable");
+        assert_eq!(read(dir.path()).expect("it is newer"), [Some(8), Some(9)]);
+        let file = File::options().write(true).open(&path).expect("it is there");
+        file.set_modified(at).expect("it is ours");
+        read(dir.path()).expect_err("it may be rot");
+        let epochs = Epochs::read(dir.path(), Epoch(9)).expect("the log has such transactions");
+        assert_eq!(epochs.current, Some(Epoch(9)));
     }
 }

@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use types::Zxid;
 
 use crate::data_dir::list;
+use crate::links::{self, Links};
 use crate::log_file::{HEADER_BYTES, PREFIX, header, zxid_of};
-use crate::log_reader::{BUFFER_BYTES, Found, OpenFile};
+use crate::log_reader::{BUFFER_BYTES, Found, OpenFile, follows};
 use crate::{LogEntry, TxnLogError};
 
 /// The transactions behind one and up to another, read as they are asked for.
@@ -23,6 +24,7 @@ pub struct History {
     open: Option<OpenFile>,
     last: Zxid,
     to: Zxid,
+    links: Links,
 }
 
 impl History {
@@ -32,7 +34,9 @@ impl History {
         let needed = files.iter().rposition(|(first, _)| *first <= after).unwrap_or(0);
         files.drain(..needed);
         files.reverse();
-        Ok(Self { dir: dir.to_owned(), files, open: None, last: after, to })
+        let links = Links::read(dir)
+            .map_err(|source| TxnLogError::Read { path: dir.join(links::FILE), source })?;
+        Ok(Self { dir: dir.to_owned(), files, open: None, last: after, to, links })
     }
 
     /// The next transaction; `None` behind the last one wanted. A gap is an error: whoever reads must have
@@ -50,6 +54,7 @@ impl History {
                 self.open = Some(open(path)?);
                 continue;
             };
+            let begins_file = file.offset == HEADER_BYTES;
             let Some(entry) = next(file, self.last)? else {
                 self.open = None;
                 continue;
@@ -57,7 +62,8 @@ impl History {
             if entry.zxid <= self.last {
                 continue;
             }
-            if !follows(self.last, entry.zxid) {
+            let before = if begins_file { self.links.before(entry.zxid) } else { None };
+            if !follows(self.last, entry.zxid, before) {
                 let (path, found) = (file.path.clone(), entry.zxid);
                 return Err(TxnLogError::Gap { path, last: self.last, found });
             }
@@ -88,12 +94,6 @@ impl History {
     pub fn first(dir: &Path) -> Result<Option<Zxid>, TxnLogError> {
         Ok(logs(dir)?.first().map(|(first, _)| *first))
     }
-}
-
-/// Whether `found` is what comes next in an order without gaps: counters in an epoch rise by one, since
-/// failed writes are logged too.
-fn follows(last: Zxid, found: Zxid) -> bool {
-    last.next() == Some(found) || found.epoch() > last.epoch() && found.counter() <= 1
 }
 
 /// Where the record of `zxid` ends in a file; `None` when it is not there.
@@ -152,7 +152,7 @@ mod tests {
 
     /// 1:1 to 1:6 and 2:1 to 2:4 in several files, the last one open.
     fn filled(dir: &Path) -> LogWriter {
-        let mut writer = LogWriter::new(dir, 0, true);
+        let mut writer = LogWriter::new(dir, 0, true).behind(Zxid::ZERO);
         for (epoch, counter) in (1..=6).map(|c| (1, c)).chain((1..=4).map(|c| (2, c))) {
             let zxid = zxid(epoch, counter);
             writer.stage(zxid, &entry_of(zxid, b"x"));
@@ -185,7 +185,10 @@ mod tests {
         assert!(matches!(lost, Err(TxnLogError::Lost { .. })), "{lost:?}");
         std::fs::remove_file(dir.path().join("log.100000004")).expect("it is there");
         let gap = read(zxid(1, 2), zxid(2, 2));
+        assert!(matches!(gap, Err(TxnLogError::Gap { .. })), "{gap:?}");
         // An epoch may begin anywhere; what lies in one does not.
+        std::fs::remove_file(dir.path().join(links::FILE)).expect("it is there");
+        let gap = read(zxid(1, 2), zxid(2, 2));
         assert_eq!(gap.expect("seen as whole"), [zxid(1, 3), zxid(2, 1), zxid(2, 2)]);
         std::fs::remove_file(dir.path().join("log.200000001")).expect("it is there");
         let gap = read(zxid(1, 2), zxid(2, 4));

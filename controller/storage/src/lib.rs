@@ -9,6 +9,7 @@ mod data_dir;
 mod epochs;
 mod history;
 mod install;
+mod links;
 mod log_file;
 mod log_reader;
 mod log_thread;

@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use types::Zxid;
 
 use crate::data_dir::{is_full, list, sync_dir};
+use crate::links::{self, Links};
 use crate::log_file::{
     END_OF_RECORD, HEADER_BYTES, MIN_ENTRY_BYTES, PREFIX, RECORD_HEAD_BYTES, checksum, header,
     zxid_of,
@@ -84,6 +85,7 @@ pub struct LogReader {
     last: Zxid,
     /// Up to here the log is known to have been on stable storage.
     flushed: Option<Zxid>,
+    links: Links,
 }
 
 #[derive(Debug)]
@@ -118,7 +120,9 @@ impl LogReader {
         files.reverse();
         let flushed = watermark::read(dir)
             .map_err(|source| TxnLogError::Read { path: dir.join(watermark::FILE), source })?;
-        Ok(Self { dir: dir.to_owned(), files, open: None, last: after, flushed })
+        let links = Links::read(dir)
+            .map_err(|source| TxnLogError::Read { path: dir.join(links::FILE), source })?;
+        Ok(Self { dir: dir.to_owned(), files, open: None, last: after, flushed, links })
     }
 
     /// The next record, or `None` at the end of the log. The torn tail of the last file is cut off the
@@ -153,7 +157,7 @@ impl LogReader {
                     if zxid <= self.last {
                         continue;
                     }
-                    self.check_adjacent(zxid)?;
+                    self.check_adjacent(zxid, start == HEADER_BYTES)?;
                     self.last = zxid;
                     return Ok(Some(LogEntry { zxid, body }));
                 }
@@ -227,12 +231,9 @@ impl LogReader {
         self.files.is_empty() && self.flushed.is_some_and(|flushed| self.last >= flushed)
     }
 
-    /// Within an epoch counters have no gaps, since failed writes are logged too. At the start of an epoch
-    /// only the first record tells.
-    fn check_adjacent(&self, found: Zxid) -> Result<(), TxnLogError> {
-        let next_in_epoch = self.last.next() == Some(found);
-        let begins_epoch = found.epoch() > self.last.epoch() && found.counter() <= 1;
-        if next_in_epoch || begins_epoch {
+    fn check_adjacent(&self, found: Zxid, begins_file: bool) -> Result<(), TxnLogError> {
+        let before = if begins_file { self.links.before(found) } else { None };
+        if follows(self.last, found, before) {
             return Ok(());
         }
         let path = self.open.as_ref().map_or_else(|| self.dir.clone(), |file| file.path.clone());
@@ -302,6 +303,14 @@ impl OpenFile {
         }
         Ok(Found::Torn)
     }
+}
+
+/// Whether `found` is what comes next: within an epoch counters have no gaps, since failed writes are logged
+/// too. At the start of an epoch only the first record tells, and `before`: what its file is known to go on
+/// from.
+pub(crate) fn follows(last: Zxid, found: Zxid, before: Option<Zxid>) -> bool {
+    let begins_epoch = found.epoch() > last.epoch() && found.counter() <= 1;
+    last.next() == Some(found) || begins_epoch && before.is_none_or(|before| before <= last)
 }
 
 fn rest_is_zero(input: &mut BufReader<File>) -> io::Result<bool> {

@@ -233,14 +233,21 @@ impl<T: Fn(LogEvent)> Worker<T> {
             LogCommand::Truncate(to) => {
                 self.close()?;
                 match truncate(self.writer.dir(), &self.epoch_dir, to) {
-                    Ok(()) => (self.tell)(LogEvent::Truncated(to)),
+                    Ok(()) => {
+                        self.writer.go_on_behind(to);
+                        (self.tell)(LogEvent::Truncated(to));
+                    }
                     Err(error) => return self.fail(&error),
                 }
             }
             LogCommand::Install => {
                 self.close()?;
                 match install(self.writer.dir(), &self.epoch_dir) {
-                    Ok(zxid) => (self.tell)(LogEvent::Installed(zxid.unwrap_or_default())),
+                    Ok(zxid) => {
+                        let zxid = zxid.unwrap_or_default();
+                        self.writer.go_on_behind(zxid);
+                        (self.tell)(LogEvent::Installed(zxid));
+                    }
                     Err(error) => return self.fail(&error),
                 }
             }

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use types::Zxid;
 
 use crate::data_dir::{file_name, is_full, sync_dir};
+use crate::links;
 use crate::log_file::{HEADER_BYTES, PREFIX, RECORD_HEAD_BYTES, encode, header};
 
 /// Appends to the newest log file of a directory.
@@ -24,6 +25,8 @@ pub struct LogWriter {
     staged: Vec<u8>,
     /// The zxids of the first and the last of them.
     span: Option<(Zxid, Zxid)>,
+    /// Where the log ends; `None`: it is not known.
+    last: Option<Zxid>,
     /// How long the last flush took.
     flush_time: Duration,
 }
@@ -70,8 +73,21 @@ impl LogWriter {
             current: None,
             staged: Vec::new(),
             span: None,
+            last: None,
             flush_time: Duration::ZERO,
         }
+    }
+
+    /// The log ends with this transaction, or with a snapshot of it: the next record follows it.
+    #[must_use]
+    pub fn behind(mut self, last: Zxid) -> Self {
+        self.go_on_behind(last);
+        self
+    }
+
+    /// The log was cut there, or a snapshot of that took its place.
+    pub(crate) fn go_on_behind(&mut self, last: Zxid) {
+        self.last = Some(last);
     }
 
     /// The log's directory.
@@ -115,7 +131,10 @@ impl LogWriter {
         self.staged.clear();
         // One large batch must not keep its memory for ever.
         self.staged.shrink_to(KEEP_STAGED);
-        written.map(|()| Some(last))
+        written.map(|()| {
+            self.last = Some(last);
+            Some(last)
+        })
     }
 
     /// The next record begins a new file. The room kept in the present one is given back.
@@ -193,6 +212,12 @@ impl LogWriter {
                 let _ = open.file.set_len(open.end);
                 return Err(failed(&open.path, source));
             }
+        }
+        if let Some(last) = self.last.filter(|_| fresh)
+            && let Err(error) = links::add(&self.dir, first, last)
+        {
+            // Without it less damage is told apart, and nothing else.
+            tracing::warn!(%error, "not noted what the new log file goes on from");
         }
         open.end += need;
         self.current = Some(open);

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use types::Zxid;
 
 use crate::data_dir::list;
+use crate::links;
 use crate::log_file::PREFIX as LOG;
 use crate::log_reader::CUT_PREFIX;
 use crate::snapshot_writer::PREFIX as SNAPSHOT;
@@ -41,7 +42,9 @@ pub fn purge(snapshots: &Path, logs: &Path, keep: usize) -> io::Result<Removed> 
         fs::remove_file(path)?;
         removed.logs += 1;
     }
-    purge_cuts(logs, files.get(needed).map_or(*oldest, |(first, _)| *first))?;
+    let first = files.get(needed).map_or(*oldest, |(first, _)| *first);
+    purge_cuts(logs, first)?;
+    links::forget_before(logs, first)?;
     Ok(removed)
 }
 
