@@ -40,5 +40,5 @@ pub use sasl::SaslConfig;
 pub use standing::{Learner, Role, View};
 pub use storage::Compression;
 pub use stores::{Password, StoreFile};
-pub use tls::{ClientAuth, TlsConfig, TlsError};
+pub use tls::{ClientAuth, PeerTlsConfig, TlsConfig, TlsError};
 pub use zoo_cfg::ConfigError;

@@ -22,11 +22,11 @@ use crate::connection::{Connection, Security};
 use crate::core::{Command, Core};
 use crate::load::{Found, LoadError, load, words};
 use crate::metrics::{Stats, micros};
-use crate::peers::{self, BoundPorts, EnsembleConfig, Limits, Peers, Tell};
+use crate::peers::{self, BoundPorts, EnsembleConfig, Limits, PeerSecurity, Peers, Tell};
 use crate::shared::Shared;
 use crate::snapshots::Snapshots;
 use crate::standing::{Role, View};
-use crate::tls::Tls;
+use crate::tls::{PeerTls, Tls};
 use crate::{Local, MemberConfig, TlsError, admin};
 
 /// A running member. Dropping it stops it without waiting; [`Member::shutdown`] waits for the end.
@@ -94,6 +94,9 @@ pub enum StartError {
     /// The certificates cannot be used.
     #[error("TLS for clients")]
     Tls(#[from] TlsError),
+    /// The certificates that members show each other cannot be used.
+    #[error("TLS between members")]
+    PeerTls(#[source] TlsError),
     /// The data cannot be loaded.
     #[error("load the data")]
     Load(#[from] LoadError),
@@ -126,6 +129,7 @@ impl Member {
         let unify = config.tls.as_ref().is_some_and(|tls| tls.unify);
         let security = if unify { Security::Either } else { Security::Plain };
         let tls = config.tls.clone().map(Tls::load).transpose()?;
+        let peers_security = security_of(config.ensemble.as_ref())?;
         let admin = match &config.admin {
             Some(admin) => Some((listen(admin.addr).await?, admin.clone())),
             None => None,
@@ -142,7 +146,7 @@ impl Member {
         let limit = config.longest_record();
         let loading = tokio::task::spawn_blocking(move || (load(&dirs, limit), dirs));
         let (found, dirs) = loading.await.map_err(|error| StartError::Lead(error.to_string()))?;
-        let (shared, core, ready) = assemble(config, tls, found?, dirs, ports)?;
+        let (shared, core, ready) = assemble(config, tls, peers_security, found?, dirs, ports)?;
         let mut failed = shared.failed.subscribe();
         // A member of an ensemble has started when others can reach it, whether it has a leader or not.
         if shared.config.ensemble.is_none() {
@@ -308,6 +312,7 @@ type Assembled = (Arc<Shared>, JoinHandle<()>, oneshot::Receiver<()>);
 fn assemble(
     config: MemberConfig,
     tls: Option<Tls>,
+    security: PeerSecurity,
     found: Found,
     dirs: DataDir,
     ports: Option<BoundPorts>,
@@ -316,7 +321,7 @@ fn assemble(
     let tell = commands.clone();
     let peers = match (&config.ensemble, ports) {
         (Some(ensemble), Some(ports)) => {
-            Some(start_peers(&config, ensemble, ports, commands.clone())?)
+            Some(start_peers(&config, ensemble, ports, security, commands.clone())?)
         }
         _ => None,
     };
@@ -395,6 +400,13 @@ fn own_server(ensemble: &EnsembleConfig, me: PeerId) -> Result<&jute::Server, St
     ensemble.members.servers.get(&me).ok_or(StartError::NotAMember { me })
 }
 
+/// What members must show each other.
+fn security_of(ensemble: Option<&EnsembleConfig>) -> Result<PeerSecurity, StartError> {
+    let tls = ensemble.and_then(|ensemble| ensemble.tls.clone());
+    let tls = tls.map(PeerTls::load).transpose().map_err(StartError::PeerTls)?;
+    Ok(PeerSecurity { tls: tls.map(Arc::new) })
+}
+
 async fn bind_for_peers(ensemble: &EnsembleConfig, me: PeerId) -> Result<BoundPorts, StartError> {
     let server = own_server(ensemble, me)?;
     let bound = peers::bind(ensemble, server).await;
@@ -405,6 +417,7 @@ fn start_peers(
     config: &MemberConfig,
     ensemble: &EnsembleConfig,
     ports: BoundPorts,
+    security: PeerSecurity,
     commands: mpsc::UnboundedSender<Command>,
 ) -> Result<Peers, StartError> {
     let record = config.longest_record();
@@ -419,7 +432,8 @@ fn start_peers(
         // The core is gone only when the member ends.
         let _ = commands.send(Command::Peer(event));
     });
-    Ok(Peers::start(config.myid, own_server(ensemble, config.myid)?, ports, limits, tell))
+    let server = own_server(ensemble, config.myid)?;
+    Ok(Peers::start(config.myid, server, ports, limits, security, tell))
 }
 
 async fn listen(addr: SocketAddr) -> Result<TcpListener, StartError> {

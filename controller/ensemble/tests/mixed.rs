@@ -5,6 +5,8 @@
 
 #[path = "support/apache.rs"]
 mod apache;
+#[path = "support/authority.rs"]
+mod authority;
 mod support;
 
 use std::collections::BTreeMap;
@@ -13,6 +15,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use apache::Apache;
+use authority::Authority;
+use ensemble::{ClientAuth, PeerTlsConfig};
 use support::{EPHEMERAL, Ensemble, OPEN};
 use zookeeper_client as zk;
 
@@ -22,7 +26,10 @@ async fn mixed(ours: &[i64], leader: i64) {
     if apache::lib().is_none() {
         return;
     }
-    let mut ensemble = Ensemble::new(3, 0);
+    mixed_as(Ensemble::new(3, 0), ours, leader).await;
+}
+
+async fn mixed_as(mut ensemble: Ensemble, ours: &[i64], leader: i64) {
     let mut apaches = BTreeMap::new();
     let smaller: Vec<i64> = (1..=3).filter(|id| *id != leader).collect();
     // With the third one missing the leader is the larger of two, so it must not be the smallest.
@@ -225,4 +232,56 @@ async fn two_of_ours_lead_one_of_apaches() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_of_ours_follow_one_of_apaches() {
     mixed(&[1, 2], 3).await;
+}
+
+/// Members that speak TLS with each other, each with a certificate for its own address.
+fn by_tls() -> Ensemble {
+    let mut ensemble = Ensemble::new(3, 0);
+    let authority = Authority::new();
+    let dir = ensemble.dir.path().join("certificates");
+    for id in 1..=3 {
+        let dir = dir.join(id.to_string());
+        std::fs::create_dir_all(&dir).expect("it is writable");
+        authority.write_server(&dir, &format!("member {id}"), &ensemble.host.to_string());
+    }
+    let stores = move |id: i64| {
+        let dir = dir.join(id.to_string());
+        (dir.join("server.pem"), dir.join("trust.pem"))
+    };
+    let of = stores.clone();
+    ensemble.particular = Some(Box::new(move |id, config| {
+        let (key, trust) = of(id);
+        config.ensemble.as_mut().expect("it is one of three").tls = Some(PeerTlsConfig {
+            speak: true,
+            unify: false,
+            key_store: key.into(),
+            trust_store: trust.into(),
+            client_auth: ClientAuth::Need,
+            check_names: true,
+            reload: false,
+        });
+    }));
+    ensemble.apaches_lines = Some(Box::new(move |id| {
+        let (key, trust) = stores(id);
+        format!(
+            "sslQuorum=true\nssl.quorum.keyStore.location={}\nssl.quorum.trustStore.location={}\n",
+            key.display(),
+            trust.display()
+        )
+    }));
+    ensemble
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_ours_follows_apaches_over_tls() {
+    if apache::lib().is_some() {
+        mixed_as(by_tls(), &[1], 3).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_ours_leads_apaches_over_tls() {
+    if apache::lib().is_some() {
+        mixed_as(by_tls(), &[3], 3).await;
+    }
 }

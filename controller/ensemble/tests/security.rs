@@ -1,69 +1,21 @@
 //! Clients that prove who they are: by TLS, and by SASL.
 
+#[path = "support/authority.rs"]
+mod authority;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 
+use authority::Authority;
 use ensemble::{ClientAuth, Member, MemberConfig, SaslConfig, TlsConfig};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 const WHO_AM_I: i32 = 107;
 const SASL: i32 = 102;
-
-/// An authority, and what it has signed.
-struct Authority {
-    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
-    certificate: rcgen::Certificate,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = rcgen::CertificateParams::new(Vec::new()).expect("no names");
-        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        let key = rcgen::KeyPair::generate().expect("random bytes");
-        let certificate = params.self_signed(&key).expect("it can be signed");
-        Self { issuer: rcgen::Issuer::new(params, key), certificate }
-    }
-
-    fn sign(&self, name: &str) -> (rcgen::Certificate, rcgen::KeyPair) {
-        let mut params =
-            rcgen::CertificateParams::new(vec!["localhost".to_owned()]).expect("a good name");
-        params.distinguished_name = rcgen::DistinguishedName::new();
-        params.distinguished_name.push(rcgen::DnType::CommonName, name);
-        let key = rcgen::KeyPair::generate().expect("random bytes");
-        let certificate = params.signed_by(&key, &self.issuer).expect("it can be signed");
-        (certificate, key)
-    }
-
-    fn write_server(&self, dir: &Path, name: &str) {
-        let (certificate, key) = self.sign(name);
-        let both = key.serialize_pem() + &certificate.pem();
-        fs::write(dir.join("server.pem"), both).expect("it is writable");
-        fs::write(dir.join("trust.pem"), self.certificate.pem()).expect("it is writable");
-    }
-
-    fn client(&self, name: Option<&str>) -> Arc<ClientConfig> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.certificate.der().clone()).expect("it is a certificate");
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("the provider has them")
-            .with_root_certificates(roots);
-        Arc::new(match name {
-            None => builder.with_no_client_auth(),
-            Some(name) => {
-                let (certificate, key) = self.sign(name);
-                let chain = vec![CertificateDer::from(certificate)];
-                let key = PrivateKeyDer::try_from(key.serialize_der()).expect("it is a key");
-                builder.with_client_auth_cert(chain, key).expect("they fit")
-            }
-        })
-    }
-}
 
 fn secure(addr: SocketAddr, config: Arc<ClientConfig>) -> StreamOwned<ClientConnection, TcpStream> {
     let name = ServerName::try_from("localhost").expect("a good name");
@@ -129,7 +81,7 @@ fn loopback() -> SocketAddr {
 async fn a_certificate_is_an_id_on_either_port() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let authority = Authority::new();
-    authority.write_server(dir.path(), "server");
+    authority.write_server(dir.path(), "server", "localhost");
     let mut config = MemberConfig::in_process(dir.path().join("data"));
     config.client_addr = Some(loopback());
     config.tls = Some(tls(dir.path()));
@@ -173,14 +125,14 @@ async fn a_certificate_is_an_id_on_either_port() {
 async fn changed_certificates_are_used_and_bad_ones_are_not() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let old = Authority::new();
-    old.write_server(dir.path(), "server");
+    old.write_server(dir.path(), "server", "localhost");
     let mut config = MemberConfig::in_process(dir.path().join("data"));
     config.tls = Some(TlsConfig { reload: true, ..tls(dir.path()) });
     let member = Member::start(config).await.expect("the directory is new");
     let addr = member.secure_addr().expect("it was asked for");
     open(&mut secure(addr, old.client(Some("jane")))).expect("it is let in");
     let new = Authority::new();
-    new.write_server(dir.path(), "server");
+    new.write_server(dir.path(), "server", "localhost");
     // Nobody tells the member; it finds out with one of the next connections.
     while open(&mut secure(addr, new.client(Some("jane")))).is_err() {}
     open(&mut secure(addr, old.client(Some("jane")))).expect_err("it is nobody's now");
@@ -191,7 +143,7 @@ async fn changed_certificates_are_used_and_bad_ones_are_not() {
 fn certificates_that_cannot_be_used_keep_a_member_from_starting() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let dir = tempfile::tempdir().expect("a temporary directory");
-    Authority::new().write_server(dir.path(), "server");
+    Authority::new().write_server(dir.path(), "server", "localhost");
     fs::rename(dir.path().join("trust.pem"), dir.path().join("server.pem")).expect("it is there");
     let mut config = MemberConfig::in_process(dir.path().join("data"));
     config.tls = Some(TlsConfig { secure_addr: None, ..tls(dir.path()) });

@@ -9,17 +9,26 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::address::resolve;
+use super::security::PeerSecurity;
+use super::stream::Stream;
 
-/// The first of the places that answers, within `limit`.
-pub(super) async fn dial(places: &[HostPort], limit: Duration) -> io::Result<TcpStream> {
-    let attempts: Vec<_> = places.iter().map(|place| Box::pin(connect(place))).collect();
+/// The first of the places that answers, and proves who it is, within `limit`.
+pub(super) async fn dial(
+    places: &[HostPort],
+    limit: Duration,
+    security: &PeerSecurity,
+) -> io::Result<Stream> {
+    let attempts: Vec<_> = places.iter().map(|place| Box::pin(call(place, security))).collect();
     if attempts.is_empty() {
         return Err(io::Error::new(io::ErrorKind::NotFound, "the peer has no address"));
     }
     let all = timeout(limit, select_ok(attempts));
     let (stream, _rest) = all.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-    stream.set_nodelay(true)?;
     Ok(stream)
+}
+
+async fn call(place: &HostPort, security: &PeerSecurity) -> io::Result<Stream> {
+    security.connect(connect(place).await?, &place.host).await
 }
 
 async fn connect(place: &HostPort) -> io::Result<TcpStream> {

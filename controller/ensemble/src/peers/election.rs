@@ -13,7 +13,6 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use jute::HostPort;
 use jute::election::{Initial, Notification};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::AbortHandle;
@@ -22,6 +21,8 @@ use types::PeerId;
 
 use super::dial::dial;
 use super::initial;
+use super::security::PeerSecurity;
+use super::stream::{ReadHalf, Stream, WriteHalf};
 
 /// All connections for votes. Dropping it ends them.
 #[derive(Debug)]
@@ -36,6 +37,7 @@ struct All {
     /// Where this member says it can be dialled.
     own: Vec<HostPort>,
     connect_timeout: Duration,
+    security: PeerSecurity,
     tell: mpsc::Sender<(PeerId, Heard)>,
     slots: Mutex<BTreeMap<PeerId, Arc<Slot>>>,
 }
@@ -61,7 +63,7 @@ struct Slot {
     /// The peer has called anew: whatever connection there is, it is not the peer's any more.
     anew: Notify,
     /// Connections that the peer opened.
-    adopt: mpsc::Sender<TcpStream>,
+    adopt: mpsc::Sender<Stream>,
     job: Mutex<Option<AbortHandle>>,
 }
 
@@ -85,11 +87,12 @@ impl Elections {
         me: PeerId,
         own: Vec<HostPort>,
         connect_timeout: Duration,
+        security: PeerSecurity,
         listeners: Vec<TcpListener>,
         tell: mpsc::Sender<(PeerId, Heard)>,
     ) -> Self {
         let slots = Mutex::default();
-        let all = Arc::new(All { me, own, connect_timeout, tell, slots });
+        let all = Arc::new(All { me, own, connect_timeout, security, tell, slots });
         let accept = |listener| tokio::spawn(accept(listener, Arc::clone(&all))).abort_handle();
         let listeners = listeners.into_iter().map(accept).collect();
         Self { all, listeners }
@@ -180,7 +183,8 @@ async fn accept(listener: TcpListener, all: Arc<All>) {
 }
 
 /// Hears who called. The larger id keeps the connection; the smaller one is called back.
-async fn introduce(mut stream: TcpStream, all: &Arc<All>) -> io::Result<()> {
+async fn introduce(stream: TcpStream, all: &Arc<All>) -> io::Result<()> {
+    let mut stream = all.security.accept(stream).await?;
     let said: Initial = initial::receive(&mut stream).await?;
     if said.peer == all.me {
         tracing::warn!(peer = %said.peer, "a peer calls with this member's own id; each needs a myid of its own");
@@ -188,7 +192,6 @@ async fn introduce(mut stream: TcpStream, all: &Arc<All>) -> io::Result<()> {
     }
     let Some(slot) = all.slot(said.peer) else { return Ok(()) };
     if said.peer > all.me {
-        stream.set_nodelay(true)?;
         // Full: one that is newer still waits already.
         let _ = slot.adopt.try_send(stream);
         return Ok(());
@@ -214,8 +217,8 @@ impl Slot {
         }
     }
 
-    async fn run(self: Arc<Self>, all: Arc<All>, mut adopted: mpsc::Receiver<TcpStream>) {
-        let mut next: Option<TcpStream> = None;
+    async fn run(self: Arc<Self>, all: Arc<All>, mut adopted: mpsc::Receiver<Stream>) {
+        let mut next: Option<Stream> = None;
         loop {
             let stream = match next.take() {
                 Some(stream) => stream,
@@ -243,7 +246,7 @@ impl Slot {
     }
 
     /// Dials as often as there is reason to, until a connection is this member's to use.
-    async fn dial(&self, all: &All) -> TcpStream {
+    async fn dial(&self, all: &All) -> Stream {
         loop {
             let places = {
                 let mail = self.mail();
@@ -270,8 +273,8 @@ impl Slot {
     }
 
     /// `None`: the peer has the larger id, and calls back.
-    async fn call(&self, places: &[HostPort], all: &All) -> io::Result<Option<TcpStream>> {
-        let mut stream = dial(places, all.connect_timeout).await?;
+    async fn call(&self, places: &[HostPort], all: &All) -> io::Result<Option<Stream>> {
+        let mut stream = dial(places, all.connect_timeout, &all.security).await?;
         initial::send(&mut stream, all.me, &all.own).await?;
         if self.peer > all.me {
             // Wait for the peer to have read it: closing at once could take it back.
@@ -285,11 +288,7 @@ impl Slot {
     }
 
     /// Both ways until the connection ends.
-    async fn talk(
-        &self,
-        stream: TcpStream,
-        tell: &mpsc::Sender<(PeerId, Heard)>,
-    ) -> io::Result<()> {
+    async fn talk(&self, stream: Stream, tell: &mpsc::Sender<(PeerId, Heard)>) -> io::Result<()> {
         let _ = tell.send((self.peer, Heard::Up)).await;
         {
             let mut mail = self.mail();
@@ -308,12 +307,16 @@ impl Slot {
         }
     }
 
-    async fn speak(&self, mut write: OwnedWriteHalf) -> io::Result<()> {
+    async fn speak(&self, mut write: WriteHalf) -> io::Result<()> {
         loop {
             let queued = self.mail().queued.take();
             match queued {
                 Some(frame) => {
-                    if let Err(error) = write.write_all(&frame).await {
+                    let said = async {
+                        write.write_all(&frame).await?;
+                        write.flush().await
+                    };
+                    if let Err(error) = said.await {
                         // The next connection says it.
                         self.mail().queued.get_or_insert(frame);
                         return Err(error);
@@ -326,7 +329,7 @@ impl Slot {
 
     async fn listen(
         &self,
-        mut read: OwnedReadHalf,
+        mut read: ReadHalf,
         tell: &mpsc::Sender<(PeerId, Heard)>,
     ) -> io::Result<()> {
         let mut input = BytesMut::new();
@@ -410,8 +413,14 @@ mod tests {
         let place = HostPort { host: "127.0.0.1".to_owned(), port };
         let (tell, heard) = mpsc::channel(8);
         let time = Duration::from_secs(60);
-        let elections =
-            Elections::start(PeerId(id), vec![place.clone()], time, vec![listener], tell);
+        let elections = Elections::start(
+            PeerId(id),
+            vec![place.clone()],
+            time,
+            PeerSecurity::default(),
+            vec![listener],
+            tell,
+        );
         Member { elections, heard, place }
     }
 
@@ -468,8 +477,9 @@ mod tests {
             // It may be closed before all is written.
             let _ = stream.write_all(bytes).await;
         }
-        let mut stream =
+        let stream =
             TcpStream::connect((a.place.host.as_str(), a.place.port)).await.expect("it listens");
+        let mut stream = Stream::Plain(stream);
         initial::send(&mut stream, PeerId(3), std::slice::from_ref(&a.place))
             .await
             .expect("it is open");

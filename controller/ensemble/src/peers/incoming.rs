@@ -4,18 +4,18 @@ use std::io::{self, Read};
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::AsyncReadExt;
-use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::mpsc;
 use types::Zxid;
 use znodes::State;
 
 use super::source::SIGNATURE;
+use super::stream::ReadHalf;
 use crate::load::words;
 
 /// Reads the snapshot and the word behind it. `input` has what was received already, and gets back what
 /// follows. `limit` is the longest text or data believed, in bytes.
 pub(super) async fn receive(
-    read: &mut OwnedReadHalf,
+    read: &mut ReadHalf,
     input: &mut BytesMut,
     zxid: Zxid,
     limit: usize,
@@ -112,6 +112,7 @@ mod tests {
     use tokio::io::AsyncWriteExt;
     use tokio::net::{TcpListener, TcpStream};
 
+    use super::super::stream::Stream;
     use super::*;
 
     /// However much comes behind the snapshot, and however the socket cuts it.
@@ -127,7 +128,7 @@ mod tests {
             let addr = listener.local_addr().expect("it is bound");
             let mut stream = TcpStream::connect(addr).await.expect("it listens");
             let (accepted, _) = listener.accept().await.expect("somebody calls");
-            let (mut read, _write) = accepted.into_split();
+            let (mut read, _write) = Stream::Plain(accepted).into_split();
             let rest = sent[early..].to_vec();
             let writer = tokio::spawn(async move { stream.write_all(&rest).await });
             let mut input = BytesMut::from(&sent[..early]);
@@ -150,7 +151,7 @@ mod tests {
             let addr = listener.local_addr().expect("it is bound");
             let mut stream = TcpStream::connect(addr).await.expect("it listens");
             let (accepted, _) = listener.accept().await.expect("somebody calls");
-            let (mut read, _write) = accepted.into_split();
+            let (mut read, _write) = Stream::Plain(accepted).into_split();
             stream.write_all(&sent[..end]).await.expect("it is open");
             drop(stream);
             let mut input = BytesMut::new();

@@ -6,20 +6,22 @@ use bytes::{Bytes, BytesMut};
 use jute::HostPort;
 use jute::election::Initial;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use types::PeerId;
 
+use super::stream::Stream;
+
 /// Says who dials, and where that member can be dialled.
-pub(super) async fn send(stream: &mut TcpStream, me: PeerId, own: &[HostPort]) -> io::Result<()> {
+pub(super) async fn send(stream: &mut Stream, me: PeerId, own: &[HostPort]) -> io::Result<()> {
     // Several addresses need an option that must be on everywhere, so one is told.
     let addresses = own.first().map(|place| place.to_string().into()).into_iter().collect();
     let mut out = BytesMut::new();
     Initial { peer: me, addresses }.encode(&mut out);
-    stream.write_all(&out).await
+    stream.write_all(&out).await?;
+    stream.flush().await
 }
 
 /// Reads who dials; no more than the message.
-pub(super) async fn receive(stream: &mut TcpStream) -> io::Result<Initial> {
+pub(super) async fn receive(stream: &mut Stream) -> io::Result<Initial> {
     let mut bytes = vec![0; 8];
     stream.read_exact(&mut bytes).await?;
     // The first releases send their id and nothing else.

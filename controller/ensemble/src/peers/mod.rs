@@ -13,8 +13,10 @@ mod initial;
 mod listen;
 mod outbox;
 mod packets;
+mod security;
 mod settings;
 mod source;
+mod stream;
 
 use std::fmt;
 use std::io;
@@ -34,6 +36,7 @@ pub(crate) use election::Heard;
 pub(crate) use listen::{BoundPorts, bind};
 pub(crate) use outbox::Outbox;
 pub(crate) use packets::{Limits, Link, LinkId, put_packet};
+pub(crate) use security::PeerSecurity;
 pub use settings::EnsembleConfig;
 pub(crate) use source::Source;
 
@@ -84,6 +87,7 @@ pub(crate) struct Peers {
     elections: Elections,
     ids: Arc<packets::Ids>,
     limits: Limits,
+    security: PeerSecurity,
     tell: Tell,
     jobs: Vec<AbortHandle>,
 }
@@ -95,12 +99,14 @@ impl Peers {
         server: &Server,
         ports: BoundPorts,
         limits: Limits,
+        security: PeerSecurity,
         tell: Tell,
     ) -> Self {
         let ids = Arc::new(packets::Ids::default());
         let (votes, mut heard) = mpsc::channel(1);
         let own = server.addresses.iter().map(address::election).collect();
-        let elections = Elections::start(me, own, limits.connect, ports.election, votes);
+        let elections =
+            Elections::start(me, own, limits.connect, security.clone(), ports.election, votes);
         let to_core = tell.clone();
         let votes = tokio::spawn(async move {
             let room = Arc::new(Semaphore::new(VOTES));
@@ -111,10 +117,11 @@ impl Peers {
         });
         let mut jobs = vec![votes.abort_handle()];
         for listener in ports.quorum {
-            let accept = packets::accept(listener, Arc::clone(&ids), limits, tell.clone());
+            let accept =
+                packets::accept(listener, Arc::clone(&ids), limits, security.clone(), tell.clone());
             jobs.push(tokio::spawn(accept).abort_handle());
         }
-        Self { elections, ids, limits, tell, jobs }
+        Self { elections, ids, limits, security, tell, jobs }
     }
 
     /// Who is where, from now on.
@@ -133,7 +140,7 @@ impl Peers {
     /// Calls a leader.
     pub(crate) fn call(&self, leader: &Server) -> Link {
         let places = leader.addresses.iter().map(address::quorum).collect();
-        packets::call(places, &self.ids, self.limits, self.tell.clone())
+        packets::call(places, &self.ids, self.limits, self.security.clone(), self.tell.clone())
     }
 }
 

@@ -11,14 +11,15 @@ use bytes::{BufMut, BytesMut};
 use jute::HostPort;
 use jute::learner::{PacketType, QuorumPacket};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::dial::dial;
 use super::outbox::{Item, Outbox};
+use super::security::PeerSecurity;
+use super::stream::{ReadHalf, Stream, WriteHalf};
 use super::{Event, Tell, incoming};
 
 /// One connection, never used again for another.
@@ -73,7 +74,13 @@ pub(crate) struct Limits {
 }
 
 /// Takes learners as they come, for as long as the job lives.
-pub(super) async fn accept(listener: TcpListener, ids: Arc<Ids>, limits: Limits, tell: Tell) {
+pub(super) async fn accept(
+    listener: TcpListener,
+    ids: Arc<Ids>,
+    limits: Limits,
+    security: PeerSecurity,
+    tell: Tell,
+) {
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -83,14 +90,18 @@ pub(super) async fn accept(listener: TcpListener, ids: Arc<Ids>, limits: Limits,
                 continue;
             }
         };
-        let _ = stream.set_nodelay(true);
+        let security = security.clone();
         let (id, outbox) = (ids.next(), Arc::new(Outbox::new(limits.unsent)));
         let (out, to_core) = (Arc::clone(&outbox), tell.clone());
         let (begin, begun) = oneshot::channel();
         let job = tokio::spawn(async move {
             // Not before the core knows of it.
             if begun.await.is_ok() {
-                let error = run(id, stream, out, limits, to_core.clone()).await.err();
+                let talk = async {
+                    let stream = timeout(limits.introduction, security.accept(stream)).await??;
+                    run(id, stream, out, limits, to_core.clone()).await
+                };
+                let error = talk.await.err();
                 (to_core)(Event::Ended { link: id, error });
             }
         });
@@ -100,12 +111,18 @@ pub(super) async fn accept(listener: TcpListener, ids: Arc<Ids>, limits: Limits,
 }
 
 /// Calls the leader, a few times if need be; [`Event::Ended`] tells when it was in vain.
-pub(super) fn call(places: Vec<HostPort>, ids: &Ids, limits: Limits, tell: Tell) -> Link {
+pub(super) fn call(
+    places: Vec<HostPort>,
+    ids: &Ids,
+    limits: Limits,
+    security: PeerSecurity,
+    tell: Tell,
+) -> Link {
     let (id, outbox) = (ids.next(), Arc::new(Outbox::new(limits.unsent)));
     let out = Arc::clone(&outbox);
     let job = tokio::spawn(async move {
         let talk = async {
-            let stream = call_again(&places, limits.connect).await?;
+            let stream = call_again(&places, limits.connect, &security).await?;
             (tell)(Event::Up { link: id });
             run(id, stream, out, limits, tell.clone()).await
         };
@@ -116,11 +133,15 @@ pub(super) fn call(places: Vec<HostPort>, ids: &Ids, limits: Limits, tell: Tell)
 }
 
 /// The leader may know later than this member that it leads.
-async fn call_again(places: &[HostPort], limit: Duration) -> io::Result<TcpStream> {
+async fn call_again(
+    places: &[HostPort],
+    limit: Duration,
+    security: &PeerSecurity,
+) -> io::Result<Stream> {
     let mut tries = 0;
     loop {
         tries += 1;
-        match dial(places, limit).await {
+        match dial(places, limit, security).await {
             Ok(stream) => return Ok(stream),
             Err(error) if tries == TRIES => return Err(error),
             Err(_) => sleep(BETWEEN_TRIES).await,
@@ -130,7 +151,7 @@ async fn call_again(places: &[HostPort], limit: Duration) -> io::Result<TcpStrea
 
 async fn run(
     id: LinkId,
-    stream: TcpStream,
+    stream: Stream,
     outbox: Arc<Outbox>,
     limits: Limits,
     tell: Tell,
@@ -142,13 +163,14 @@ async fn run(
     }
 }
 
-async fn speak(mut write: OwnedWriteHalf, outbox: &Outbox) -> io::Result<()> {
+async fn speak(mut write: WriteHalf, outbox: &Outbox) -> io::Result<()> {
     let mut spare = BytesMut::new();
     loop {
         let Ok(item) = outbox.take(std::mem::take(&mut spare)).await else { return Ok(()) };
         match item {
             Item::Bytes(mut bytes) => {
                 write.write_all(&bytes).await?;
+                write.flush().await?;
                 if bytes.capacity() <= KEEP {
                     bytes.clear();
                     spare = bytes;
@@ -159,17 +181,13 @@ async fn speak(mut write: OwnedWriteHalf, outbox: &Outbox) -> io::Result<()> {
                 while let Some(piece) = pieces.recv().await {
                     write.write_all(&piece?).await?;
                 }
+                write.flush().await?;
             }
         }
     }
 }
 
-async fn listen(
-    id: LinkId,
-    mut read: OwnedReadHalf,
-    limits: Limits,
-    tell: &Tell,
-) -> io::Result<()> {
+async fn listen(id: LinkId, mut read: ReadHalf, limits: Limits, tell: &Tell) -> io::Result<()> {
     let room = Arc::new(Semaphore::new(BATCHES));
     let mut input = BytesMut::new();
     let mut first = true;

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use jute::Members;
 
+use crate::PeerTlsConfig;
+
 /// An ensemble, as one of its members is told of it.
 #[derive(Clone, Debug)]
 pub struct EnsembleConfig {
@@ -21,6 +23,8 @@ pub struct EnsembleConfig {
     pub bind_retries: Option<u32>,
     /// While there is no leader, clients that wish so are served what is there.
     pub read_only_mode: bool,
+    /// How members speak TLS with each other; `None`: not at all.
+    pub tls: Option<PeerTlsConfig>,
 }
 
 impl EnsembleConfig {
@@ -34,6 +38,7 @@ impl EnsembleConfig {
             listen_on_all_addresses: false,
             bind_retries: Some(3),
             read_only_mode: false,
+            tls: None,
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use jute::{Members, Server};
 use types::Zxid;
 
+use super::quorum::Quorum;
 use super::{ConfigError, jaas};
 use crate::{
     AdminConfig, ClientAuth, Compression, EnsembleConfig, MemberConfig, Password, SaslConfig,
@@ -42,6 +43,7 @@ pub(super) struct Draft {
     key_store: Store,
     trust_store: Store,
     client_auth: ClientAuth,
+    quorum: Quorum,
     x509_super: Option<String>,
     /// The JAAS file and its section.
     jaas: Option<PathBuf>,
@@ -55,14 +57,32 @@ pub(super) struct Draft {
 
 /// A file with keys or certificates; the file of its password counts before the word.
 #[derive(Debug, Default)]
-struct Store {
+pub(super) struct Store {
     path: Option<PathBuf>,
     password: Option<Password>,
     password_path: Option<PathBuf>,
 }
 
 impl Store {
-    fn file(self) -> Result<Option<StoreFile>, ConfigError> {
+    /// Takes one key, without what says whose it is.
+    pub(super) fn set(&mut self, key: &str, value: &str) -> Result<Effect, &'static str> {
+        match key {
+            "location" => self.path = Some(value.into()),
+            "password" => self.password = password(value),
+            "passwordPath" => self.password_path = Some(value.into()),
+            // The form is told by what is in the file.
+            "type" => {
+                let known = ["", "PEM", "JKS", "PKCS12"];
+                if !known.iter().any(|form| value.eq_ignore_ascii_case(form)) {
+                    return Err("PEM, JKS or PKCS12");
+                }
+            }
+            _ => return Ok(Effect::Unknown),
+        }
+        Ok(Effect::Some)
+    }
+
+    pub(super) fn file(self) -> Result<Option<StoreFile>, ConfigError> {
         let Some(path) = self.path else { return Ok(None) };
         let password = match self.password_path {
             None => self.password,
@@ -118,6 +138,7 @@ impl Default for Draft {
             key_store: Store::default(),
             trust_store: Store::default(),
             client_auth: ClientAuth::default(),
+            quorum: Quorum::default(),
             x509_super: None,
             jaas: None,
             jaas_section: "Server".to_owned(),
@@ -133,6 +154,9 @@ impl Default for Draft {
 impl Draft {
     /// Takes one key, without `zookeeper.` before it. `Err`: what its value must be.
     pub(super) fn set(&mut self, key: &str, value: &str) -> Result<Effect, &'static str> {
+        if let Some(taken) = self.quorum.set(key, value) {
+            return taken;
+        }
         let config = &mut self.config;
         match key {
             "dataDir" => config.data_dir = value.into(),
@@ -239,27 +263,13 @@ impl Draft {
             }
             "client.portUnification" => self.unify = switch(value)?,
             "client.certReload" => self.reload = switch(value)?,
-            "ssl.keyStore.location" => self.key_store.path = Some(value.into()),
-            "ssl.keyStore.password" => self.key_store.password = password(value),
-            "ssl.keyStore.passwordPath" => self.key_store.password_path = Some(value.into()),
-            "ssl.trustStore.location" => self.trust_store.path = Some(value.into()),
-            "ssl.trustStore.password" => self.trust_store.password = password(value),
-            "ssl.trustStore.passwordPath" => self.trust_store.password_path = Some(value.into()),
-            "ssl.clientAuth" => {
-                self.client_auth = match value.to_ascii_lowercase().as_str() {
-                    "need" => ClientAuth::Need,
-                    "want" => ClientAuth::Want,
-                    "none" => ClientAuth::None,
-                    _ => return Err("need, want or none"),
-                };
+            _ if key.starts_with("ssl.keyStore.") => {
+                return self.key_store.set(&key["ssl.keyStore.".len()..], value);
             }
-            // The form is told by what is in the file.
-            "ssl.keyStore.type" | "ssl.trustStore.type" => {
-                let known = ["", "PEM", "JKS", "PKCS12"];
-                if !known.iter().any(|form| value.eq_ignore_ascii_case(form)) {
-                    return Err("PEM, JKS or PKCS12");
-                }
+            _ if key.starts_with("ssl.trustStore.") => {
+                return self.trust_store.set(&key["ssl.trustStore.".len()..], value);
             }
+            "ssl.clientAuth" => self.client_auth = ClientAuth::parse(value)?,
             "ssl.authProvider" if value != "x509" => return Ok(Effect::NotYet),
             "ssl.authProvider" => {}
             // The only factory there is does both.
@@ -288,10 +298,7 @@ impl Draft {
             },
             "electionAlg" if value != "3" => return Err("3, the only election there is"),
             "electionAlg" => {}
-            // Without it the members would talk in the open where somebody wants them not to.
-            "sslQuorum" | "portUnification" if switch(value)? => {
-                return Err("false: members do not speak TLS with each other yet");
-            }
+            // Without it strangers would be taken for members where somebody wants them not to.
             "quorum.auth.enableSasl"
             | "quorum.auth.learnerRequireSasl"
             | "quorum.auth.serverRequireSasl"
@@ -299,9 +306,7 @@ impl Draft {
             {
                 return Err("false: members do not authenticate each other yet");
             }
-            "sslQuorum"
-            | "portUnification"
-            | "quorum.auth.enableSasl"
+            "quorum.auth.enableSasl"
             | "quorum.auth.learnerRequireSasl"
             | "quorum.auth.serverRequireSasl" => {}
             "initLimit" => self.peers.init_limit = number(value).ok_or(TICKS)?,
@@ -361,6 +366,7 @@ impl Draft {
             let members = |source| ConfigError::Members { path: path.to_owned(), source };
             self.members.check().map_err(members)?;
             self.peers.members = self.members;
+            self.peers.tls = self.quorum.tls(missing)?;
             self.config.ensemble = Some(self.peers);
         } else if let (None, Some(server)) = (self.port, self.members.servers.values().next()) {
             // A member alone may have its client port there.
@@ -448,7 +454,7 @@ fn optional_millis(value: &str) -> Result<Option<Duration>, &'static str> {
 }
 
 /// As Java's `Boolean.parseBoolean`, but what is neither is refused.
-fn switch(value: &str) -> Result<bool, &'static str> {
+pub(super) fn switch(value: &str) -> Result<bool, &'static str> {
     match value.to_ascii_lowercase().as_str() {
         "true" => Ok(true),
         "false" => Ok(false),

@@ -7,6 +7,7 @@
 mod jaas;
 mod keys;
 mod properties;
+mod quorum;
 
 use std::fs;
 use std::io;
@@ -243,13 +244,20 @@ mod tests {
             error("tickTime=0"),
             "zoo.cfg: line 1: tickTime=0 is not a number of milliseconds above 0"
         );
-        for key in ["sslQuorum", "quorum.auth.enableSasl"] {
-            let refused = error(&format!("dataDir=/d\n{key}=true"));
-            assert!(
-                refused.contains("line 2") && refused.contains("not false: members"),
-                "{refused}"
-            );
-        }
+        let refused = error("dataDir=/d\nquorum.auth.enableSasl=true");
+        assert!(refused.contains("line 2") && refused.contains("not false: members"), "{refused}");
+        let refused = error("ssl.quorum.crl=true");
+        assert!(
+            refused.ends_with(
+                "ssl.quorum.crl=true is not false: revoked certificates are not looked up"
+            ),
+            "{refused}"
+        );
+        let two = "dataDir=/d\nserver.1=a:1:2;3\nserver.2=b:1:2;3\nsslQuorum=true\n";
+        assert_eq!(
+            error(two),
+            "zoo.cfg: ssl.quorum.keyStore.location is missing; add a line ssl.quorum.keyStore.location=…"
+        );
         let two = "dataDir=/d\nserver.1=a:1:2:observer;3\nserver.2=b:1:2:observer;3";
         assert_eq!(error(two), "zoo.cfg: the servers' lines");
         assert!(
@@ -334,6 +342,24 @@ mod tests {
         assert!(config.skip_acl && config.rules.extended_types && config.rules.enforce_quota);
         assert_eq!((config.outstanding_limit, config.max_connections), (5, 9));
         assert!(!config.rules.reconfig);
+    }
+
+    #[test]
+    fn members_may_speak_tls_with_each_other() {
+        let text = "dataDir=/d\nserver.1=a:1:2;3\nserver.2=b:1:2;3\nsslQuorum=true\n\
+            sslQuorumReloadCertFiles=true\nssl.quorum.keyStore.location=/k.jks\n\
+            ssl.quorum.keyStore.password=word\nssl.quorum.trustStore.location=/t.pem\n\
+            ssl.quorum.hostnameVerification=false\nssl.quorum.clientAuth=want\n";
+        let (config, warnings) = check(text).expect("it is complete");
+        assert!(warnings.is_empty(), "{warnings:?}");
+        let tls = config.ensemble.and_then(|ensemble| ensemble.tls).expect("it is wanted");
+        assert!(tls.speak && tls.reload && !tls.unify && !tls.check_names);
+        assert_eq!(tls.client_auth, crate::ClientAuth::Want);
+        assert_eq!(tls.key_store.path, Path::new("/k.jks"));
+        assert!(tls.key_store.password.is_some() && tls.trust_store.password.is_none());
+        let text = text.replace("sslQuorum=true", "sslQuorum=false");
+        let (config, _) = check(&text).expect("it is complete");
+        assert_eq!(config.ensemble.and_then(|ensemble| ensemble.tls), None);
     }
 
     #[test]

@@ -28,10 +28,11 @@ impl Apache {
         let file = ensemble.dir.path().join(format!("apache-{id}.cfg"));
         let text = format!(
             "tickTime={}\ninitLimit=10\nsyncLimit=5\ndataDir={}\nadmin.enableServer=false\n\
-             4lw.commands.whitelist=*\npreAllocSize=256\n{}",
+             4lw.commands.whitelist=*\npreAllocSize=256\n{}\n{}",
             ensemble.tick.as_millis(),
             data.display(),
             ensemble.members.lines(),
+            ensemble.apaches_lines.as_ref().map(|lines| lines(id)).unwrap_or_default(),
         );
         std::fs::write(&file, text).expect("it is writable");
         let log = std::fs::File::create(ensemble.dir.path().join(format!("apache-{id}.log")));

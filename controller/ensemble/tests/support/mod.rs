@@ -31,7 +31,13 @@ pub(crate) struct Ensemble {
     pub(crate) running: BTreeMap<i64, Member>,
     pub(crate) tick: Duration,
     pub(crate) read_only_mode: bool,
+    /// What is particular about each member of ours.
+    pub(crate) particular: Option<Particular>,
+    /// What is particular about each member of Apache's: lines of its file.
+    pub(crate) apaches_lines: Option<Box<dyn Fn(i64) -> String>>,
 }
+
+type Particular = Box<dyn Fn(i64, &mut MemberConfig)>;
 
 pub(crate) type Tree = BTreeMap<String, (Vec<u8>, ensemble::Stat)>;
 
@@ -57,7 +63,16 @@ impl Ensemble {
         }
         let dir = tempfile::tempdir().expect("a temporary directory");
         let tick = Duration::from_secs(2);
-        Self { dir, members, host, running: BTreeMap::new(), tick, read_only_mode: false }
+        Self {
+            dir,
+            members,
+            host,
+            running: BTreeMap::new(),
+            tick,
+            read_only_mode: false,
+            particular: None,
+            apaches_lines: None,
+        }
     }
 
     /// All of them run, and clients are served by each.
@@ -83,6 +98,9 @@ impl Ensemble {
         let mut ensemble = EnsembleConfig::of(self.members.clone());
         ensemble.read_only_mode = self.read_only_mode;
         config.ensemble = Some(ensemble);
+        if let Some(particular) = &self.particular {
+            particular(id, &mut config);
+        }
         config
     }
 

@@ -1,0 +1,101 @@
+//! The keys that say how members prove to each other who they are.
+
+use super::ConfigError;
+use super::keys::{Effect, Store, switch};
+use crate::{ClientAuth, PeerTlsConfig};
+
+/// What the file says of it.
+#[derive(Debug)]
+pub(super) struct Quorum {
+    speak: bool,
+    unify: bool,
+    reload: bool,
+    check_names: bool,
+    client_auth: ClientAuth,
+    key_store: Store,
+    trust_store: Store,
+}
+
+impl Default for Quorum {
+    fn default() -> Self {
+        Self {
+            speak: false,
+            unify: false,
+            reload: false,
+            check_names: true,
+            client_auth: ClientAuth::Need,
+            key_store: Store::default(),
+            trust_store: Store::default(),
+        }
+    }
+}
+
+impl Quorum {
+    /// Takes one key; `None`: it is about something else.
+    pub(super) fn set(&mut self, key: &str, value: &str) -> Option<Result<Effect, &'static str>> {
+        self.try_set(key, value).transpose()
+    }
+
+    fn try_set(&mut self, key: &str, value: &str) -> Result<Option<Effect>, &'static str> {
+        match key {
+            "sslQuorum" => self.speak = switch(value)?,
+            "portUnification" => self.unify = switch(value)?,
+            "sslQuorumReloadCertFiles" => self.reload = switch(value)?,
+            _ => {
+                let Some(key) = key.strip_prefix("ssl.quorum.") else { return Ok(None) };
+                return self.set_ssl(key, value).map(Some);
+            }
+        }
+        Ok(Some(Effect::Some))
+    }
+
+    fn set_ssl(&mut self, key: &str, value: &str) -> Result<Effect, &'static str> {
+        if let Some(key) = key.strip_prefix("keyStore.") {
+            return self.key_store.set(key, value);
+        }
+        if let Some(key) = key.strip_prefix("trustStore.") {
+            return self.trust_store.set(key, value);
+        }
+        match key {
+            "clientAuth" => self.client_auth = ClientAuth::parse(value)?,
+            "hostnameVerification" => self.check_names = switch(value)?,
+            // As Apache has it in its FIPS mode, which is its default: only the one that is called is looked at.
+            "clientHostnameVerification" | "allowReverseDnsLookup" if !switch(value)? => {}
+            // Both are told by the first byte, however late it comes.
+            "handshakeDetectionTimeoutMillis" => {}
+            "clientHostnameVerification"
+            | "allowReverseDnsLookup"
+            | "protocol"
+            | "enabledProtocols"
+            | "ciphersuites"
+            | "context.supplier.class" => return Ok(Effect::NotYet),
+            // Somebody who asks for it must not believe to have it.
+            "crl" | "ocsp" if switch(value)? => {
+                return Err("false: revoked certificates are not looked up");
+            }
+            "crl" | "ocsp" => {}
+            _ => return Ok(Effect::Unknown),
+        }
+        Ok(Effect::Some)
+    }
+
+    pub(super) fn tls(
+        self,
+        missing: impl Fn(&'static str) -> ConfigError,
+    ) -> Result<Option<PeerTlsConfig>, ConfigError> {
+        if !self.speak && !self.unify {
+            return Ok(None);
+        }
+        let key_store = self.key_store.file()?;
+        let trust_store = self.trust_store.file()?;
+        Ok(Some(PeerTlsConfig {
+            speak: self.speak,
+            unify: self.unify,
+            key_store: key_store.ok_or_else(|| missing("ssl.quorum.keyStore.location"))?,
+            trust_store: trust_store.ok_or_else(|| missing("ssl.quorum.trustStore.location"))?,
+            client_auth: self.client_auth,
+            check_names: self.check_names,
+            reload: self.reload,
+        }))
+    }
+}
