@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import pathlib
+import random
 import re
 import resource
 import select
@@ -58,7 +59,7 @@ def prepare():
     return {
         "apache": lambda heap: [
             "java", f"-Xms{heap}", f"-Xmx{heap}", "-XX:+UseG1GC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
-            "-cp", f"{lib}/*", "org.apache.zookeeper.server.ZooKeeperServerMain",
+            "-cp", f"{lib}/*", "org.apache.zookeeper.server.quorum.QuorumPeerMain",
         ],  # fmt: skip
         "troupe": lambda heap: troupe,
     }
@@ -72,7 +73,67 @@ def output(command):
     return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
-class Server:
+class Loaded:
+    """What can be put under load: it has `ports`, `pids` and a `folder`."""
+
+    def load(self, *arguments):
+        """The figures of one run of the generator."""
+        return json.loads(output(load_command(self.ports, self.pids, *arguments)).splitlines()[-1])
+
+    @contextlib.contextmanager
+    def held(self, *arguments):
+        """As `load`, for the verbs that hold something: within the block it is held."""
+        command = load_command(self.ports, self.pids, *arguments)
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            line = process.stdout.readline()
+            if not line:
+                raise RuntimeError(f"{' '.join(command)} ended with {process.wait()}")
+            try:
+                yield json.loads(line)
+            finally:
+                process.stdin.close()
+
+    def load_counted(self, *arguments):
+        """System calls and flushes for each request of one run; what cannot be counted here is None."""
+        counters = ["raw_syscalls:sys_enter", "syscalls:sys_enter_fdatasync", "syscalls:sys_enter_fsync"]
+        report = self.folder / "perf.txt"
+        wrap = ["perf", "stat", "-x,", "-o", str(report), "-p", ",".join(map(str, self.pids))]
+        for counter in counters:
+            wrap += ["-e", counter]
+        if shutil.which("perf"):
+            text = output([*wrap, *load_command(self.ports, self.pids, *arguments)])
+            counts = {line.split(",")[2]: line.split(",")[0] for line in report.read_text().splitlines() if "," in line}
+            if all(counts.get(counter, "").isdigit() for counter in counters):
+                ops = json.loads(text.splitlines()[-1])["ops_in_all"]
+                calls, *flushes = (int(counts[counter]) for counter in counters)
+                return {"syscalls": calls / ops, "flushes": sum(flushes) / ops, "by": "perf"}
+        if shutil.which("strace"):
+            return self._load_traced(report, *arguments)
+        return {"syscalls": None, "flushes": None, "by": "neither perf nor strace is here"}
+
+    def _load_traced(self, report, *arguments):
+        trace = subprocess.Popen(
+            ["strace", "-f", "-c", *(f"-p{pid}" for pid in self.pids), "-o", str(report)],
+            stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        try:
+            for _ in self.pids:
+                trace.stderr.readline()  # It says so when it is attached.
+            ops = self.load(*arguments)["ops_in_all"]
+        finally:
+            trace.send_signal(signal.SIGINT)
+            trace.communicate()
+        calls = {}
+        for line in report.read_text().splitlines():
+            fields = line.split()
+            if len(fields) >= 5 and fields[3].isdigit():
+                calls[fields[-1]] = int(fields[3])
+        total = calls.pop("total", 0)
+        flushes = calls.get("fdatasync", 0) + calls.get("fsync", 0)
+        return {"syscalls": total / ops, "flushes": flushes / ops, "by": "strace, which slows the server"}
+
+
+class Server(Loaded):
     """One server on a folder; a context manager. `first_session` is the seconds from its start to a session."""
 
     def __init__(self, name, commands, folder, heap="2g", snap_count=100_000):
@@ -80,21 +141,30 @@ class Server:
         self.command, self.snap_count = commands[name](heap), snap_count
 
     def __enter__(self):
+        self.port = free_port()
+        self.launch()
+        self.serves()
+        return self
+
+    def launch(self, more=""):
+        """Starts the process, with `more` lines in its configuration."""
         for part in ("data", "log"):
             (self.folder / part).mkdir(parents=True, exist_ok=True)
-        self.port = free_port()
         config = self.folder / "zoo.cfg"
-        config.write_text(CONFIG.format(folder=self.folder, port=self.port, snap_count=self.snap_count))
+        config.write_text(CONFIG.format(folder=self.folder, port=self.port, snap_count=self.snap_count) + more)
         self.out = self.folder / "out.log"
-        began = time.monotonic()
+        self.began = time.monotonic()
         with open(self.out, "ab") as out:
             self.process = subprocess.Popen([*self.command, str(config)], stdout=out, stderr=out)
+
+    def serves(self):
+        """Waits until it gives a session; answers with the seconds since its start."""
         try:
-            self.first_session = self._wait_for_session(began)
+            self.first_session = self._wait_for_session(self.began)
         except BaseException:
             self.stop()
             raise
-        return self
+        return self.first_session
 
     def __exit__(self, *_):
         self.stop()
@@ -144,14 +214,24 @@ class Server:
     def pid(self):
         return self.process.pid
 
+    @property
+    def ports(self):
+        return [self.port]
+
+    @property
+    def pids(self):
+        return [self.pid]
+
     def snapshots(self):
         return self.folder / "data" / "version-2"
 
     def node_count(self):
-        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as link:
+        return int(re.search(r"Node count: (\d+)", self.srvr()).group(1))
+
+    def srvr(self, timeout=60):
+        with socket.create_connection(("127.0.0.1", self.port), timeout=timeout) as link:
             link.sendall(b"srvr")
-            text = b"".join(iter(lambda: link.recv(4096), b"")).decode()
-        return int(re.search(r"Node count: (\d+)", text).group(1))
+            return b"".join(iter(lambda: link.recv(4096), b"")).decode()
 
     def memory(self):
         """Bytes: resident, proportional, and for Java what is live on the heap, after a collection."""
@@ -164,78 +244,22 @@ class Server:
         rss, pss = (int(re.search(rf"^{field}:\s+(\d+)", text, re.M).group(1)) << 10 for field in ("Rss", "Pss"))
         return {"rss": rss, "pss": pss, "live": live}
 
-    def load(self, *arguments):
-        """The figures of one run of the generator."""
-        return json.loads(output(load_command(self.port, self.pid, *arguments)).splitlines()[-1])
 
-    @contextlib.contextmanager
-    def held(self, *arguments):
-        """As `load`, for the verbs that hold something: within the block it is held."""
-        command = load_command(self.port, self.pid, *arguments)
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-            line = process.stdout.readline()
-            if not line:
-                raise RuntimeError(f"{' '.join(command)} ended with {process.wait()}")
-            try:
-                yield json.loads(line)
-            finally:
-                process.stdin.close()
-
-    def load_counted(self, *arguments):
-        """System calls and flushes for each request of one run; what cannot be counted here is None."""
-        counters = ["raw_syscalls:sys_enter", "syscalls:sys_enter_fdatasync", "syscalls:sys_enter_fsync"]
-        report = self.folder / "perf.txt"
-        wrap = ["perf", "stat", "-x,", "-o", str(report), "-p", str(self.pid)]
-        for counter in counters:
-            wrap += ["-e", counter]
-        if shutil.which("perf"):
-            text = output([*wrap, *load_command(self.port, self.pid, *arguments)])
-            counts = {line.split(",")[2]: line.split(",")[0] for line in report.read_text().splitlines() if "," in line}
-            if all(counts.get(counter, "").isdigit() for counter in counters):
-                ops = json.loads(text.splitlines()[-1])["ops_in_all"]
-                calls, *flushes = (int(counts[counter]) for counter in counters)
-                return {"syscalls": calls / ops, "flushes": sum(flushes) / ops, "by": "perf"}
-        if shutil.which("strace"):
-            return self._load_traced(report, *arguments)
-        return {"syscalls": None, "flushes": None, "by": "neither perf nor strace is here"}
-
-    def _load_traced(self, report, *arguments):
-        trace = subprocess.Popen(
-            ["strace", "-f", "-c", "-p", str(self.pid), "-o", str(report)],
-            stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        try:
-            trace.stderr.readline()  # It says so when it is attached.
-            ops = self.load(*arguments)["ops_in_all"]
-        finally:
-            trace.send_signal(signal.SIGINT)
-            trace.communicate()
-        calls = {}
-        for line in report.read_text().splitlines():
-            fields = line.split()
-            if len(fields) >= 5 and fields[3].isdigit():
-                calls[fields[-1]] = int(fields[3])
-        total = calls.pop("total", 0)
-        flushes = calls.get("fdatasync", 0) + calls.get("fsync", 0)
-        return {"syscalls": total / ops, "flushes": flushes / ops, "by": "strace, which slows the server"}
-
-
-def load_command(port, pid, verb, *arguments):
+def load_command(ports, pids, verb, *arguments):
     loadgen = str(target_dir() / "release" / "loadgen")
-    where = ["--addr", f"127.0.0.1:{port}", "--pid", str(pid)]
+    where = ["--addr", ",".join(f"127.0.0.1:{port}" for port in ports)]
+    where += ["--pid", ",".join(map(str, pids))] if pids else []
     return [loadgen, *verb.split(), *where, *(str(argument) for argument in arguments)]
 
 
-class Null:
-    """The generator's own server, which answers at once; a context manager with Server's `load`."""
-
-    load = Server.load
+class Null(Loaded):
+    """The generator's own server, which answers at once; a context manager."""
 
     def __enter__(self):
         loadgen = str(target_dir() / "release" / "loadgen")
         self.process = subprocess.Popen([loadgen, "null"], stdout=subprocess.PIPE, text=True)
-        self.port = int(json.loads(self.process.stdout.readline())["addr"].rsplit(":", 1)[1])
-        self.pid = self.process.pid
+        self.ports = [int(json.loads(self.process.stdout.readline())["addr"].rsplit(":", 1)[1])]
+        self.pids = [self.process.pid]
         return self
 
     def __exit__(self, *_):
@@ -245,5 +269,9 @@ class Null:
 
 
 def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
+    """A port that nobody listens on, below those that the system gives to whoever connects: those may be taken by the
+    time a server asks for them."""
+    while True:
+        port = random.randrange(15_000, 32_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port

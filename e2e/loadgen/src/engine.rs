@@ -19,10 +19,12 @@ use crate::frames::{Frame, Kind, MAX_NODES};
 use crate::process;
 use crate::snapshots::Watcher;
 
-/// The server and the shape of the load.
+/// The servers and the shape of the load.
+#[derive(Clone)]
 pub(crate) struct Target {
-    pub(crate) addr: SocketAddr,
-    pub(crate) pid: Option<u32>,
+    /// Not empty; the connections go to them in turn.
+    pub(crate) addrs: Vec<SocketAddr>,
+    pub(crate) pids: Vec<u32>,
     pub(crate) connections: usize,
     pub(crate) depth: usize,
     pub(crate) size: usize,
@@ -61,6 +63,7 @@ pub(crate) fn drive(job: Job) -> Result<Figures> {
 pub(crate) fn run(job: Job) -> Result<(Figures, Vec<Connection>)> {
     let target = &job.target;
     ensure!(target.connections > 0, "--connections 0: there must be one at least");
+    ensure!(!target.addrs.is_empty(), "there must be one --addr at least");
     ensure!(target.depth > 0, "--depth 0: there must be one request in flight at least");
     let last = job.first.checked_add(job.nodes).filter(|last| job.nodes > 0 && *last <= MAX_NODES);
     ensure!(last.is_some(), "--nodes must be 1 or more, and with --first at most {MAX_NODES}");
@@ -70,8 +73,9 @@ pub(crate) fn run(job: Job) -> Result<(Figures, Vec<Connection>)> {
         .context("set the timer slack")?;
     let poll = epoll::create(epoll::CreateFlags::CLOEXEC).context("make an epoll")?;
     let mut lanes = Vec::new();
-    for (number, &kind) in (0_u64..).zip(&job.kinds) {
-        let connection = Connection::open(target.addr)?;
+    let addrs = target.addrs.iter().cycle();
+    for ((number, &kind), addr) in (0_u64..).zip(&job.kinds).zip(addrs) {
+        let connection = Connection::open(*addr)?;
         let flags = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET;
         epoll::add(&poll, &connection, epoll::EventData::new_u64(number), flags)
             .context("watch a socket")?;
@@ -197,7 +201,7 @@ impl<'a> Run<'a> {
     }
 
     fn mark(&self, at: u64) -> Result<Mark> {
-        let server_cpu = self.job.target.pid.map(process::cpu_time).transpose()?;
+        let server_cpu = process::cpu_time_of(&self.job.target.pids)?;
         Ok(Mark { at, server_cpu, own_cpu: process::cpu_time(std::process::id())? })
     }
 

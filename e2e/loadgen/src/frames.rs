@@ -99,6 +99,11 @@ impl Frame {
     }
 }
 
+/// The path of a key's znode.
+pub(crate) fn path(key: u64) -> Text {
+    format!("/bench/{:04}/{key:018}", key / SIBLINGS).into()
+}
+
 /// Writes `number` as decimal digits that fill `into`.
 fn digits(into: &mut [u8], mut number: u64) {
     for digit in into.iter_mut().rev() {
@@ -156,5 +161,6 @@ mod tests {
             assert_eq!(&found[..], path);
         }
         assert_eq!(NODE.len(), 30);
+        assert_eq!(&path(1_234_567)[..], "/bench/1234/000000000001234567");
     }
 }

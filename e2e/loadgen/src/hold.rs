@@ -18,7 +18,7 @@ pub(crate) fn watches(target: &Target, nodes: u64) -> Result<()> {
     let connections = target.connections;
     let before = memory(target)?;
     let (figures, sessions) = run(Job {
-        target: Target { ..*target },
+        target: target.clone(),
         kinds: vec![Kind::Watch; connections],
         first: 0,
         nodes,
@@ -49,7 +49,7 @@ pub(crate) fn sessions(target: &Target, count: usize) -> Result<()> {
     while held.len() < count {
         let from = held.len();
         for number in from..count.min(from + AT_ONCE) {
-            let mut stream = dial(target.addr, number)?;
+            let mut stream = dial(target.addrs[number % target.addrs.len()], number)?;
             ask_for_session(&mut stream)?;
             held.push(stream);
         }
@@ -90,7 +90,8 @@ impl Held {
 }
 
 fn memory(target: &Target) -> Result<Option<u64>> {
-    Ok(target.pid.map(process::memory).transpose()?.map(|(rss, _)| rss))
+    let each = target.pids.iter().map(|pid| process::memory(*pid)).collect::<Result<Vec<_>>>()?;
+    Ok((!each.is_empty()).then(|| each.into_iter().map(|(rss, _)| rss).sum()))
 }
 
 /// Whoever started this closes its input when it has seen enough.

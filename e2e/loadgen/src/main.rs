@@ -10,6 +10,7 @@ mod figures;
 mod frames;
 mod hold;
 mod null;
+mod outage;
 mod process;
 mod snapshots;
 
@@ -32,6 +33,9 @@ fn main() -> Result<()> {
         Verb::Run(args) => report(&args.run()?),
         Verb::Watches { to, nodes } => hold::watches(&to.target(), nodes),
         Verb::Sessions { to, count } => hold::sessions(&to.target(), count),
+        Verb::Outage { addr, sessions, timeout_ms, rate } => {
+            outage::watch(&outage::Job { addrs: addr, sessions: sessions.into(), timeout_ms, rate })
+        }
     }
 }
 
@@ -80,17 +84,33 @@ enum Verb {
         #[arg(long)]
         count: usize,
     },
+    /// Sessions that write numbers and check what they read; for each line of input tells how long nobody could write
+    Outage {
+        /// Where to connect
+        #[arg(long, required = true, value_delimiter = ',')]
+        addr: Vec<SocketAddr>,
+        /// How many, each with one of the znodes that `fill` made
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+        sessions: u16,
+        /// Requests each second over all sessions, every other one a read. Without it all are writes, each as soon as the
+        /// one before is answered
+        #[arg(long)]
+        rate: Option<f64>,
+        /// A session's timeout, in milliseconds
+        #[arg(long, default_value_t = 30_000)]
+        timeout_ms: i32,
+    },
 }
 
-/// The server and the shape of the load.
+/// The servers and the shape of the load.
 #[derive(Args)]
 struct To {
-    /// The server's client port
-    #[arg(long)]
-    addr: SocketAddr,
-    /// The server's process: its CPU time is counted
-    #[arg(long)]
-    pid: Option<u32>,
+    /// The server's client port; of an ensemble those of its members, to which the sessions go in turn
+    #[arg(long, required = true, value_delimiter = ',')]
+    addr: Vec<SocketAddr>,
+    /// The server's process, or those of all members: their CPU time is counted
+    #[arg(long, value_delimiter = ',')]
+    pid: Vec<u32>,
     /// Sessions at once
     #[arg(long, default_value_t = 16)]
     connections: usize,
@@ -150,8 +170,8 @@ enum Op {
 impl To {
     fn target(&self) -> engine::Target {
         engine::Target {
-            addr: self.addr,
-            pid: self.pid,
+            addrs: self.addr.clone(),
+            pids: self.pid.clone(),
             connections: self.connections,
             depth: self.depth,
             size: self.size,

@@ -18,6 +18,12 @@ pub(crate) fn cpu_time(pid: u32) -> Result<Duration> {
         .with_context(|| format!("{path} is not as the kernel writes it: {text:?}"))
 }
 
+/// The same of several together; `None` of none.
+pub(crate) fn cpu_time_of(pids: &[u32]) -> Result<Option<Duration>> {
+    let each = pids.iter().map(|pid| cpu_time(*pid)).collect::<Result<Vec<_>>>()?;
+    Ok((!each.is_empty()).then(|| each.into_iter().sum()))
+}
+
 /// Resident and proportional bytes of memory.
 pub(crate) fn memory(pid: u32) -> Result<(u64, u64)> {
     let path = format!("/proc/{pid}/smaps_rollup");
