@@ -432,8 +432,8 @@ fn start_peers(
         // The core is gone only when the member ends.
         let _ = commands.send(Command::Peer(event));
     });
-    let server = own_server(ensemble, config.myid)?;
-    Ok(Peers::start(config.myid, server, ports, limits, security, tell))
+    let (server, dir) = (own_server(ensemble, config.myid)?, crate::snapshots::dir(config).into());
+    Ok(Peers::start(config.myid, server, ports, limits, security, dir, tell))
 }
 
 async fn listen(addr: SocketAddr) -> Result<TcpListener, StartError> {

@@ -97,7 +97,7 @@ impl Standing {
 
     /// Whether what must be ordered is not for this member to order.
     pub(crate) fn is_through(&self) -> bool {
-        matches!(self.role(), Role::Following | Role::Observing | Role::ReadOnly)
+        !matches!(self.role(), Role::Standalone | Role::Leading)
     }
 
     pub(crate) fn view(&self) -> View {

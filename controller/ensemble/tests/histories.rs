@@ -4,6 +4,8 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering::Relaxed};
 
 use bytes::BytesMut;
 use jute::{Acl, CreateTxn, Entry, Txn, TxnHeader};
@@ -232,6 +234,60 @@ async fn a_member_without_a_quorum_is_read_only_when_it_is_told_to_be() {
     ensemble.running[&2].serving().await;
     let client = ensemble.client(&[1, 2]).await;
     client.create("/b", b"", OPEN).await.expect("two are a quorum");
+    ensemble.assert_alike().await;
+    ensemble.shutdown().await;
+}
+
+/// Clients of the other members keep their connections through it, with all that is in flight: each write is done once,
+/// in order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_of_others_do_not_notice_that_a_leader_hands_over() {
+    let mut ensemble = Ensemble::start(3, 1).await;
+    let leader = ensemble.leader();
+    let client = ensemble.client(&[leader]).await;
+    let (stop, mut writers) = (Arc::new(AtomicBool::new(false)), Vec::new());
+    for id in (1..=4).filter(|id| *id != leader) {
+        let path = format!("/by-{id}");
+        client.create(&path, b"", OPEN).await.expect("it is new");
+        let (stop, written) = (Arc::clone(&stop), Arc::new(AtomicI32::new(0)));
+        let (addr, count) = (ensemble.client_addr(id), Arc::clone(&written));
+        let thread = std::thread::spawn(move || {
+            let mut raw = Raw::open(addr, 30_000);
+            let mut sent = 0;
+            for answered in 1.. {
+                while sent < answered + 16 {
+                    raw.send_set(&path);
+                    sent += 1;
+                }
+                assert_eq!(raw.receive_version(answered), answered);
+                count.store(answered, Relaxed);
+                if stop.load(Relaxed) {
+                    for rest in answered + 1..=sent {
+                        assert_eq!(raw.receive_version(rest), rest);
+                    }
+                    break;
+                }
+            }
+        });
+        writers.push((thread, written));
+    }
+    let more = async |writers: &[(std::thread::JoinHandle<()>, Arc<AtomicI32>)]| {
+        for (thread, written) in writers {
+            let goal = written.load(Relaxed) + 100;
+            while written.load(Relaxed) < goal && !thread.is_finished() {
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            }
+        }
+    };
+    drop(client);
+    more(&writers).await;
+    ensemble.running.remove(&leader).expect("it runs").shutdown().await;
+    ensemble.all_serve().await;
+    more(&writers).await;
+    stop.store(true, Relaxed);
+    for (thread, _) in writers {
+        thread.join().expect("every write was done once, in order, on one connection");
+    }
     ensemble.assert_alike().await;
     ensemble.shutdown().await;
 }

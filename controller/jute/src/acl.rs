@@ -61,7 +61,8 @@ impl Id {
         Ok(Self { scheme: reader.text_or_empty()?, id: reader.text_or_empty()? })
     }
 
-    pub(crate) fn encode(&self, out: &mut (impl BufMut + ?Sized)) {
+    /// Writes it.
+    pub fn encode(&self, out: &mut (impl BufMut + ?Sized)) {
         out.put_text(&self.scheme);
         out.put_text(&self.id);
     }

@@ -119,10 +119,12 @@ impl QuorumPacket {
         let mut reader = Reader::new(&frame);
         let kind = PacketType::try_from(reader.i32()?)?;
         let (zxid, data) = (reader.zxid()?, reader.buffer()?);
-        let null = reader.rest().starts_with(&(-1_i32).to_be_bytes());
-        let auth_at = frame.slice(length_before_auth(data.as_ref())..);
-        let auth = Reader::new(&auth_at).vector(Id::decode)?;
-        Ok(Some(Self { kind, zxid, data, auth: (!null).then_some(auth) }))
+        // Nearly all packets have none.
+        let auth = match frame[length_before_auth(data.as_ref())..] == (-1_i32).to_be_bytes() {
+            true => None,
+            false => Some(reader.vector(Id::decode)?),
+        };
+        Ok(Some(Self { kind, zxid, data, auth }))
     }
 
     /// Writes the packet.

@@ -319,7 +319,7 @@ impl World {
                 running.serves = true;
                 self.checkers.follows(me, epoch, &running.tree)?;
             }
-            Output::Resigned => {
+            Output::Resigned { .. } => {
                 running.serves = false;
                 self.disconnect(host);
             }

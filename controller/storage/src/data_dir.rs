@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use types::Zxid;
 
 use crate::TruncateError;
-use crate::install::install;
+use crate::install::{install, remove_unfinished};
 
 /// The two directories of one member, held so that no other member can open them.
 #[derive(Debug)]
@@ -53,6 +53,8 @@ impl DataDir {
         if !same {
             locks.push(lock(log_dir)?);
         }
+        remove_unfinished(&snapshots)
+            .map_err(|source| DirError::Open { path: snapshots.clone(), source })?;
         install(&logs, &snapshots).map_err(DirError::Install)?;
         Ok(Self { snapshots, logs, _locks: locks })
     }

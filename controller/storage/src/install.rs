@@ -4,18 +4,30 @@
 //! at the next start, and before that nothing has changed.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use types::Zxid;
 
 use crate::data_dir::{file_name, list, sync_dir};
 use crate::log_file::PREFIX as LOG;
-use crate::snapshot_writer::PREFIX as SNAPSHOT;
+use crate::snapshot_writer::{PREFIX as SNAPSHOT, STAGING};
 use crate::truncate::remove_in_order;
 use crate::{TruncateError, watermark};
 
 /// Staged snapshots: this, and the zxid.
 pub(crate) const STAGED: &str = "troupe-install";
+
+/// Removes what was being staged when the member ended.
+pub(crate) fn remove_unfinished(snapshots: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(snapshots)? {
+        let entry = entry?;
+        if entry.file_name().to_str().is_some_and(|name| name.starts_with(STAGING)) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
 
 /// Exchanges what is there for the snapshot that is staged, if one is. Nobody may be writing to the log.
 pub(crate) fn install(logs: &Path, snapshots: &Path) -> Result<Option<Zxid>, TruncateError> {
@@ -51,8 +63,9 @@ mod tests {
         let open = || DataDir::open(dir.path(), None).expect("nobody else is there");
         let dirs = open();
         let path = dirs.snapshots().to_owned();
-        for name in ["snapshot.1", "snapshot.7.gz", "snapshot.5", "log.1", "log.6", watermark::FILE]
-        {
+        let unfinished = "troupe-staging.5.0";
+        let old = ["snapshot.1", "snapshot.7.gz", "snapshot.5", "log.1", "log.6", watermark::FILE];
+        for name in old.into_iter().chain([unfinished]) {
             fs::write(path.join(name), "old").expect("it is writable");
         }
         let zxid = Zxid::from_bits(5);

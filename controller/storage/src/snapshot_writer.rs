@@ -3,9 +3,11 @@
 //! A seal is the Adler-32 of every byte so far and the string "/". The file appears under its name only
 //! when it is whole and durable.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use types::Zxid;
 
@@ -50,22 +52,25 @@ impl SnapshotWriter {
         zxid: Zxid,
         compression: Compression,
     ) -> Result<Self, SnapshotWriteError> {
-        Self::begin(dir, zxid, file_name(PREFIX, zxid) + compression.suffix(), compression)
+        let tmp = format!("{}.tmp", file_name("troupe-snapshot", zxid));
+        Self::begin(dir, file_name(PREFIX, zxid) + compression.suffix(), tmp, compression)
     }
 
     /// Begins one that is to take the place of all that the member has: see [`crate::LogCommand::Install`].
     pub fn stage(dir: &Path, zxid: Zxid) -> Result<Self, SnapshotWriteError> {
-        Self::begin(dir, zxid, file_name(STAGED, zxid), Compression::None)
+        // One that was given up may not be gone yet.
+        let tmp = format!("{}.{}", file_name(STAGING, zxid), NEXT.fetch_add(1, Relaxed));
+        Self::begin(dir, file_name(STAGED, zxid), tmp, Compression::None)
     }
 
     fn begin(
         dir: &Path,
-        zxid: Zxid,
         name: String,
+        tmp: String,
         compression: Compression,
     ) -> Result<Self, SnapshotWriteError> {
         let path = dir.join(name);
-        let tmp = dir.join(format!("{}.tmp", file_name("troupe-snapshot", zxid)));
+        let tmp = dir.join(tmp);
         let file = match File::create(&tmp) {
             Ok(file) => file,
             Err(source) => return Err(SnapshotWriteError { path, source }),
@@ -133,6 +138,12 @@ impl SnapshotWriter {
     }
 }
 
+impl fmt::Debug for SnapshotWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SnapshotWriter").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
 impl Write for SnapshotWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let Some(output) = &mut self.output else { return Ok(0) };
@@ -168,3 +179,6 @@ pub(crate) const PREFIX: &str = "snapshot";
 /// The string "/".
 pub(crate) const SEAL_END: [u8; 5] = [0, 0, 0, 1, b'/'];
 const BUFFER_BYTES: usize = 64 << 10;
+/// Snapshots that are being staged: this, the zxid and a number.
+pub(crate) const STAGING: &str = "troupe-staging";
+static NEXT: AtomicU64 = AtomicU64::new(0);

@@ -208,7 +208,7 @@ impl Leader {
         if !self.leaving {
             return Drain::begin(core, VecDeque::new(), None, successor);
         }
-        core.outbox.push(Output::Resigned);
+        core.outbox.push(Output::Resigned { successor: None });
         core.outbox.extend(successor.map(Output::HandedOver));
         Phase::Retired
     }
@@ -264,6 +264,7 @@ mod tests {
         let over = Txn { zxid: Zxid::new(Epoch(6), u32::MAX), body: "y".into() };
         assert_eq!(step(Input::Propose(over)), []);
         let promise = Output::SaveEpoch(SavedEpoch::Accepted(Epoch(7)));
-        assert_eq!(step(Input::Flushed(last)), [Output::Deliver(txn), Output::Resigned, promise]);
+        let resigned = Output::Resigned { successor: None };
+        assert_eq!(step(Input::Flushed(last)), [Output::Deliver(txn), resigned, promise]);
     }
 }

@@ -39,7 +39,7 @@ impl Drain {
         unfinished: Option<Unfinished>,
         successor: Option<PeerId>,
     ) -> Phase {
-        core.outbox.push(Output::Resigned);
+        core.outbox.push(Output::Resigned { successor });
         Self { appended, unfinished, successor }.maybe_end(core)
     }
 

@@ -66,7 +66,13 @@ impl Election {
     pub(crate) fn skip(core: &mut Core, leader: PeerId) -> Phase {
         core.round = core.round.saturating_add(1);
         let (epoch, last) = (core.durable.current, core.durable.last_logged);
-        decided(core, Candidate { epoch, last, leader })
+        let candidate = Candidate { epoch, last, leader };
+        if leader == core.me {
+            return decided(core, candidate);
+        }
+        core.vote = Some(candidate);
+        tell_strangers(core, candidate);
+        Joining::begin(core, leader, true)
     }
 
     pub(crate) fn alarm(&self) -> Instant {
@@ -214,6 +220,16 @@ impl Election {
 
 fn decided(core: &mut Core, candidate: Candidate) -> Phase {
     core.vote = Some(candidate);
+    tell_strangers(core, candidate);
+    if candidate.leader == core.me {
+        Discovery::begin(core)
+    } else {
+        Joining::begin(core, candidate.leader, false)
+    }
+}
+
+/// Those without a vote that asked who leads hear of it.
+fn tell_strangers(core: &mut Core, candidate: Candidate) {
     let state = match candidate.leader == core.me {
         true => PeerState::Leading,
         false if core.observer => PeerState::Observing,
@@ -222,11 +238,6 @@ fn decided(core: &mut Core, candidate: Candidate) -> Phase {
     for stranger in std::mem::take(&mut core.strangers) {
         let outcome = Notification { state, candidate: core.vote, round: core.round };
         core.send(stranger, Message::Notification(outcome));
-    }
-    if candidate.leader == core.me {
-        Discovery::begin(core)
-    } else {
-        Joining::begin(core, candidate.leader)
     }
 }
 

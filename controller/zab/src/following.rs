@@ -75,6 +75,8 @@ impl Follower {
             }
             Input::LinkLost(peer) if peer == self.leader => return self.give_up(core),
             Input::Tick if core.now >= self.alarm(core) => {
+                // The election does not wait for its vote.
+                core.unreachable.insert(self.leader);
                 let why = PeerMisbehaved::Silent;
                 core.outbox.push(Output::HangUp { peer: self.leader, why });
                 return self.give_up(core);

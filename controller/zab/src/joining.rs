@@ -3,6 +3,7 @@
 //! Lives here: this peer's promise, durable before it is given. Paper: phase 1; `Learner.registerWithLeader`.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use types::{Epoch, Instant, PeerId};
 
@@ -20,17 +21,23 @@ pub(crate) struct Joining {
     /// What the leader wants promised, and whether it is kin, while the promise goes to disk.
     promising: Option<(Epoch, bool)>,
     deadline: Instant,
+    /// Until then a leader that closes the connection is called again: it was named by the one before, and may hear of
+    /// that later than this peer.
+    patient_until: Instant,
 }
 
 impl Joining {
-    pub(crate) fn begin(core: &mut Core, leader: PeerId) -> Phase {
+    /// On its way to `leader`, who was elected, or named by the one before.
+    pub(crate) fn begin(core: &mut Core, leader: PeerId, named: bool) -> Phase {
         // Those that took this peer for the leader must look again.
         for peer in std::mem::take(&mut core.early).into_keys() {
             core.outbox.push(Output::HangUp { peer, why: PeerMisbehaved::NotLeading });
         }
         core.outbox.push(Output::Follow(leader));
         let deadline = core.now + core.timing.init_limit;
-        Phase::Joining(Self { leader, up: false, promising: None, deadline })
+        let patience = if named { core.timing.kin_silence } else { Duration::ZERO };
+        let patient_until = core.now + patience;
+        Phase::Joining(Self { leader, up: false, promising: None, deadline, patient_until })
     }
 
     pub(crate) fn alarm(&self) -> Instant {
@@ -45,7 +52,13 @@ impl Joining {
                     Introduction { accepted: core.promised, observer: core.observer, kin: true };
                 core.send(leader, Message::Introduction(introduction));
             }
-            Input::LinkLost(peer) if peer == self.leader => return give_up(core),
+            Input::LinkLost(peer) if peer == self.leader => {
+                if core.now >= self.patient_until || self.promising.is_some() {
+                    return give_up(core);
+                }
+                self.up = false;
+                core.outbox.push(Output::Follow(self.leader));
+            }
             Input::Received { from, message } if from == self.leader && self.up => {
                 return self.on_message(core, message);
             }

@@ -144,8 +144,12 @@ pub enum Output {
         kin: bool,
     },
     /// The role has ended: this peer leads and follows nobody. What was proposed and not delivered may or may
-    /// not survive. Clients are not served; connections between leader and learner are closed.
-    Resigned,
+    /// not survive, unless a successor is named: then all of it is in the log of this peer and of the successor, and
+    /// nothing else was ordered. No write is taken; connections between leader and learner are closed.
+    Resigned {
+        /// Who leads next, where the leader before has said so.
+        successor: Option<PeerId>,
+    },
     /// Proposals from here on are taken back: no peer holds them, their zxids are free again.
     Withdrawn {
         /// The first of them.

@@ -56,7 +56,7 @@ pub(crate) struct Core {
     pub(crate) vote: Option<Candidate>,
     /// The disk is full: this peer takes no part in elections until then.
     pub(crate) aside_until: Option<Instant>,
-    /// Peers that votes cannot reach.
+    /// Peers that votes cannot reach, or that said nothing when they had to.
     pub(crate) unreachable: BTreeSet<PeerId>,
     /// Peers without a vote that asked who leads while nobody did.
     pub(crate) strangers: BTreeSet<PeerId>,
@@ -260,6 +260,12 @@ impl Zab {
                     core.activate(config);
                 }
             }
+            Input::Received { from, message: Message::Notification(_) } => {
+                core.unreachable.remove(from);
+            }
+            _ => {}
+        }
+        match &input {
             Input::Received { from, message: Message::Notification(vote) }
                 if !matches!(self.phase, Phase::Election(_)) =>
             {

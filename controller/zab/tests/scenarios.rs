@@ -83,7 +83,7 @@ fn show(output: Output) -> String {
         Output::SaveEpoch(SavedEpoch::Accepted(epoch)) => format!("save accepted={}", epoch.0),
         Output::SaveEpoch(SavedEpoch::Current(epoch)) => format!("save current={}", epoch.0),
         Output::Leading(epoch) => format!("leading {}", epoch.0),
-        Output::Resigned => "resigned".to_owned(),
+        Output::Resigned { .. } => "resigned".to_owned(),
         Output::Withdrawn { first } => format!("withdrawn {first}"),
         other => format!("{other:?}"),
     }

@@ -131,6 +131,17 @@ pub fn read(
     read_from(source, zxid, hash_seed, 0, digest::node)
 }
 
+/// As [`read`], without a copy of what is in the buffer already.
+pub fn read_stream(
+    from: &mut impl BufRead,
+    zxid: Zxid,
+    limit: usize,
+    hash_seed: u64,
+) -> Result<State, SnapshotError> {
+    let from = Buffered { from, taken: 0, joined: Vec::new() };
+    read_from(Source { from, at: 0, limit }, zxid, hash_seed, 0, digest::node)
+}
+
 /// A state whose sum is made by [`sum`], on another thread.
 #[derive(Debug)]
 pub struct Unsummed(State);
@@ -189,6 +200,7 @@ fn read_from<T: Take>(
         }
         Ok(())
     })?;
+    source.from.end();
     let misplaced = || SnapshotError::Misplaced { path: END.to_owned() };
     let mut state = loading.state.ok_or_else(misplaced)?;
     state.sessions = sessions;

@@ -27,6 +27,7 @@ impl Core {
         let count = delivered.len();
         let mut last = None;
         for txn in delivered.drain(..) {
+            self.remember(&txn);
             let Some(Outstanding { entry, origin, audited }) = self.next_outstanding(txn) else {
                 break;
             };

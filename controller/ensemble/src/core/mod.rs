@@ -10,6 +10,7 @@ mod deliver;
 mod ending;
 mod learners;
 mod peers;
+mod recent;
 mod restore;
 mod sessions;
 mod through;
@@ -134,6 +135,8 @@ pub(crate) struct Core {
     to_wake: Vec<Arc<Conn>>,
     /// The log is on the disk up to here, as far as this run knows.
     flushed: Zxid,
+    /// The last one that the log was given.
+    appended: Zxid,
     /// Committed by the present step.
     delivered: Vec<Txn>,
     /// `None`: the member stands alone.
@@ -230,6 +233,7 @@ impl Core {
             fired: Vec::new(),
             to_wake: Vec::new(),
             flushed: Zxid::ZERO,
+            appended: Zxid::ZERO,
             delivered: Vec::new(),
             ensemble,
             lost: Vec::new(),
@@ -441,6 +445,7 @@ impl Core {
             LogEvent::Flushed(zxid, time) => {
                 self.shared.stats.flush_time.record(micros(time));
                 self.flushed = zxid;
+                self.let_more_come(zxid);
                 self.drive(Input::Flushed(zxid));
             }
             LogEvent::EpochSaved(file, epoch) => {
@@ -501,6 +506,7 @@ impl Core {
         for output in outputs.drain(..) {
             match output {
                 Output::Append(Txn { zxid, body }) => {
+                    self.appended = zxid;
                     self.appends.push(zxid, &body);
                 }
                 Output::Deliver(txn) => self.delivered.push(txn),
@@ -538,9 +544,7 @@ impl Core {
             self.shared.set_applied(Zxid::new(epoch, 0));
         }
         self.begin_sessions();
-        for command in std::mem::take(&mut self.waiting) {
-            self.on_write(command);
-        }
+        self.go_on_with_successor();
         self.maybe_quiet();
     }
 

@@ -10,10 +10,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use jute::learner::{LearnerInfo, PacketType, QuorumPacket};
 use jute::{Entry, Members, ServerRole, Text};
 use storage::{History, LogCommand, SnapshotDigest, SnapshotWriteError, SnapshotWriter};
+use tokio::sync::OwnedSemaphorePermit;
 use types::{Epoch, PeerId, SessionId, Zxid};
 use zab::{Input, Located, Message, Output, PhaseName, SyncPlan, SyncStart};
 use znodes::{Frozen, Prep, Sessions, State};
 
+use super::recent::Recent;
 use super::through::{Forwarded, Returning};
 use super::{Command, Core, Origin, Outstanding, wall_ms, wire};
 use crate::MemberFailed;
@@ -35,8 +37,8 @@ pub(super) struct Ensemble {
     pub(super) upstream: Option<Upstream>,
     /// Outboxes with something new in them.
     pub(super) to_flush: Vec<Arc<Outbox>>,
-    /// The leader's state, while it takes the place of this member's.
-    received: Option<Box<State>>,
+    /// The leader's state, while it takes the place of this member's, and its copy on the disk, which is not finished.
+    received: Option<(Box<State>, Option<SnapshotWriter>)>,
     /// Callers without a number of their own get these, downwards.
     nameless: i64,
     /// As a learner: requests on their way through the leader, by session, oldest first.
@@ -52,6 +54,12 @@ pub(super) struct Ensemble {
     /// As a leader: learners that wait for a SYNC behind a transaction.
     pub(super) asked: VecDeque<(Zxid, LinkId)>,
     pub(super) last_local: i32,
+    /// As a learner that is brought in step: the leader waits until the log has taken what came with these.
+    held: VecDeque<(Zxid, OwnedSemaphorePermit)>,
+    /// What a learner lacks that is a little behind.
+    recent: Recent,
+    /// The leader before has named its successor: clients of this member wait for that one.
+    pub(super) between: bool,
     /// Since when nobody leads; `None` while somebody does.
     pub(super) looking_since: Option<types::Instant>,
 }
@@ -62,6 +70,8 @@ pub(super) struct Caller {
     /// Once it has said who it is.
     pub(super) peer: Option<PeerId>,
     observer: bool,
+    /// It takes one commit for all before it.
+    kin: bool,
     synced: bool,
     acknowledged: Zxid,
 }
@@ -109,6 +119,9 @@ impl Ensemble {
             touched_at: types::Instant::ZERO,
             asked: VecDeque::new(),
             last_local: 0,
+            held: VecDeque::new(),
+            recent: Recent::default(),
+            between: false,
             looking_since: Some(types::Instant::ZERO),
         }
     }
@@ -152,6 +165,7 @@ impl Core {
                     link,
                     peer: None,
                     observer: false,
+                    kin: false,
                     synced: false,
                     acknowledged: Zxid::ZERO,
                 };
@@ -164,7 +178,7 @@ impl Core {
                     self.drive(Input::LeaderUp(leader));
                 }
             }
-            Event::Packets { link, packets, permit: _permit } => {
+            Event::Packets { link, packets, permit } => {
                 let from_leader = ensemble.upstream.as_ref().is_some_and(|one| one.link.id == link);
                 for packet in packets {
                     match from_leader {
@@ -172,9 +186,32 @@ impl Core {
                         false => self.on_learners_packet(link, packet),
                     }
                 }
+                self.maybe_hold(permit);
             }
-            Event::Snapshot { link, state } => self.on_snapshot(link, state),
+            Event::Snapshot { link, state, staged } => self.on_snapshot(link, state, staged),
             Event::Ended { link, error } => self.on_link_ended(link, error),
+        }
+    }
+
+    /// A history comes as fast as the log takes it, so that any length needs little memory. What is live comes as fast
+    /// as clients write, and a disk that hesitates must not keep a leader's signs of life away.
+    fn maybe_hold(&mut self, permit: OwnedSemaphorePermit) {
+        let catches_up = self.zab.phase() == PhaseName::Synchronization;
+        if let Some(ensemble) = &mut self.ensemble
+            && catches_up
+            && ensemble.upstream.is_some()
+            && self.appended > self.flushed
+        {
+            ensemble.held.push_back((self.appended, permit));
+        }
+    }
+
+    /// The log has taken all up to here.
+    pub(super) fn let_more_come(&mut self, flushed: Zxid) {
+        if let Some(ensemble) = &mut self.ensemble {
+            while ensemble.held.front().is_some_and(|(zxid, _)| *zxid <= flushed) {
+                ensemble.held.pop_front();
+            }
         }
     }
 
@@ -266,6 +303,7 @@ impl Core {
         let Some(caller) = ensemble.callers.get_mut(&link) else { return };
         caller.peer = Some(peer);
         caller.observer = observer;
+        caller.kin = info.kin;
         let before = ensemble.by_peer.insert(peer, link);
         if let Some(before) = before {
             ensemble.callers.remove(&before);
@@ -281,19 +319,19 @@ impl Core {
         }
     }
 
-    fn on_snapshot(&mut self, link: LinkId, state: Box<State>) {
+    fn on_snapshot(&mut self, link: LinkId, state: Box<State>, staged: Option<SnapshotWriter>) {
         let Some(ensemble) = &mut self.ensemble else { return };
         let upstream = ensemble.upstream.as_ref().filter(|one| one.link.id == link);
         let Some(from) = upstream.map(|one| one.leader) else { return };
         let zxid = state.zxid();
-        ensemble.received = Some(state);
+        ensemble.received = Some((state, staged));
         self.drive(Input::Received { from, message: Message::Snap(zxid) });
     }
 
     /// Carries out what the protocol wants of peers and of the history.
     pub(super) fn on_peers_output(&mut self, output: Output) {
         if self.ensemble.is_none() {
-            if !matches!(output, Output::Resigned) {
+            if !matches!(output, Output::Resigned { .. }) {
                 tracing::error!(?output, "this member has no peers: not carried out");
             }
             return;
@@ -306,11 +344,12 @@ impl Core {
             }
             Output::Follow(leader) => self.follow(leader),
             Output::Following { leader, epoch, .. } => self.on_following(leader, epoch),
-            Output::Resigned => self.on_resigned(),
+            Output::Resigned { successor } => self.on_resigned(successor),
             Output::Locate { learner, last } => self.locate(learner, last),
             Output::Sync { to, plan } => self.sync(to, plan),
             Output::Truncate(to) => {
                 tracing::warn!(%to, "the log is cut: the leader does not have what is behind");
+                self.leave_clients();
                 self.tell_log(LogCommand::Truncate(to));
             }
             Output::Install(zxid) => self.install(zxid),
@@ -353,7 +392,9 @@ impl Core {
             touches: touches.as_deref(),
         };
         if outbox.put(|out| wire::put(message, &context, out)) {
-            ensemble.to_flush.push(outbox);
+            if outbox.mark() {
+                ensemble.to_flush.push(outbox);
+            }
         } else {
             // Its job ends, and tells so.
             tracing::debug!(%to, addr = ?shared.client_addr.get(), "a peer takes too little");
@@ -404,6 +445,7 @@ impl Core {
             view.epoch = epoch;
         });
         self.told_ready();
+        self.go_on_with_successor();
     }
 
     /// What is begun anew when an ensemble's member begins to lead.
@@ -436,8 +478,9 @@ impl Core {
         }
     }
 
-    /// Nobody is served any more, and nobody is connected to as leader or learner.
-    fn on_resigned(&mut self) {
+    /// No write is taken any more, and nobody is connected to as leader or learner. Clients stay while they wait for a
+    /// successor.
+    fn on_resigned(&mut self, successor: Option<PeerId>) {
         let Some(ensemble) = &mut self.ensemble else { return };
         ensemble.upstream = None;
         // The last that learners are told may be who leads next.
@@ -449,11 +492,15 @@ impl Core {
             }
         }
         ensemble.by_peer.clear();
-        ensemble.forwarded.clear();
-        ensemble.forwarded_count = 0;
-        ensemble.syncs.clear();
+        ensemble.held.clear();
         ensemble.asked.clear();
-        ensemble.touched.clear();
+        // They would have to be asked for again between other requests of their sessions.
+        for (origin, _) in ensemble.syncs.drain(..) {
+            if let Origin::Client(conn) = origin {
+                conn.close(false);
+            }
+        }
+        ensemble.between = successor.is_some();
         for returning in std::mem::take(&mut ensemble.returning).into_values().flatten() {
             returning.conn.close(false);
         }
@@ -465,6 +512,18 @@ impl Core {
         });
         self.outstanding.clear();
         self.shared.stats.outstanding.store(0, Relaxed);
+        if successor.is_none() {
+            self.leave_clients();
+        }
+    }
+
+    /// Clients that are still here have nobody to wait for.
+    fn leave_clients(&mut self) {
+        let Some(ensemble) = &mut self.ensemble else { return };
+        ensemble.between = false;
+        ensemble.forwarded.clear();
+        ensemble.forwarded_count = 0;
+        ensemble.touched.clear();
         self.waiting.clear();
         self.speaking.clear();
         self.close_clients();
@@ -499,14 +558,30 @@ impl Core {
         looks.then(|| since + config.tick_time.max(READ_ONLY_AFTER))
     }
 
+    /// Keeps what was applied for learners that lack it.
+    pub(super) fn remember(&mut self, txn: &zab::Txn) {
+        if let Some(ensemble) = &mut self.ensemble {
+            ensemble.recent.push(txn.zxid, &txn.body);
+        }
+    }
+
     fn locate(&mut self, learner: PeerId, last: Zxid) {
         // What others have flushed and this member has not is waited for later.
         let applied = self.shared.tree().zxid();
         let flushed = if self.flushed == Zxid::ZERO { applied } else { applied.min(self.flushed) };
+        // The usual case when a leader was lost, which is not to wait for a disk.
+        let here = last == applied;
+        let Some(ensemble) = &self.ensemble else { return };
+        if here || ensemble.recent.has(last) {
+            self.shared.tell(Command::Done(Done::Located { learner, found: Located::Here }));
+            return;
+        }
+        let link = ensemble.by_peer.get(&learner).and_then(|link| ensemble.callers.get(link));
+        let most = if link.is_some_and(|caller| caller.kin) { usize::MAX } else { MAX_DIFFERENCE };
         let dir = self.shared.log_dir.clone();
         let tell = Arc::clone(&self.shared);
         tokio::task::spawn_blocking(move || {
-            let found = locate(&dir, last, flushed).unwrap_or_else(|error| {
+            let found = locate(&dir, last, flushed, most).unwrap_or_else(|error| {
                 tracing::warn!(error = words(&error), "the log cannot bring a learner in step");
                 Located::Gone
             });
@@ -518,6 +593,8 @@ impl Core {
         let Some(ensemble) = &mut self.ensemble else { return };
         let Some(outbox) = ensemble.outbox(to).cloned() else { return };
         let SyncPlan { start, after, upto } = plan;
+        let link = ensemble.by_peer.get(&to).and_then(|link| ensemble.callers.get(link));
+        let kin = link.is_some_and(|caller| caller.kin);
         tracing::info!(learner = %to, ?start, %after, %upto, "brought in step");
         let (kind, zxid) = match start {
             SyncStart::Diff => (PacketType::Diff, upto),
@@ -528,20 +605,32 @@ impl Core {
         if start == SyncStart::Snap {
             let frozen = self.shared.tree().freeze();
             outbox.splice(Source::Snapshot(Box::new(frozen)));
+        } else if after < upto && ensemble.recent.has(after) {
+            outbox.put(|out| {
+                ensemble.recent.each(after, upto, |zxid, body| {
+                    put_packet(out, PacketType::Proposal, zxid, Some(body));
+                    if !kin || zxid == upto {
+                        put_packet(out, PacketType::Commit, zxid, None);
+                    }
+                });
+            });
         } else if after < upto {
-            outbox.splice(Source::Log { dir: self.shared.log_dir.clone(), after, to: upto });
+            let dir = self.shared.log_dir.clone();
+            outbox.splice(Source::Log { dir, after, to: upto, kin });
         }
         ensemble.to_flush.push(outbox);
     }
 
     fn install(&mut self, zxid: Zxid) {
-        let Some(ensemble) = &self.ensemble else { return };
-        let Some(state) = &ensemble.received else { return };
+        self.leave_clients();
+        let Some(ensemble) = &mut self.ensemble else { return };
+        let Some((state, staged)) = &mut ensemble.received else { return };
+        let staged = staged.take();
         let (dir, frozen) = (crate::snapshots::dir(&self.shared.config), state.freeze());
         tracing::info!(%zxid, "the leader's state takes the place of this member's");
         let tell = Arc::clone(&self.shared);
         tokio::task::spawn_blocking(move || {
-            let staged = stage(&dir, &frozen);
+            let staged = stage(&dir, &frozen, staged);
             tell.tell(Command::Done(Done::Staged(staged)));
         });
     }
@@ -549,7 +638,8 @@ impl Core {
     /// The log thread has put the leader's state in place.
     pub(super) fn on_installed(&mut self, zxid: Zxid) {
         let Some(ensemble) = &mut self.ensemble else { return };
-        if let Some(state) = ensemble.received.take() {
+        ensemble.recent.clear();
+        if let Some((state, _)) = ensemble.received.take() {
             self.shared.replace(*state);
             self.shared.applied_anew(zxid);
         }
@@ -558,6 +648,9 @@ impl Core {
 
     /// The log ends here; the tree is built from what is left.
     pub(super) fn on_truncated(&mut self, to: Zxid) {
+        if let Some(ensemble) = &mut self.ensemble {
+            ensemble.recent.clear();
+        }
         // The old tree goes first: two of them may not fit.
         self.shared.replace(State::new(0));
         let (dirs, limit) = (Arc::clone(&self.dirs), self.shared.config.longest_record());
@@ -637,36 +730,52 @@ impl Core {
     }
 }
 
-/// Writes the leader's state beside what is there.
-fn stage(dir: &std::path::Path, frozen: &Frozen) -> Result<(), SnapshotWriteError> {
+/// Writes the leader's state beside what is there, or finishes what was written as it came.
+fn stage(
+    dir: &std::path::Path,
+    frozen: &Frozen,
+    copy: Option<SnapshotWriter>,
+) -> Result<(), SnapshotWriteError> {
     let zxid = frozen.zxid();
-    let mut writer = SnapshotWriter::stage(dir, zxid)?;
-    if let Err(source) = frozen.write(&mut writer) {
-        return Err(writer.failed(source));
-    }
+    let writer = match copy {
+        Some(copy) => copy,
+        None => {
+            let mut writer = SnapshotWriter::stage(dir, zxid)?;
+            if let Err(source) = frozen.write(&mut writer) {
+                return Err(writer.failed(source));
+            }
+            writer
+        }
+    };
     let digest = frozen.digest();
     let digest = SnapshotDigest { zxid, version: digest.version, digest: digest.tree };
     writer.finish(digest, zxid).map(drop)
 }
 
-/// Where a history that ends at `last` leaves this log, which is whole up to `upto` at least.
-fn locate(dir: &std::path::Path, last: Zxid, upto: Zxid) -> Result<Located, storage::TxnLogError> {
+/// Where a history that ends at `last` leaves this log, which is whole up to `upto` at least. A difference of more than
+/// `most` bytes is none.
+fn locate(
+    dir: &std::path::Path,
+    last: Zxid,
+    upto: Zxid,
+    most: usize,
+) -> Result<Located, storage::TxnLogError> {
     let Some(there) = History::last_up_to(dir, last)? else { return Ok(Located::Gone) };
     let mut history = History::open(dir, there, upto)?;
     let mut bytes = 0;
     while let Some(entry) = history.next_entry()? {
         bytes += entry.body.len();
-        // A learner keeps what it lacks in memory until it has all of it; a state it reads as it comes.
-        if bytes > MAX_DIFFERENCE {
+        if bytes > most {
             return Ok(Located::Gone);
         }
     }
     Ok(if there == last || last.counter() == 0 { Located::Here } else { Located::After(there) })
 }
 
-/// The longest difference that is sent as such, in bytes; beyond it the whole state is.
+/// The longest difference that is sent as such to a learner of Apache's, in bytes; beyond it the whole state is: such a
+/// learner keeps what it lacks in memory until it has all of it, and a state it reads as it comes.
 const MAX_DIFFERENCE: usize = 128 << 20;
-/// Connections at the leader port.
 /// How long nobody leads at least before clients are served nevertheless.
 const READ_ONLY_AFTER: std::time::Duration = std::time::Duration::from_secs(2);
+/// Connections at the leader port.
 const MAX_CALLERS: usize = 1024;

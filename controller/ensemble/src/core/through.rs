@@ -7,10 +7,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use bytes::{Bytes, BytesMut};
-use jute::learner::{Forwarded as Record, PacketType, QuorumPacket, Revalidated, Touch};
-use jute::{ConnectRequest, ConnectResponse, Entry, ErrorCode, Id, Request, Response};
+use bytes::{BufMut, Bytes, BytesMut};
+use jute::learner::{Forwarded as Record, PacketType, Revalidated, Touch};
+use jute::{ConnectRequest, ConnectResponse, Entry, ErrorCode, Id, Put, Request, Response};
 use types::{PeerId, SessionId, Zxid};
+use znodes::access::SUPER;
 use znodes::password;
 
 use super::audit::Audited;
@@ -24,6 +25,9 @@ use crate::standing::Role;
 /// A request that the leader has.
 pub(super) struct Forwarded {
     cxid: i32,
+    /// Whose; `None` of what this member asks for itself.
+    auth: Option<Arc<[Id]>>,
+    request: Request,
     origin: Origin,
     audited: Option<Box<Audited>>,
 }
@@ -44,7 +48,13 @@ impl Core {
     pub(super) fn on_write_through(&mut self, command: Command) {
         let Some(ensemble) = &mut self.ensemble else { return };
         let serving = ensemble.upstream.as_ref().is_some_and(|one| one.serving);
-        let read_only = self.shared.standing.role() == Role::ReadOnly;
+        let role = self.shared.standing.role();
+        // A leader that takes no more names another one, or none.
+        if !serving && (ensemble.between || role == Role::Leading) {
+            self.waiting.push_back(command);
+            return;
+        }
+        let read_only = role == Role::ReadOnly;
         match command {
             Command::Requests { conn, mut requests, .. } if read_only => {
                 let shared = Arc::clone(&self.shared);
@@ -68,7 +78,9 @@ impl Core {
                     if !conn.is_closed() {
                         let audited = if audits { Audited::of(&request) } else { None };
                         let origin = Origin::Client(Arc::clone(&conn));
-                        self.forward(session, xid, Some(&auth), &request, origin, audited);
+                        let auth = Some(Arc::clone(&auth));
+                        let cxid = xid;
+                        self.forward(session, Forwarded { cxid, auth, request, origin, audited });
                     }
                 }
                 buffers::give_back_writes(requests);
@@ -78,9 +90,10 @@ impl Core {
             }
             Command::Local { request, reply } if serving => {
                 ensemble.last_local = ensemble.last_local.wrapping_add(1);
-                let (cxid, auth) = (ensemble.last_local, [znodes::access::SUPER]);
-                let origin = Origin::Local(reply);
-                self.forward(SessionId(0), cxid, Some(&auth), &request, origin, None);
+                let (cxid, origin) = (ensemble.last_local, Origin::Local(reply));
+                let auth = Some(Arc::from([SUPER]));
+                let audited = None;
+                self.forward(SessionId(0), Forwarded { cxid, auth, request, origin, audited });
             }
             // Whoever waits for it hears that nobody will answer.
             _ => {}
@@ -111,9 +124,10 @@ impl Core {
         let session = request.session;
         if session == SessionId(0) {
             let session = self.ids.next_id();
-            let create = Request::CreateSession { timeout_ms };
+            let request = Request::CreateSession { timeout_ms };
             let origin = Origin::Connect { conn, read_only };
-            return self.forward(session, 0, None, &create, origin, None);
+            let (cxid, auth, audited) = (0, None, None);
+            return self.forward(session, Forwarded { cxid, auth, request, origin, audited });
         }
         if request.password.as_deref() != Some(password(session).as_slice()) {
             put_connect_response(&conn, &ConnectResponse::invalid(read_only));
@@ -155,39 +169,57 @@ impl Core {
         self.welcome(&conn, session, read_only);
     }
 
-    fn forward(
-        &mut self,
-        session: SessionId,
-        cxid: i32,
-        auth: Option<&[Id]>,
-        request: &Request,
-        origin: Origin,
-        audited: Option<Box<Audited>>,
-    ) {
+    fn forward(&mut self, session: SessionId, forwarded: Forwarded) {
         let Some(ensemble) = &mut self.ensemble else { return };
         let Some(upstream) = &ensemble.upstream else { return };
-        let mut record = BytesMut::new();
-        request.encode(&mut record);
-        let record = Record { session, cxid, op: request.op().code(), record: record.freeze() };
-        let mut data = BytesMut::new();
-        record.encode(&mut data);
-        let packet = QuorumPacket {
-            kind: PacketType::Request,
-            zxid: NO_ZXID,
-            data: Some(data.freeze()),
-            auth: auth.map(<[Id]>::to_vec),
-        };
-        let outbox = Arc::clone(&upstream.link.outbox);
-        outbox.put(|out| packet.encode(out));
-        ensemble.to_flush.push(outbox);
-        if let Request::Sync { path } = request {
-            ensemble.syncs.push_back((origin, path.clone()));
+        let outbox = &upstream.link.outbox;
+        outbox.put(|out| put_request(session, &forwarded, out));
+        if outbox.mark() {
+            ensemble.to_flush.push(Arc::clone(outbox));
+        }
+        if let Request::Sync { path } = forwarded.request {
+            ensemble.syncs.push_back((forwarded.origin, path));
             return;
         }
-        let forwarded = Forwarded { cxid, origin, audited };
         ensemble.forwarded.entry(session).or_default().push_back(forwarded);
         ensemble.forwarded_count += 1;
         self.shared.stats.outstanding.store(ensemble.forwarded_count, Relaxed);
+    }
+
+    /// The leader before has named its successor, which is there now: what it did not order is asked for again, in the
+    /// order in which each session asked, and then what came meanwhile.
+    pub(super) fn go_on_with_successor(&mut self) {
+        if let Some(ensemble) = &mut self.ensemble
+            && std::mem::take(&mut ensemble.between)
+        {
+            ensemble.forwarded_count = 0;
+            for (session, queue) in std::mem::take(&mut ensemble.forwarded) {
+                for forwarded in queue {
+                    self.ask_again(session, forwarded);
+                }
+            }
+        }
+        for command in std::mem::take(&mut self.waiting) {
+            self.on_write(command);
+        }
+    }
+
+    fn ask_again(&mut self, session: SessionId, forwarded: Forwarded) {
+        // Its client does not know any more what became of it.
+        if let Origin::Client(conn) | Origin::Connect { conn, .. } = &forwarded.origin
+            && conn.is_closed()
+        {
+            return;
+        }
+        if self.is_through() {
+            return self.forward(session, forwarded);
+        }
+        let Forwarded { cxid, auth, request, origin, .. } = forwarded;
+        let auth = auth.unwrap_or_else(|| Arc::from([]));
+        match request {
+            Request::CloseSession => self.end_session(session, cxid, auth, origin),
+            request => self.propose(session, cxid, &auth, &request, origin),
+        }
     }
 
     /// Who waits here for a transaction that the leader ordered.
@@ -247,6 +279,24 @@ impl Core {
             }
         }
         Some(touches)
+    }
+}
+
+/// Writes the packet of a request, without a copy of it between.
+fn put_request(session: SessionId, forwarded: &Forwarded, out: &mut BytesMut) {
+    let Forwarded { cxid, auth, request, .. } = forwarded;
+    out.put_i32(PacketType::Request.code());
+    out.put_zxid(NO_ZXID);
+    let at = out.len();
+    out.put_i32(0);
+    let record = Bytes::new();
+    Record { session, cxid: *cxid, op: request.op().code(), record }.encode(out);
+    request.encode(out);
+    let length = i32::try_from(out.len() - at - 4).expect("a frame bounds it");
+    out[at..at + 4].copy_from_slice(&length.to_be_bytes());
+    match auth {
+        Some(ids) => out.put_vector(ids, |out, id| id.encode(out)),
+        None => out.put_i32(-1),
     }
 }
 

@@ -1,8 +1,11 @@
-//! A leader's snapshot as it comes, read by a thread of its own.
+//! A leader's snapshot as it comes, read by a thread of its own, which puts it on the disk as it goes.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read, Write};
+use std::path::Path;
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
+use storage::SnapshotWriter;
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 use types::Zxid;
@@ -12,17 +15,20 @@ use super::source::SIGNATURE;
 use super::stream::ReadHalf;
 use crate::load::words;
 
+/// A state, and the same on its way to the disk, to be finished; `None` when it could not be put there.
+pub(super) type Received = (Box<State>, Option<SnapshotWriter>);
+
 /// Reads the snapshot and the word behind it. `input` has what was received already, and gets back what
-/// follows. `limit` is the longest text or data believed, in bytes.
+/// follows. `limit` is the longest text or data believed, in bytes; `dir` is where snapshots are staged.
 pub(super) async fn receive(
     read: &mut ReadHalf,
     input: &mut BytesMut,
     zxid: Zxid,
     limit: usize,
-    seed: u64,
-) -> io::Result<Box<State>> {
+    dir: Arc<Path>,
+) -> io::Result<Received> {
     let (pieces, receiver) = mpsc::channel(AHEAD);
-    let mut loading = tokio::task::spawn_blocking(move || load(receiver, zxid, limit, seed));
+    let mut loading = tokio::task::spawn_blocking(move || load(receiver, zxid, limit, &dir));
     let mut pieces = Some(pieces);
     let mut piece = input.split().freeze();
     loop {
@@ -64,11 +70,16 @@ fn load(
     pieces: mpsc::Receiver<Bytes>,
     zxid: Zxid,
     limit: usize,
-    seed: u64,
-) -> io::Result<(Box<State>, Bytes)> {
-    let mut stream = Pieces { pieces, current: Bytes::new() };
-    let state = znodes::snapshot::read(&mut stream, zxid, limit, seed)
+    dir: &Path,
+) -> io::Result<(Received, Bytes)> {
+    // A disk that does not take it is seen when it must.
+    let copy = SnapshotWriter::stage(dir, zxid).ok();
+    let mut stream = Pieces { pieces, piece: Bytes::new(), current: Bytes::new(), copy };
+    let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0);
+    let state = znodes::snapshot::read_stream(&mut stream, zxid, limit, seed)
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, words(&error)))?;
+    stream.copy_taken();
+    let staged = stream.copy.take();
     let mut end = [0; 4 + SIGNATURE.len()];
     stream.read_exact(&mut end)?;
     if end[4..] != *SIGNATURE.as_bytes() {
@@ -81,24 +92,51 @@ fn load(
     while let Some(piece) = stream.pieces.blocking_recv() {
         rest.extend_from_slice(&piece);
     }
-    Ok((Box::new(state), rest.freeze()))
+    Ok(((Box::new(state), staged), rest.freeze()))
 }
 
 struct Pieces {
     pieces: mpsc::Receiver<Bytes>,
+    /// The last one that came, and what is left of it.
+    piece: Bytes,
     current: Bytes,
+    copy: Option<SnapshotWriter>,
+}
+
+impl Pieces {
+    /// Puts what was taken of the piece on its way to the disk.
+    fn copy_taken(&mut self) {
+        let taken = self.piece.len() - self.current.len();
+        let taken = self.piece.split_to(taken);
+        if self.copy.as_mut().is_some_and(|copy| copy.write_all(&taken).is_err()) {
+            self.copy = None;
+        }
+    }
+}
+
+impl BufRead for Pieces {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.current.is_empty() {
+            self.copy_taken();
+            if let Some(piece) = self.pieces.blocking_recv() {
+                self.current = piece.clone();
+                self.piece = piece;
+            }
+        }
+        Ok(&self.current)
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.current.advance(count);
+    }
 }
 
 impl Read for Pieces {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if self.current.is_empty() {
-            match self.pieces.blocking_recv() {
-                Some(piece) => self.current = piece,
-                None => return Ok(0),
-            }
-        }
-        let count = into.len().min(self.current.len());
-        self.current.copy_to_slice(&mut into[..count]);
+        let there = self.fill_buf()?;
+        let count = into.len().min(there.len());
+        into[..count].copy_from_slice(&there[..count]);
+        self.consume(count);
         Ok(count)
     }
 }
@@ -109,6 +147,7 @@ const AHEAD: usize = 4;
 #[cfg(test)]
 mod tests {
     use jute::Put;
+    use storage::SnapshotDigest;
     use tokio::io::AsyncWriteExt;
     use tokio::net::{TcpListener, TcpStream};
 
@@ -133,8 +172,20 @@ mod tests {
             let writer = tokio::spawn(async move { stream.write_all(&rest).await });
             let mut input = BytesMut::from(&sent[..early]);
             let zxid = Zxid::from_bits(5);
-            let state = receive(&mut read, &mut input, zxid, 1 << 20, 0).await.expect("whole");
+            let dir = tempfile::tempdir().expect("a temporary directory");
+            let received = receive(&mut read, &mut input, zxid, 1 << 20, dir.path().into());
+            let (state, staged) = received.await.expect("whole");
             assert_eq!((state.zxid(), state.node_count()), (zxid, 5));
+            // What is on its way to the disk is the snapshot and no byte more.
+            let staged = staged.expect("it is writable");
+            let (path, digest) = (staged.path().to_owned(), state.digest());
+            let digest = SnapshotDigest { zxid, version: digest.version, digest: digest.tree };
+            staged.finish(digest, zxid).expect("there is room");
+            let file = std::fs::read(path).expect("written");
+            let body = snapshot - 4 - SIGNATURE.len();
+            assert!(file[16..].starts_with(&sent[..body]), "behind the header");
+            // Three seals, the digest and the last zxid.
+            assert_eq!(file.len(), 16 + body + 3 * 13 + 20 + 8);
             while read.read_buf(&mut input).await.expect("it is open") > 0 {}
             writer.await.expect("it does not panic").expect("it is read");
             assert!(input[..] == sent[snapshot..], "{early}: {} bytes", input.len());
@@ -155,7 +206,9 @@ mod tests {
             stream.write_all(&sent[..end]).await.expect("it is open");
             drop(stream);
             let mut input = BytesMut::new();
-            let refused = receive(&mut read, &mut input, Zxid::ZERO, 1 << 20, 0).await;
+            let dir = tempfile::tempdir().expect("a temporary directory");
+            let received = receive(&mut read, &mut input, Zxid::ZERO, 1 << 20, dir.path().into());
+            let refused = received.await;
             assert!(refused.is_err(), "cut at {end}");
         }
     }

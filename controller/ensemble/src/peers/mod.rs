@@ -21,11 +21,13 @@ mod stream;
 use std::fmt;
 use std::io;
 use std::ops::Deref;
+use std::path::Path;
 use std::sync::Arc;
 
 use jute::election::Notification;
 use jute::learner::QuorumPacket;
 use jute::{Members, Server};
+use storage::SnapshotWriter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::AbortHandle;
 use types::PeerId;
@@ -50,7 +52,7 @@ pub(crate) enum Event {
     /// Packets were heard, in order. The permit is held until they are dealt with.
     Packets { link: LinkId, packets: Vec<QuorumPacket>, permit: OwnedSemaphorePermit },
     /// The snapshot that the last packet announced is there.
-    Snapshot { link: LinkId, state: Box<State> },
+    Snapshot { link: LinkId, state: Box<State>, staged: Option<SnapshotWriter> },
     /// A connection has ended, or could not be made. Nothing more comes from it.
     Ended { link: LinkId, error: Option<io::Error> },
     /// The connection that was asked for stands.
@@ -88,18 +90,21 @@ pub(crate) struct Peers {
     ids: Arc<packets::Ids>,
     limits: Limits,
     security: PeerSecurity,
+    /// Where snapshots are staged.
+    dir: Arc<Path>,
     tell: Tell,
     jobs: Vec<AbortHandle>,
 }
 
 impl Peers {
-    /// Serves the ports of `me`, which are open.
+    /// Serves the ports of `me`, which are open. Snapshots that come are staged in `dir`.
     pub(crate) fn start(
         me: PeerId,
         server: &Server,
         ports: BoundPorts,
         limits: Limits,
         security: PeerSecurity,
+        dir: Arc<Path>,
         tell: Tell,
     ) -> Self {
         let ids = Arc::new(packets::Ids::default());
@@ -117,11 +122,11 @@ impl Peers {
         });
         let mut jobs = vec![votes.abort_handle()];
         for listener in ports.quorum {
-            let accept =
-                packets::accept(listener, Arc::clone(&ids), limits, security.clone(), tell.clone());
+            let (ids, security, dir) = (Arc::clone(&ids), security.clone(), Arc::clone(&dir));
+            let accept = packets::accept(listener, ids, limits, security, dir, tell.clone());
             jobs.push(tokio::spawn(accept).abort_handle());
         }
-        Self { elections, ids, limits, security, tell, jobs }
+        Self { elections, ids, limits, security, dir, tell, jobs }
     }
 
     /// Who is where, from now on.
@@ -140,7 +145,8 @@ impl Peers {
     /// Calls a leader.
     pub(crate) fn call(&self, leader: &Server) -> Link {
         let places = leader.addresses.iter().map(address::quorum).collect();
-        packets::call(places, &self.ids, self.limits, self.security.clone(), self.tell.clone())
+        let (security, dir) = (self.security.clone(), Arc::clone(&self.dir));
+        packets::call(places, &self.ids, self.limits, security, dir, self.tell.clone())
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is on its way to one peer: filled by the core, emptied by the connection's job.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard};
 
 use bytes::BytesMut;
@@ -13,6 +14,8 @@ use super::source::Source;
 pub(crate) struct Outbox {
     inner: Mutex<Inner>,
     wake: Notify,
+    /// Its turn to be flushed is noted.
+    marked: AtomicBool,
     limit: usize,
 }
 
@@ -41,7 +44,8 @@ pub(crate) struct Closed;
 impl Outbox {
     /// Keeps up to `limit` bytes that the socket has not taken.
     pub(crate) fn new(limit: usize) -> Self {
-        Self { inner: Mutex::default(), wake: Notify::new(), limit }
+        let (inner, wake) = (Mutex::default(), Notify::new());
+        Self { inner, wake, marked: AtomicBool::new(false), limit }
     }
 
     /// Adds what `put` writes. False: the peer is too far behind, or gone; the connection ends.
@@ -74,8 +78,14 @@ impl Outbox {
         }
     }
 
+    /// Whether it must be noted now that it is to be flushed: it is not yet.
+    pub(crate) fn mark(&self) -> bool {
+        !self.marked.swap(true, Relaxed)
+    }
+
     /// There is something to send, as far as the core goes for now.
     pub(crate) fn flush(&self) {
+        self.marked.store(false, Relaxed);
         self.wake.notify_one();
     }
 

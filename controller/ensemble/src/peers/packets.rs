@@ -4,6 +4,7 @@
 //! [`BATCHES`] batches of packets from one peer wait for the core; then the peer waits.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,6 +80,7 @@ pub(super) async fn accept(
     ids: Arc<Ids>,
     limits: Limits,
     security: PeerSecurity,
+    dir: Arc<Path>,
     tell: Tell,
 ) {
     loop {
@@ -92,14 +94,14 @@ pub(super) async fn accept(
         };
         let security = security.clone();
         let (id, outbox) = (ids.next(), Arc::new(Outbox::new(limits.unsent)));
-        let (out, to_core) = (Arc::clone(&outbox), tell.clone());
+        let (out, dir, to_core) = (Arc::clone(&outbox), Arc::clone(&dir), tell.clone());
         let (begin, begun) = oneshot::channel();
         let job = tokio::spawn(async move {
             // Not before the core knows of it.
             if begun.await.is_ok() {
                 let talk = async {
                     let stream = timeout(limits.introduction, security.accept(stream)).await??;
-                    run(id, stream, out, limits, to_core.clone()).await
+                    run(id, stream, out, limits, dir, to_core.clone()).await
                 };
                 let error = talk.await.err();
                 (to_core)(Event::Ended { link: id, error });
@@ -111,11 +113,13 @@ pub(super) async fn accept(
 }
 
 /// Calls the leader, a few times if need be; [`Event::Ended`] tells when it was in vain.
+/// A snapshot that comes is staged in `dir`.
 pub(super) fn call(
     places: Vec<HostPort>,
     ids: &Ids,
     limits: Limits,
     security: PeerSecurity,
+    dir: Arc<Path>,
     tell: Tell,
 ) -> Link {
     let (id, outbox) = (ids.next(), Arc::new(Outbox::new(limits.unsent)));
@@ -124,7 +128,7 @@ pub(super) fn call(
         let talk = async {
             let stream = call_again(&places, limits.connect, &security).await?;
             (tell)(Event::Up { link: id });
-            run(id, stream, out, limits, tell.clone()).await
+            run(id, stream, out, limits, dir, tell.clone()).await
         };
         let error = talk.await.err();
         (tell)(Event::Ended { link: id, error });
@@ -154,11 +158,12 @@ async fn run(
     stream: Stream,
     outbox: Arc<Outbox>,
     limits: Limits,
+    dir: Arc<Path>,
     tell: Tell,
 ) -> io::Result<()> {
     let (read, write) = stream.into_split();
     tokio::select! {
-        ended = listen(id, read, limits, &tell) => ended,
+        ended = listen(id, read, limits, dir, &tell) => ended,
         ended = speak(write, &outbox) => ended,
     }
 }
@@ -187,7 +192,13 @@ async fn speak(mut write: WriteHalf, outbox: &Outbox) -> io::Result<()> {
     }
 }
 
-async fn listen(id: LinkId, mut read: ReadHalf, limits: Limits, tell: &Tell) -> io::Result<()> {
+async fn listen(
+    id: LinkId,
+    mut read: ReadHalf,
+    limits: Limits,
+    dir: Arc<Path>,
+    tell: &Tell,
+) -> io::Result<()> {
     let room = Arc::new(Semaphore::new(BATCHES));
     let mut input = BytesMut::new();
     let mut first = true;
@@ -207,15 +218,18 @@ async fn listen(id: LinkId, mut read: ReadHalf, limits: Limits, tell: &Tell) -> 
             first = false;
         }
         if let Some(zxid) = snapshot {
-            let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0);
-            let state = incoming::receive(&mut read, &mut input, zxid, limits.record, seed).await?;
-            (tell)(Event::Snapshot { link: id, state });
+            let dir = Arc::clone(&dir);
+            let received = incoming::receive(&mut read, &mut input, zxid, limits.record, dir);
+            let (state, staged) = received.await?;
+            (tell)(Event::Snapshot { link: id, state, staged });
             continue;
         }
         if input.is_empty() && input.capacity() > KEEP {
             input = BytesMut::new();
         }
-        input.reserve(READ);
+        if input.capacity() - input.len() < READ_LEAST {
+            input.reserve(READ);
+        }
         let count = match first {
             // Nobody waits for a caller that never says who it is.
             true => timeout(limits.introduction, read.read_buf(&mut input)).await??,
@@ -258,4 +272,6 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(100);
 const TRIES: u32 = 5;
 const BATCHES: usize = 16;
 const READ: usize = 64 << 10;
+/// With less room than this more is made.
+const READ_LEAST: usize = 8 << 10;
 const KEEP: usize = 256 << 10;

@@ -22,9 +22,9 @@ use crate::load::words;
 pub(crate) enum Source {
     /// The body of a snapshot, and the word behind it.
     Snapshot(Box<Frozen>),
-    /// Committed transactions from the log, each with its commit: those behind the first and up to the
-    /// second.
-    Log { dir: PathBuf, after: Zxid, to: Zxid },
+    /// Committed transactions from the log: those behind the first and up to the second. Each with its commit, or for
+    /// kin with one for all that are sent together.
+    Log { dir: PathBuf, after: Zxid, to: Zxid, kin: bool },
 }
 
 impl Source {
@@ -37,7 +37,7 @@ impl Source {
                 Self::Snapshot(frozen) => {
                     frozen.write(&mut sink).and_then(|()| sink.put(|out| out.put_text(SIGNATURE)))
                 }
-                Self::Log { dir, after, to } => read_log(&dir, after, to, &mut sink),
+                Self::Log { dir, after, to, kin } => read_log(&dir, after, to, kin, &mut sink),
             };
             if let Err(error) = done.and_then(|()| sink.flush()) {
                 // Nobody listens any more when the learner has gone.
@@ -49,7 +49,7 @@ impl Source {
 }
 
 /// A quorum may have flushed what this member has not: then the end of the log is waited for.
-fn read_log(dir: &Path, mut after: Zxid, to: Zxid, sink: &mut Sink) -> io::Result<()> {
+fn read_log(dir: &Path, mut after: Zxid, to: Zxid, kin: bool, sink: &mut Sink) -> io::Result<()> {
     let failed = |error: TxnLogError| io::Error::other(words(&error));
     let mut waits = 0;
     while after < to {
@@ -60,7 +60,9 @@ fn read_log(dir: &Path, mut after: Zxid, to: Zxid, sink: &mut Sink) -> io::Resul
                     after = entry.zxid;
                     sink.put(|out| {
                         put_packet(out, PacketType::Proposal, after, Some(&entry.body));
-                        put_packet(out, PacketType::Commit, after, None);
+                        if !kin || after == to || out.len() >= PIECE {
+                            put_packet(out, PacketType::Commit, after, None);
+                        }
                     })?;
                 }
                 Ok(None) => break,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use jute::{
     Acl, ConnectRequest, ConnectResponse, CreateRequest, OpCode, Reader, ReplyHeader, Request,
-    RequestHeader, create_flags,
+    RequestHeader, Stat, create_flags,
 };
 use types::{SessionId, Zxid};
 
@@ -36,6 +36,25 @@ impl Raw {
         let response = ConnectResponse::decode(&receive(&mut stream)).expect("it is a response");
         let timeout = Duration::from_millis(response.timeout_ms.unsigned_abs().into());
         Self { stream, xid: 0, timeout }
+    }
+
+    /// Sends a write of any version and does not wait for its answer.
+    pub(crate) fn send_set(&mut self, path: &str) {
+        self.xid += 1;
+        let data = Some(Bytes::copy_from_slice(&self.xid.to_be_bytes()));
+        let mut out = BytesMut::new();
+        RequestHeader { xid: self.xid, op: OpCode::SetData.code() }.encode(&mut out);
+        Request::SetData { path: path.into(), data, version: -1 }.encode(&mut out);
+        send(&mut self.stream, &out);
+    }
+
+    /// The version that the write number `xid`, of which this is the answer, gave to its znode.
+    pub(crate) fn receive_version(&mut self, xid: i32) -> i32 {
+        let reply = receive(&mut self.stream);
+        let mut reader = Reader::new(&reply);
+        let header = ReplyHeader::decode(&mut reader).expect("it is a reply");
+        assert_eq!((header.xid, header.error), (xid, None));
+        Stat::decode(&mut reader).expect("the answer to a setData").version
     }
 
     pub(crate) fn create_ephemeral(&mut self, path: &str) {

@@ -374,7 +374,7 @@ impl Troupe {
             Output::Following { leader, epoch, .. } => {
                 self.said.push(format!("{id} follows {leader} in epoch {}", epoch.0));
             }
-            Output::Resigned => {
+            Output::Resigned { .. } => {
                 self.said.push(format!("{id} resigns"));
                 for other in std::mem::take(&mut peer.links) {
                     self.let_go(id, other);
