@@ -96,21 +96,28 @@ impl Epochs {
 impl EpochFile {
     /// Writes the file so that after a crash it holds the old epoch or this one.
     pub fn write(self, dir: &Path, epoch: Epoch) -> Result<(), EpochError> {
+        self.save(dir, epoch)?.finish()
+    }
+
+    /// Makes the epoch durable in the copy, by one flush of a few bytes in their place: others wait for this while nobody
+    /// leads. The file itself, for Apache, follows with [`Saved::finish`].
+    pub(crate) fn save(self, dir: &Path, epoch: Epoch) -> Result<Saved, EpochError> {
         let path = dir.join(self.name());
         let tmp = dir.join(format!("{}.tmp", self.name()));
         let write = || {
             let mut file = File::create(&tmp)?;
             file.write_all(epoch.0.to_string().as_bytes())?;
-            file.sync_all()?;
             Copied::update(dir, self, epoch, modified(&file.metadata()?))?;
-            fs::rename(&tmp, &path)?;
-            sync_dir(dir)
+            Ok(file)
         };
-        write().map_err(|source| {
-            // Best effort: the next try writes over it.
-            let _ = fs::remove_file(&tmp);
-            EpochError::Io { path, source }
-        })
+        match write() {
+            Ok(file) => Ok(Saved { dir: dir.to_owned(), path, tmp, file }),
+            Err(source) => {
+                // Best effort: the next try writes over it.
+                let _ = fs::remove_file(&tmp);
+                Err(EpochError::Io { path, source })
+            }
+        }
     }
 
     fn name(self) -> &'static str {
@@ -118,6 +125,30 @@ impl EpochFile {
             Self::Accepted => "acceptedEpoch",
             Self::Current => "currentEpoch",
         }
+    }
+}
+
+/// An epoch that is durable, and its file on the way.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Saved {
+    dir: PathBuf,
+    path: PathBuf,
+    tmp: PathBuf,
+    file: File,
+}
+
+impl Saved {
+    /// Makes the file say it too, durably.
+    pub(crate) fn finish(self) -> Result<(), EpochError> {
+        let Self { dir, path, tmp, file } = self;
+        let done =
+            file.sync_all().and_then(|()| fs::rename(&tmp, &path)).and_then(|()| sync_dir(&dir));
+        done.map_err(|source| {
+            // Best effort: the next try writes over it.
+            let _ = fs::remove_file(&tmp);
+            EpochError::Io { path, source }
+        })
     }
 }
 

@@ -259,8 +259,16 @@ impl<T: Fn(LogEvent)> Worker<T> {
             }
             LogCommand::SaveEpoch(file, epoch) => {
                 self.commit()?;
-                match file.write(&self.epoch_dir, epoch) {
-                    Ok(()) => (self.tell)(LogEvent::EpochSaved(file, epoch)),
+                match file.save(&self.epoch_dir, epoch) {
+                    Ok(saved) => {
+                        (self.tell)(LogEvent::EpochSaved(file, epoch));
+                        match saved.finish() {
+                            Ok(()) => {}
+                            // The copy says it, and the next epoch brings the file up to date.
+                            Err(error) if error.is_full() => {}
+                            Err(error) => return self.fail(&error),
+                        }
+                    }
                     Err(error) if error.is_full() => {
                         self.refusing = true;
                         (self.tell)(LogEvent::EpochRefused { file, epoch, error });
