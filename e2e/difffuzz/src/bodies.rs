@@ -2,10 +2,10 @@
 
 use bytes::BytesMut;
 use jute::{
-    AddWatchMode, AuthPacket, CreateRequest, MultiOp, MultiRead, OpCode, Reconfig, Request,
-    SetWatches, Text, WatcherType,
+    AddWatchMode, AuthPacket, ConnectRequest, CreateRequest, MultiOp, MultiRead, OpCode, Reconfig,
+    Request, SetWatches, Text, WatcherType,
 };
-use types::Zxid;
+use types::{SessionId, Zxid};
 
 use crate::program::{SEEN_ZXID, Send};
 use crate::{Rng, names};
@@ -28,7 +28,7 @@ pub(crate) fn request(rng: &mut Rng, op: OpCode) -> Request {
             Request::SetAcl { path: own(rng), acl: acl(rng), version }
         }
         OpCode::Multi => {
-            let many = rng.weighted(&[(1, 0), (4, 1), (6, 2), (4, 3), (2, 6)]);
+            let many = rng.weighted(&[(4, 0), (16, 1), (24, 2), (16, 3), (8, 6), (1, 60)]);
             Request::Multi((0..many).map(|_| multi_op(rng)).collect())
         }
         OpCode::MultiRead => {
@@ -81,6 +81,37 @@ pub(crate) fn request(rng: &mut Rng, op: OpCode) -> Request {
     }
 }
 
+/// A connect record, mostly spoilt.
+pub(crate) fn opening(rng: &mut Rng) -> Vec<u8> {
+    let request = ConnectRequest {
+        protocol_version: rng.one(&[0, 0, 1, -1, i32::MAX]),
+        last_zxid_seen: Zxid::from_bits(rng.one(&[0, 0, 0, -1, 1])),
+        timeout_ms: rng.one(&[0, 60_000, 60_000, -1, i32::MIN, i32::MAX]),
+        session: SessionId(rng.one(&[0, 0, 0, -1, 1, i64::MIN, i64::MAX])),
+        password: rng.one(&[None, Some(0), Some(1), Some(16), Some(16), Some(17), Some(1000)]).map(
+            |length| {
+                let byte = rng.one(&[0, 7]);
+                bytes::Bytes::from(vec![byte; length])
+            },
+        ),
+        read_only: rng.one(&[None, Some(false), Some(false), Some(true)]),
+    };
+    let mut body = BytesMut::new();
+    request.encode(&mut body);
+    let mut body = body.to_vec();
+    match rng.below(6) {
+        0 => body.truncate(rng.below(body.len() + 1)),
+        1 => body.extend_from_slice(&[1; 40][..rng.below(41)]),
+        2 => {
+            // The length of the password, which is what a reader may stumble over.
+            let number = rng.one(&[-2, i32::MIN, i32::MAX, 1 << 20, 17, 15]);
+            body[24..28].copy_from_slice(&number.to_be_bytes());
+        }
+        _ => {}
+    }
+    body
+}
+
 /// The request's bytes; once in a while spoilt.
 pub(crate) fn encode(rng: &mut Rng, xid: i32, request: &Request) -> Send {
     let mut body = BytesMut::new();
@@ -91,11 +122,47 @@ pub(crate) fn encode(rng: &mut Rng, xid: i32, request: &Request) -> Send {
     {
         body[..8].copy_from_slice(&SEEN_ZXID);
     }
+    if let Request::Multi(ops) = request
+        && rng.once_in(12)
+    {
+        body = odd_multi(rng, ops);
+    }
     if rng.once_in(25) {
         spoil(rng, &mut body);
     }
     Send { xid, op: request.op().code(), body }
 }
+
+/// Operations behind headers of which one is not as it should be.
+fn odd_multi(rng: &mut Rng, ops: &[MultiOp]) -> Vec<u8> {
+    let mut body = Vec::new();
+    let odd = rng.below(ops.len() + 1);
+    let mut header = |body: &mut Vec<u8>, at: usize, op: i32, done: u8, error: i32| {
+        let (mut op, mut done, mut error) = (op, done, error);
+        if at == odd {
+            match rng.below(4) {
+                0 => op = rng.one(&[-1, 0, 3, 4, 7, 8, 9, 11, 12, 14, 16, 20, 22, 99, -10, -11]),
+                1 => done = rng.one(&[0, 1, 2, 0xff]),
+                2 => error = rng.one(&[0, 1, -101, i32::MIN]),
+                _ => return,
+            }
+        }
+        body.extend_from_slice(&op.to_be_bytes());
+        body.push(done);
+        body.extend_from_slice(&error.to_be_bytes());
+    };
+    for (at, op) in ops.iter().enumerate() {
+        header(&mut body, at, op.op().code(), 0, -1);
+        let mut alone = BytesMut::new();
+        Request::Multi(vec![op.clone()]).encode(&mut alone);
+        body.extend_from_slice(&alone[MULTI_HEADER..alone.len() - MULTI_HEADER]);
+    }
+    header(&mut body, ops.len(), -1, 1, -1);
+    body
+}
+
+/// What stands before each operation and behind the last.
+const MULTI_HEADER: usize = 9;
 
 fn spoil(rng: &mut Rng, body: &mut Vec<u8>) {
     match rng.below(7) {
@@ -204,7 +271,8 @@ fn kind(rng: &mut Rng) -> WatcherType {
 
 fn watches(rng: &mut Rng) -> SetWatches {
     let relative_zxid = Zxid::from_bits(rng.one(&[0, -1, i64::MAX]));
-    let mut some = || (0..rng.below(3)).map(|_| own(rng)).collect();
+    let most = if rng.once_in(20) { 200 } else { 3 };
+    let mut some = || (0..rng.below(most)).map(|_| own(rng)).collect();
     SetWatches {
         relative_zxid,
         data: some(),

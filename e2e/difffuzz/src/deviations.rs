@@ -6,7 +6,7 @@
 use jute::{CreateRequest, MultiOp, MultiRead, OpCode, Request, SetWatches, create_flags};
 
 use crate::names::{ELSEWHERE, GONE, QUOTAS};
-use crate::program::{ROOT, Send};
+use crate::program::{ROOT, SEEN_ZXID, Send};
 
 /// Why a request is not sent in a comparison; `None` for all but a few.
 pub(crate) fn why_not(send: &Send) -> Option<&'static str> {
@@ -18,6 +18,14 @@ pub(crate) fn why_not(send: &Send) -> Option<&'static str> {
     }
     if send.xid == jute::xid::NOTIFICATION {
         return Some("its reply cannot be told from a notification");
+    }
+    if send.body.len() + 8 > 0xf_ffff {
+        return Some("longer than a request may be: Apache hangs up, ours answers with an error");
+    }
+    if is_set_watches(send.op) && !has_common_zxid(&send.body) {
+        return Some(
+            "zxids of the two begin elsewhere: which are older than such a number is chance",
+        );
     }
     if let Some(why) = null_field(send) {
         return Some(why);
@@ -37,6 +45,16 @@ pub(crate) fn why_not(send: &Send) -> Option<&'static str> {
     }
     let shared = !paths(&request).iter().all(|path| is_own(path) || may_be_shared(&request, path));
     shared.then_some("it would touch what other programs see")
+}
+
+fn is_set_watches(op: i32) -> bool {
+    op == OpCode::SetWatches.code() || op == OpCode::SetWatches2.code()
+}
+
+/// Whether the zxid at the start stands to all zxids of one server as to all of the other.
+fn has_common_zxid(body: &[u8]) -> bool {
+    let common = [SEEN_ZXID, [0; 8], [0xff; 8], i64::MAX.to_be_bytes()];
+    body.first_chunk().is_none_or(|zxid| common.contains(zxid))
 }
 
 /// A null where no client writes one, at the start of a record: Apache stumbles over it at some later place,

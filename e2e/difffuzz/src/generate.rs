@@ -32,7 +32,11 @@ impl Making {
         match rng.below(40) {
             0 | 1 => self.reconnect(rng, slot),
             2 => self.drop(slot),
-            3 => self.raw(rng, slot),
+            3 => match rng.below(3) {
+                0 => self.raw(rng, slot),
+                1 => self.half(rng, slot),
+                _ => self.opening(rng, slot),
+            },
             4 => self.alone(rng, slot, OpCode::Auth),
             5 => self.alone(rng, slot, OpCode::Ping),
             6 if rng.once_in(2) => self.alone(rng, slot, OpCode::CloseSession),
@@ -53,7 +57,11 @@ impl Making {
                 }
                 self.ensure_open(rng, slot);
                 if !sends.is_empty() {
-                    self.steps.push(Step::Send(slot, sends));
+                    let bytes = sends.iter().map(|send| 12 + send.body.len()).sum();
+                    self.steps.push(match rng.once_in(10) {
+                        true => Step::Torn(slot, sends, rng.below(bytes)),
+                        false => Step::Send(slot, sends),
+                    });
                 }
             }
         }
@@ -136,6 +144,28 @@ impl Making {
         bytes.extend((0..length.clamp(0, 16)).map(|_| 0));
         self.steps.push(Step::Raw(slot, bytes));
         self.open[slot] = false;
+    }
+
+    /// A request that never comes to its end.
+    fn half(&mut self, rng: &mut Rng, slot: usize) {
+        self.ensure_open(rng, slot);
+        let op = rng.weighted(OPS);
+        if let Some(send) = self.send(rng, op) {
+            let frame = [&send.xid.to_be_bytes(), &send.op.to_be_bytes(), &send.body[..]].concat();
+            let length = i32::try_from(frame.len()).unwrap_or(i32::MAX);
+            let mut bytes = [&length.to_be_bytes(), &frame[..]].concat();
+            bytes.truncate(rng.below(bytes.len()));
+            self.steps.push(Step::Half(slot, bytes));
+            self.open[slot] = false;
+        }
+    }
+
+    /// A first frame that is none, or an odd one.
+    fn opening(&mut self, rng: &mut Rng, slot: usize) {
+        self.drop(slot);
+        self.steps.push(Step::Opening(slot, bodies::opening(rng)));
+        // It may have a session: what comes next finds out by a new one.
+        self.had[slot] = false;
     }
 
     fn drop(&mut self, slot: usize) {

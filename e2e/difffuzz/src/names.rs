@@ -98,6 +98,9 @@ pub(crate) fn broken_text(rng: &mut Rng) -> Vec<u8> {
 
 /// Data of a znode.
 pub(crate) fn data(rng: &mut Rng) -> Option<Vec<u8>> {
+    if rng.once_in(800) {
+        return Some(vec![b'l'; rng.below(LARGE)]);
+    }
     match rng.below(12) {
         0 => None,
         1 | 2 => Some(Vec::new()),
@@ -107,6 +110,9 @@ pub(crate) fn data(rng: &mut Rng) -> Option<Vec<u8>> {
         _ => Some(vec![b'd'; 1 + rng.below(9)]),
     }
 }
+
+/// The most a program writes: near what a request may be long.
+const LARGE: usize = 1_040_000;
 
 /// Limits of a znode quota, or what is used of it.
 pub(crate) const QUOTAS: &[&str] = &[
@@ -128,7 +134,7 @@ pub(crate) fn quota_text(rng: &mut Rng) -> String {
 
 /// An access list.
 pub(crate) fn acl(rng: &mut Rng) -> Vec<Acl> {
-    let length = rng.weighted(&[(1, 0), (12, 1), (4, 2), (1, 3)]);
+    let length = rng.weighted(&[(10, 0), (120, 1), (40, 2), (10, 3), (1, 100)]);
     (0..length).map(|_| entry(rng)).collect()
 }
 

@@ -29,8 +29,14 @@ pub enum Step {
     Connect(usize, Connect),
     /// Sends requests at once.
     Send(usize, Vec<Send>),
+    /// As `Send`, in two parts: the second begins so many bytes behind the start.
+    Torn(usize, Vec<Send>, usize),
     /// Bytes in place of a frame; the server may hang up.
     Raw(usize, Vec<u8>),
+    /// Opens a connection in a slot and sends a frame in place of a connect record.
+    Opening(usize, Vec<u8>),
+    /// The beginning of a frame, and then the socket is closed; the session stays.
+    Half(usize, Vec<u8>),
     /// Closes the socket; the session stays.
     Drop(usize),
 }
@@ -93,7 +99,16 @@ impl fmt::Display for Program {
                 Step::Raw(slot, bytes) => {
                     writeln!(f, "{at}: [{slot}] raw {}", bytes.escape_ascii())?;
                 }
-                Step::Send(slot, sends) => {
+                Step::Opening(slot, bytes) => {
+                    writeln!(f, "{at}: [{slot}] opening {}", bytes.escape_ascii())?;
+                }
+                Step::Half(slot, bytes) => {
+                    writeln!(f, "{at}: [{slot}] half {}", bytes.escape_ascii())?;
+                }
+                Step::Send(slot, sends) | Step::Torn(slot, sends, _) => {
+                    if let Step::Torn(_, _, cut) = step {
+                        writeln!(f, "{at}: [{slot}] torn at {cut}")?;
+                    }
                     for send in sends {
                         write!(f, "{at}: [{slot}] xid {} op {} ", send.xid, send.op)?;
                         match send.decode() {

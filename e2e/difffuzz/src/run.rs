@@ -62,7 +62,24 @@ impl Run {
         match step {
             Step::Connect(slot, how) => self.connect(at, *slot, how),
             Step::Send(slot, sends) => {
-                self.send(at, *slot, sends);
+                self.send(at, *slot, sends, None);
+                Ok(())
+            }
+            Step::Torn(slot, sends, cut) => {
+                self.send(at, *slot, sends, Some(*cut));
+                Ok(())
+            }
+            Step::Opening(slot, bytes) => {
+                let mut wire = Wire::open(self.target)?;
+                wire.send(&framed(bytes));
+                self.opened(at, *slot, wire);
+                Ok(())
+            }
+            Step::Half(slot, bytes) => {
+                if let Some(wire) = &mut self.slots[*slot] {
+                    wire.send(bytes);
+                    self.slots[*slot] = None;
+                }
                 Ok(())
             }
             Step::Raw(slot, bytes) => {
@@ -112,6 +129,24 @@ impl Run {
         request.encode(&mut body);
         let mut wire = Wire::open(self.target)?;
         wire.send(&framed(&body));
+        self.opened(at, slot, wire);
+        // A session has one connection: that which had it before ends.
+        if let Some(session) = of
+            && let Some(other) = (0..SLOTS).find(|other| {
+                *other != slot
+                    && self.sessions[*other] == Some(session)
+                    && self.slots[*other].is_some()
+            })
+            && self.slots[slot].is_some()
+        {
+            self.expect_end(at, other);
+        }
+        Ok(())
+    }
+
+    /// What the server says to the first frame.
+    fn opened(&mut self, at: usize, slot: usize, mut wire: Wire) {
+        self.slots[slot] = None;
         let line = match wire.next() {
             Got::Frame(frame) => {
                 let frame = Bytes::from(frame);
@@ -142,21 +177,9 @@ impl Run {
             Got::Silence => "silence".to_owned(),
         };
         self.notes.line(format!("{at} [{slot}] {line}"));
-        // A session has one connection: that which had it before ends.
-        if let Some(session) = of
-            && let Some(other) = (0..SLOTS).find(|other| {
-                *other != slot
-                    && self.sessions[*other] == Some(session)
-                    && self.slots[*other].is_some()
-            })
-            && self.slots[slot].is_some()
-        {
-            self.expect_end(at, other);
-        }
-        Ok(())
     }
 
-    fn send(&mut self, at: usize, slot: usize, sends: &[Send]) {
+    fn send(&mut self, at: usize, slot: usize, sends: &[Send], cut: Option<usize>) {
         let Some(wire) = &mut self.slots[slot] else {
             return self.notes.line(format!("{at} [{slot}] no connection"));
         };
@@ -166,7 +189,9 @@ impl Run {
             body.extend(replaced(&send.body, &self.root, self.notes.seen));
             out.extend(framed(&body));
         }
-        wire.send(&out);
+        let (first, rest) = out.split_at(cut.unwrap_or(0).min(out.len()));
+        wire.send(first);
+        wire.send(rest);
         for send in sends {
             let Some(frame) = self.reply(at, slot) else { return };
             let error = header(&frame).map_or(0, |(_, _, error)| error);
@@ -218,7 +243,7 @@ impl Run {
     /// Asks for something, so that the events before the answer are all there.
     fn fence(&mut self, at: usize, slot: usize) {
         let op = OpCode::GetEphemerals.code();
-        self.send(at, slot, &[Send { xid: 7, op, body: vec![0; 4] }]);
+        self.send(at, slot, &[Send { xid: 7, op, body: vec![0; 4] }], None);
     }
 
     /// Events that are still on their way, the end of all sessions, and the tree.
@@ -236,7 +261,7 @@ impl Run {
         for slot in 0..SLOTS {
             if self.slots[slot].is_some() {
                 let op = OpCode::CloseSession.code();
-                self.send(at, slot, &[Send { xid: 8, op, body: Vec::new() }]);
+                self.send(at, slot, &[Send { xid: 8, op, body: Vec::new() }], None);
                 let session = self.sessions[slot];
                 self.made.retain(|one| Some(*one) != session);
             }

@@ -23,13 +23,13 @@ pub fn shrink(
     }
     for at in 0..best.steps.len() {
         let mut number = 0;
-        while let Step::Send(_, sends) = &best.steps[at]
+        while let Step::Send(_, sends) | Step::Torn(_, sends, _) = &best.steps[at]
             && sends.len() > 1
             && number < sends.len()
             && left > 0
         {
             let mut tried = best.clone();
-            if let Step::Send(_, sends) = &mut tried.steps[at] {
+            if let Step::Send(_, sends) | Step::Torn(_, sends, _) = &mut tried.steps[at] {
                 sends.remove(number);
             }
             left -= 1;

@@ -1,14 +1,15 @@
 //! Programs sent to Apache ZooKeeper and to this member: all that can be seen must be alike.
 //!
-//! `SEED=n` takes other programs, `PROGRAMS=n` more or fewer of them, `PROGRAM=i` only the i-th, which is
-//! what a failure prints. Needs Java and the jars of Apache ZooKeeper in the folder that `ZOOKEEPER_LIB`
+//! Most programs are the same every time, some are of a fresh seed. `SEED=n` takes those of one seed,
+//! `PROGRAMS=n` more or fewer of them, `PROGRAM=i` only the i-th, which is what a failure prints. Needs Java and the jars of Apache ZooKeeper in the folder that `ZOOKEEPER_LIB`
 //! names; without, it says so and does nothing, unless `CI` is set.
 
+use std::hash::{BuildHasher, RandomState};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 use difffuzz::{Dumper, Program, Rng, SUPER_DIGEST, Target, generate, run, shrink};
 use ensemble::{Member, MemberConfig};
@@ -20,10 +21,15 @@ fn programs_see_the_same_of_both() {
         eprintln!("LEFT OUT: ZOOKEEPER_LIB does not name a folder of Apache ZooKeeper's jars");
         return;
     };
-    let seed = number_from("SEED").unwrap_or(1);
-    let programs = match number_from("PROGRAM") {
-        Some(one) => one..one + 1,
-        None => 0..number_from("PROGRAMS").unwrap_or(DEFAULT),
+    let most = number_from("PROGRAMS");
+    let programs: Vec<(u64, u64)> = match (number_from("SEED"), number_from("PROGRAM")) {
+        (seed, Some(one)) => vec![(seed.unwrap_or(SEED), one)],
+        (Some(seed), None) => (0..most.unwrap_or(DEFAULT)).map(|at| (seed, at)).collect(),
+        (None, None) => {
+            let fresh = RandomState::new().hash_one(0) >> 32;
+            let known = (0..most.unwrap_or(DEFAULT)).map(|at| (SEED, at));
+            known.chain((0..most.unwrap_or(FRESH).min(FRESH)).map(|at| (fresh, at))).collect()
+        }
     };
     let dir = tempfile::tempdir().expect("a temporary directory");
     let apache = Apache::start(Path::new(&lib), dir.path());
@@ -41,21 +47,19 @@ fn programs_see_the_same_of_both() {
         ours: Target { addr: member.client_addr().expect("it was asked for") },
         numbers: AtomicU32::new(1),
     };
-    let next = AtomicU64::new(programs.start);
+    let next = AtomicUsize::new(0);
     let failed = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
                 let mut dumpers = pair.dumpers();
-                loop {
-                    let at = next.fetch_add(1, Relaxed);
-                    if at >= programs.end || failed.lock().expect("no panic").len() >= MOST_FAILURES
-                    {
+                while let Some(&(seed, at)) = programs.get(next.fetch_add(1, Relaxed)) {
+                    if failed.lock().expect("no panic").len() >= MOST_FAILURES {
                         break;
                     }
                     let program = generate(&mut Rng::of_program(seed, at));
                     if let Some(seen) = pair.difference(&program, &mut dumpers, false) {
-                        failed.lock().expect("no panic").push((at, program, false, seen));
+                        failed.lock().expect("no panic").push((seed, at, program, false, seen));
                     }
                 }
             });
@@ -63,18 +67,18 @@ fn programs_see_the_same_of_both() {
     });
     // One at a time, the distance of zxids can be compared too.
     let mut failed = failed.into_inner().expect("no panic");
-    for at in programs.clone().take(ALONE) {
+    for &(seed, at) in programs.iter().take(ALONE) {
         if failed.len() >= MOST_FAILURES {
             break;
         }
         let mut dumpers = pair.dumpers();
         let program = generate(&mut Rng::of_program(seed, at));
         if let Some(seen) = pair.difference(&program, &mut dumpers, true) {
-            failed.push((at, program, true, seen));
+            failed.push((seed, at, program, true, seen));
         }
     }
     let mut report = String::new();
-    for (at, program, alone, seen) in &failed {
+    for (seed, at, program, alone, seen) in &failed {
         if Dumper::open(pair.apache).is_err() || Dumper::open(pair.ours).is_err() {
             report += &format!("\nSEED={seed} PROGRAM={at}\n{program}{seen}");
             continue;
@@ -202,8 +206,12 @@ impl Drop for Apache {
     }
 }
 
-/// A minute or two of both cores.
-const DEFAULT: u64 = 4_000;
+/// About three minutes of both cores.
+const DEFAULT: u64 = 20_000;
+const SEED: u64 = 1;
+/// Programs that nobody has run before.
+const FRESH: u64 = 2_000;
+/// So many are run a second time, each with nothing beside it.
 const ALONE: usize = 500;
 const THREADS: usize = 8;
 const MOST_FAILURES: usize = 3;
