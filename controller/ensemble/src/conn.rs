@@ -15,9 +15,11 @@ use bytes::{BufMut, Bytes, BytesMut};
 use futures::task::AtomicWaker;
 use jute::{ErrorCode, EventType, Id, OpCode, ReplyHeader, Request, Response, WatcherEvent, xid};
 use types::{Instant, SessionId, Zxid};
+use znodes::listing::PageMark;
 
 use crate::buffers;
 use crate::core::wall_ms;
+use crate::long_replies::LongReplies;
 use crate::metrics::micros;
 use crate::sasl::Exchange;
 
@@ -47,7 +49,8 @@ pub(crate) struct Conn {
 pub(crate) struct Inner {
     /// Encoded and not yet taken by the connection's job.
     pub(crate) out: BytesMut,
-    /// Requests not yet answered, oldest first. Invariant: the first is a [`Pending::Write`].
+    /// Requests not yet answered, oldest first. Invariant: the first is a [`Pending::Write`], unless
+    /// [`Inner::is_stuffed`].
     pending: VecDeque<Pending>,
     /// What the requests in `pending` keep in memory.
     pending_bytes: usize,
@@ -59,6 +62,9 @@ pub(crate) struct Inner {
     /// Close once all of `out` is sent.
     pub(crate) closing: bool,
     pub(crate) talk: Talk,
+    /// Where the last page of children ended.
+    pub(crate) page: Option<PageMark>,
+    pub(crate) long: LongReplies,
     /// The client was challenged and has not answered.
     pub(crate) sasl: Option<Box<Exchange>>,
 }
@@ -141,7 +147,7 @@ fn word(op: OpCode) -> &'static str {
         OpCode::SetWatches | OpCode::SetWatches2 => "SETW",
         OpCode::AddWatch => "ADDW",
         OpCode::GetAcl => "GETA",
-        OpCode::GetChildren | OpCode::GetChildren2 => "GETC",
+        OpCode::GetChildren | OpCode::GetChildren2 | OpCode::GetChildrenPaginated => "GETC",
         OpCode::GetAllChildrenNumber => "GETACN",
         OpCode::CheckWatches => "CHKW",
         OpCode::RemoveWatches => "REMW",
@@ -164,6 +170,15 @@ pub(crate) enum Pending {
     Ready { frame: Bytes },
 }
 
+/// A write that has its answer, of so many bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Answered {
+    pub(crate) xid: i32,
+    pub(crate) op: OpCode,
+    pub(crate) since: Instant,
+    pub(crate) length: usize,
+}
+
 /// What a connection keeps in memory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Backlog {
@@ -173,6 +188,8 @@ pub(crate) struct Backlog {
     pub(crate) waiting: usize,
     /// Bytes of those requests.
     pub(crate) waiting_bytes: usize,
+    /// See [`Inner::is_held_up`].
+    pub(crate) held_up: bool,
 }
 
 impl Backlog {
@@ -214,6 +231,8 @@ impl Conn {
                 auth,
                 closing: false,
                 talk: Talk::begun(wall_ms()),
+                page: None,
+                long: LongReplies::default(),
                 sasl: None,
             }),
         }
@@ -295,7 +314,48 @@ impl Inner {
             unsent: self.out.len(),
             waiting: self.pending.len(),
             waiting_bytes: self.pending_bytes,
+            held_up: self.is_held_up(),
         }
+    }
+
+    /// Whether the client must take answers before more of them are made.
+    pub(crate) fn is_stuffed(&self) -> bool {
+        self.out.len() > MAX_QUEUED_BYTES
+    }
+
+    /// Whether something could be answered that could not be while the client did not take its answers.
+    pub(crate) fn is_held_up(&self) -> bool {
+        !matches!(self.oldest(), None | Some(Pending::Write { .. })) && !self.is_stuffed()
+    }
+
+    /// Answers the oldest write. It is the oldest request, too, or its answer waits behind those of the reads
+    /// before it, which wait for the client.
+    pub(crate) fn answer_write(
+        &mut self,
+        zxid: Zxid,
+        result: Result<&Response, ErrorCode>,
+    ) -> Option<Answered> {
+        let is_write = |one: &Pending| matches!(one, Pending::Write { .. });
+        let at = self.pending.iter().position(is_write)?;
+        let Some(&Pending::Write { xid, op, since, .. }) = self.pending.get(at) else {
+            return None;
+        };
+        let start = self.out.len();
+        let length = if at == 0 {
+            self.pop();
+            self.put_reply(xid, zxid, result);
+            self.out.len() - start
+        } else {
+            let mut frame = BytesMut::new();
+            put_reply(&mut frame, xid, zxid, result);
+            let ready = Pending::Ready { frame: frame.freeze() };
+            let length = ready.bytes();
+            self.pending_bytes += length;
+            self.pending_bytes -= self.pending[at].bytes();
+            self.pending[at] = ready;
+            length
+        };
+        Some(Answered { xid, op, since, length })
     }
 
     /// The oldest request that is not answered.
@@ -369,7 +429,7 @@ fn put_reply(out: &mut BytesMut, xid: i32, zxid: Zxid, result: Result<&Response,
     });
 }
 
-/// What a client may leave unread before notifications end its connection.
+/// What a client may leave unread before notifications end its connection, and reads behind a write wait.
 const MAX_QUEUED_BYTES: usize = 32 << 20;
 const MAX_UNSENT_BYTES: usize = 1 << 20;
 /// A queue that is empty again keeps room for so many requests.

@@ -49,6 +49,8 @@ pub(crate) struct Connection {
     stage: Stage,
     /// It is to end once all is sent.
     closing: bool,
+    /// Requests were received that wait until the client has taken answers.
+    held_back: bool,
 }
 
 /// Whether a connection speaks TLS.
@@ -100,6 +102,7 @@ impl Connection {
             security,
             stage,
             closing: false,
+            held_back: false,
         }
     }
 
@@ -121,8 +124,17 @@ impl Connection {
 
     /// Ready: it has received or sent something, and may go on at once.
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, HangUp> {
+        self.held_back = false;
         self.parse()?;
         let (closing, backlog) = self.send().map_err(|_| HangUp)?;
+        if backlog.held_up && backlog.unsent == 0 {
+            self.answer_what_was_held_up();
+            return Ok(Poll::Ready(()));
+        }
+        // Nothing else may ever wake it: all may be sent, and the client may wait for the rest.
+        if self.held_back && !closing && !backlog.is_too_much() {
+            return Ok(Poll::Ready(()));
+        }
         if closing && backlog.unsent == 0 && !self.socket.wants_write() {
             return Err(HangUp);
         }
@@ -162,6 +174,13 @@ impl Connection {
         Ok(Poll::Pending)
     }
 
+    /// The client has taken its answers: reads that waited for that have theirs now.
+    fn answer_what_was_held_up(&self) {
+        let tree = self.shared.tree();
+        let mut inner = self.conn.lock();
+        serve::what_waited(&tree, &self.shared, &self.conn, &mut inner);
+    }
+
     /// Tells whoever must know that the client is gone.
     fn end(&self) {
         match self.stage {
@@ -174,6 +193,7 @@ impl Connection {
             Stats::count(&self.shared.stats.tls_failed);
             self.shared.stats.tls_handshakes.fetch_sub(1, Relaxed);
         }
+        self.shared.refusals.ended(&self.conn);
         self.conn.close(false);
         self.shared.tell(Command::Gone(Arc::clone(&self.conn)));
     }
@@ -315,7 +335,11 @@ impl Connection {
             }
             // What is gathered is no more than was received at once.
             let is_too_much = || writes.is_empty() && self.conn.lock().backlog().is_too_much();
-            if self.conn.is_closed() || is_too_much() {
+            if self.conn.is_closed() {
+                break;
+            }
+            if is_too_much() {
+                self.held_back = true;
                 break;
             }
             let Some(length) = self.input.first_chunk::<4>() else { break };

@@ -14,6 +14,7 @@ mod core;
 mod four_letter;
 mod load;
 mod local;
+mod long_replies;
 mod member;
 mod metrics;
 mod peers;

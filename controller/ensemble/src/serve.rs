@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::{BufMut, BytesMut};
 use jute::{ErrorCode, Put, ReplyHeader, Request};
 use types::Instant;
+use znodes::listing::{PageMark, PageOf, answer_page};
 use znodes::reads::{self, Reading};
 use znodes::{Place, State, WatchKind, Watcher};
 
@@ -36,9 +37,11 @@ pub(crate) fn read_in_turn(
     }
 }
 
-/// Answers what waited behind a write that is answered now, up to the next write.
+/// Answers what waited behind a write that is answered now, up to the next write, or until there is more than
+/// the client may leave unread. The rest of them see the tree as it is then, which may have later writes of the
+/// session in it.
 pub(crate) fn what_waited(tree: &State, shared: &Shared, conn: &Conn, inner: &mut Inner) {
-    while !matches!(inner.oldest(), None | Some(Pending::Write { .. })) {
+    while inner.is_held_up() {
         match inner.pop() {
             Some(Pending::Read { xid, request, since, .. }) => {
                 answer(tree, shared, conn, inner, xid, &request, since);
@@ -60,7 +63,9 @@ fn answer(
 ) {
     let watcher = Watcher(conn.slot);
     let auth = Arc::clone(&inner.auth);
-    let reading = Reading { session: inner.session, auth: &auth };
+    let longest = inner.long.longest();
+    let reading = Reading { session: inner.session, auth: &auth, longest };
+    let mut page = inner.page.take();
     let has_room = has_room(shared, watcher, request);
     if let Request::SetWatches(wanted) | Request::SetWatches2(wanted) = request
         && has_room
@@ -75,16 +80,24 @@ fn answer(
         let start = out.len();
         ReplyHeader { xid, zxid: shared.applied(), error: None }.encode(out);
         let answered = match has_room {
-            true => put_body(tree, shared, watcher, reading, request, out),
+            true => put_body(tree, shared, watcher, reading, &mut page, request, out),
             false => Err(ErrorCode::SystemError),
         };
+        // A list ends early by itself.
+        let answered = answered.and_then(|()| match out.len() - start > longest {
+            true => Err(ErrorCode::MarshallingError),
+            false => Ok(()),
+        });
         if let Err(error) = answered {
             out.truncate(start);
             ReplyHeader { xid, zxid: shared.applied(), error: Some(error) }.encode(out);
         }
     });
     let now = shared.now();
-    shared.stats.responded(inner.out.len() - start);
+    let length = inner.out.len() - start;
+    inner.page = page;
+    inner.long.answered(length - LENGTH_BYTES);
+    shared.stats.responded(length);
     shared.stats.reads.record(micros(now - since));
     inner.talk.answered(request.op(), xid, shared.applied(), now - since, now);
     conn.sent.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -116,10 +129,24 @@ fn put_body(
     shared: &Shared,
     watcher: Watcher,
     reading: Reading<'_>,
+    mark: &mut Option<PageMark>,
     request: &Request,
     out: &mut BytesMut,
 ) -> Result<(), ErrorCode> {
     match request {
+        // As long as a stock client takes, and all that a client which sets another limit takes.
+        &Request::GetChildrenPaginated { ref path, most, from, watch } => {
+            let reading = Reading { longest: shared.max_request_bytes - HEADER_BYTES, ..reading };
+            let set = |place: Place<'_>| {
+                shared.watchers().watches.watch(watcher, WatchKind::Child, place);
+            };
+            let set = |place: Place<'_>| {
+                if watch {
+                    set(place)
+                }
+            };
+            answer_page(tree, PageOf { path, most, from }, reading, mark, set, out)
+        }
         Request::SetWatches(_) | Request::SetWatches2(_) => Ok(()),
         // All that was committed before it is applied: the core applies before anybody hears of a commit.
         Request::Sync { path } => {
@@ -147,3 +174,8 @@ fn put_body(
         }
     }
 }
+
+/// Before a frame: its length, which does not count itself.
+const LENGTH_BYTES: usize = 4;
+/// Of an answer, before its body.
+const HEADER_BYTES: usize = 16;

@@ -20,6 +20,7 @@ use znodes::{Access, State, Watcher, Watches};
 use crate::conn::Conn;
 use crate::core::Command;
 use crate::local::{Change, What};
+use crate::long_replies::Refusals;
 use crate::metrics::Stats;
 use crate::standing::{Role, Standing};
 use crate::tls::Tls;
@@ -49,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) failed: watch::Sender<Option<MemberFailed>>,
     /// The newest snapshot taken, and when, in seconds since 1970.
     last_snapshot: Mutex<(Zxid, i64)>,
+    /// Who could not take a long answer.
+    pub(crate) refusals: Refusals,
     /// Held while a snapshot is written.
     snapshot: Mutex<()>,
     tree: RwLock<State>,
@@ -111,6 +114,7 @@ impl Shared {
             failed: watch::Sender::new(None),
             applied: AtomicI64::new(state.zxid().bits()),
             last_snapshot: Mutex::new((Zxid::ZERO, 0)),
+            refusals: Refusals::default(),
             snapshot: Mutex::default(),
             tree: RwLock::new(state),
             followers: Mutex::default(),

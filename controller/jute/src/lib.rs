@@ -18,6 +18,7 @@ pub mod learner;
 mod members;
 mod multi;
 mod op;
+mod page;
 mod read;
 mod request;
 mod response;
@@ -34,6 +35,7 @@ pub use header::{ReplyHeader, RequestHeader, xid};
 pub use members::{HostPort, Members, MembersError, Server, ServerAddress, ServerRole};
 pub use multi::{MultiOp, MultiRead, MultiResult, OpResult};
 pub use op::OpCode;
+pub use page::PageStart;
 pub use read::{DecodeError, Reader};
 pub use request::{
     AuthPacket, CreateRequest, CreateTtl, Reconfig, Request, SetWatches, create_flags,

@@ -78,6 +78,9 @@ opcodes! {
     CreateTtl = 21,
     /// Several reads.
     MultiRead = 22,
+    /// Some of the names of a znode's children, the oldest first, and where the others begin. Not in Apache's
+    /// releases: the fork of it that has the request is ZooKeeper of LinkedIn (ZOOKEEPER-2260).
+    GetChildrenPaginated = 71,
     /// Authenticate the connection.
     Auth = 100,
     /// Set one-shot watches again after a reconnect.

@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes};
 
 use crate::multi::{MultiResult, decode_results, encode_results};
-use crate::{Acl, DecodeError, Id, OpCode, Put, Reader, Stat, Text};
+use crate::{Acl, DecodeError, Id, OpCode, PageStart, Put, Reader, Stat, Text};
 
 /// What a request is answered with when it succeeds.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -44,6 +44,15 @@ pub enum Response {
         /// The znode's.
         stat: Stat,
     },
+    /// Of getChildrenPaginated.
+    Page {
+        /// The oldest first.
+        names: Vec<Text>,
+        /// The znode's.
+        stat: Stat,
+        /// Where the next page begins; [`PageStart::NONE`] when this is the last one.
+        next: PageStart,
+    },
     /// Of getAllChildrenNumber, and the zero of addWatch.
     Number(i32),
     /// Of whoAmI: scheme and user.
@@ -75,6 +84,11 @@ impl Response {
             OpCode::GetChildren2 => Self::Children {
                 names: reader.vector(Reader::text_or_empty)?,
                 stat: Stat::decode(reader)?,
+            },
+            OpCode::GetChildrenPaginated => Self::Page {
+                names: reader.vector(Reader::text_or_empty)?,
+                stat: Stat::decode(reader)?,
+                next: PageStart::decode(reader)?,
             },
             OpCode::GetAllChildrenNumber | OpCode::AddWatch => Self::Number(reader.i32()?),
             OpCode::WhoAmI => Self::Who(reader.vector(Id::decode)?),
@@ -116,6 +130,11 @@ impl Response {
             Self::Children { names, stat } => {
                 out.put_vector(names, |out, name| out.put_text(name));
                 stat.encode(out);
+            }
+            Self::Page { names, stat, next } => {
+                out.put_vector(names, |out, name| out.put_text(name));
+                stat.encode(out);
+                next.encode(out);
             }
             Self::Number(number) => out.put_i32(*number),
             Self::Who(ids) => out.put_vector(ids, |out, id| id.encode(out)),

@@ -5,7 +5,7 @@ use jute::election::{Initial, Notification, ServerState};
 use jute::learner::{Forwarded, LearnerInfo, PacketType, QuorumPacket, Revalidated, Touch};
 use jute::{
     Acl, AddWatchMode, AuthPacket, ConnectRequest, ConnectResponse, CreateRequest, CreateTxn,
-    Entry, ErrorCode, Id, MultiOp, MultiRead, OpCode, OpResult, Perms, Reader, Reconfig,
+    Entry, ErrorCode, Id, MultiOp, MultiRead, OpCode, OpResult, PageStart, Perms, Reader, Reconfig,
     ReplyHeader, Request, Response, SetAclTxn, SetDataTxn, SetWatches, Stat, Text, Txn, TxnDigest,
     TxnHeader, VersionTxn, WatcherEvent, WatcherType,
 };
@@ -246,6 +246,11 @@ fn request() -> impl Strategy<Value = Request> {
         reconfig.prop_map(|(joining, leaving, members, config_id)| {
             Request::Reconfig(Reconfig { joining, leaving, members, config_id })
         }),
+        (text(), any::<i32>(), page_start(), any::<bool>()).prop_map(
+            |(path, most, from, watch)| {
+                Request::GetChildrenPaginated { path, most, from, watch }
+            }
+        ),
         any::<i32>().prop_map(|timeout_ms| Request::CreateSession { timeout_ms }),
         (text(), mode()).prop_map(|(path, mode)| Request::AddWatch { path, mode }),
         (text(), kind()).prop_map(|(path, kind)| Request::CheckWatches { path, kind }),
@@ -258,6 +263,11 @@ fn request() -> impl Strategy<Value = Request> {
         Just(Request::WhoAmI),
         Just(Request::Ping),
     ]
+}
+
+fn page_start() -> impl Strategy<Value = PageStart> {
+    (any::<i64>(), any::<i32>())
+        .prop_map(|(czxid, offset)| PageStart { czxid: Zxid::from_bits(czxid), offset })
 }
 
 fn result() -> impl Strategy<Value = OpResult> {
@@ -284,6 +294,9 @@ fn response() -> impl Strategy<Value = (OpCode, Response)> {
         texts().prop_map(|names| (OpCode::GetChildren, Response::Names(names))),
         (texts(), stat())
             .prop_map(|(names, stat)| (OpCode::GetChildren2, Response::Children { names, stat })),
+        (texts(), stat(), page_start()).prop_map(|(names, stat, next)| {
+            (OpCode::GetChildrenPaginated, Response::Page { names, stat, next })
+        }),
         any::<i32>().prop_map(|number| (OpCode::GetAllChildrenNumber, Response::Number(number))),
         vec(id(), 0..3).prop_map(|ids| (OpCode::WhoAmI, Response::Who(ids))),
         vec(result(), 0..4).prop_map(|results| (OpCode::Multi, Response::Multi(results))),

@@ -2,6 +2,8 @@
 //!
 //! Lives here: one function for each operation, over an ordinary ZooKeeper client. Any ZooKeeper will do.
 
+mod pages;
+
 use std::io::{Read, Write};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -18,6 +20,8 @@ use crate::out::say;
 
 /// How long a server may take to grant a session.
 const PATIENCE: Duration = Duration::from_secs(6);
+/// More children than this are listed in pages.
+const MANY: i32 = 10_000;
 
 /// Runs the operation.
 pub(crate) fn main(args: ZkArgs) -> Result<ExitCode> {
@@ -31,20 +35,20 @@ pub(crate) fn main(args: ZkArgs) -> Result<ExitCode> {
             .map_err(|why| {
                 anyhow!("no session with {servers}: {why}; is it running? `troupe status ensemble` tells")
             })?;
-        run(&client, args.op).await?;
+        run(&client, &servers, args.op).await?;
         Ok(ExitCode::SUCCESS)
     })
 }
 
-async fn run(client: &Client, op: ZkOp) -> Result<()> {
+async fn run(client: &Client, servers: &str, op: ZkOp) -> Result<()> {
     match op {
         ZkOp::Ls { path, recursive: false } => {
-            let mut names = client.list_children(&path).await.map_err(|e| explain(e, &path))?;
+            let mut names = children(client, servers, &path).await?;
             names.sort();
             names.iter().for_each(|name| say!("{name}"));
         }
         ZkOp::Ls { path, recursive: true } => {
-            for below in descendants(client, &path).await? {
+            for below in descendants(client, servers, &path).await? {
                 say!("{below}");
             }
         }
@@ -80,7 +84,7 @@ async fn run(client: &Client, op: ZkOp) -> Result<()> {
         }
         ZkOp::Rm { path, recursive, version } => {
             if recursive {
-                let mut below = descendants(client, &path).await?;
+                let mut below = descendants(client, servers, &path).await?;
                 while let Some(deepest) = below.pop() {
                     match client.delete(&deepest, None).await {
                         // Somebody else deleted it first: gone is gone.
@@ -100,15 +104,28 @@ async fn run(client: &Client, op: ZkOp) -> Result<()> {
     Ok(())
 }
 
+/// The children, in pages where they are very many: one answer for all of them would be refused by some clients,
+/// and by this one only after much memory.
+async fn children(client: &Client, servers: &str, path: &str) -> Result<Vec<String>> {
+    let stat = client.check_stat(path).await.map_err(|e| explain(e, path))?;
+    if stat.is_some_and(|stat| stat.num_children > MANY)
+        && let Some(names) = pages::children(servers, path).await?
+    {
+        return Ok(names);
+    }
+    client.list_children(path).await.map_err(|e| explain(e, path))
+}
+
 /// All paths below `root`, parents before their children.
-async fn descendants(client: &Client, root: &str) -> Result<Vec<String>> {
+async fn descendants(client: &Client, servers: &str, root: &str) -> Result<Vec<String>> {
     let mut found = Vec::new();
     let mut open = vec![root.to_owned()];
     while let Some(path) = open.pop() {
-        let mut names = match client.list_children(&path).await {
+        let mut names = match children(client, servers, &path).await {
             Ok(names) => names,
-            Err(Error::NoNode) if path != root => continue,
-            Err(why) => return Err(explain(why, &path)),
+            // Somebody deleted it meanwhile.
+            Err(_) if path != root && client.check_stat(&path).await == Ok(None) => continue,
+            Err(why) => return Err(why),
         };
         names.sort();
         let base = path.trim_end_matches('/');

@@ -17,6 +17,7 @@
 //! Reaper::new(config, now): next_due(&state), due(&state, now, wall_ms) -> deletes to propose
 //! Watches::fire(&changes, &mut fired)                            then whoever may read is told
 //! reads::answer(&state, &request, Reading { .. }, &mut |kind, path| .., &mut out)
+//! listing::answer_page(&state, PageOf { .. }, Reading { .. }, &mut mark, |place| .., &mut out)
 //! State::get(path) -> Option<Node>: stat, data, acl, children    State::below(prefix, visit)
 //! State::show_config(text, version, wall_ms) -> Change          without a transaction
 //! State::freeze() -> Frozen: zxid, digest, write(&mut io::Write) snapshot::read(&mut io::Read, ..)
@@ -27,6 +28,7 @@ mod acls;
 mod apply;
 mod config;
 mod digest;
+pub mod listing;
 mod owner;
 mod path;
 mod prep;

@@ -18,6 +18,9 @@ pub struct Reading<'a> {
     pub session: SessionId,
     /// Who the connection is authenticated as.
     pub auth: &'a [Id],
+    /// The longest body that the reader takes, in bytes. A list of names that is longer is refused as
+    /// [`ErrorCode::MarshallingError`]; it can be had in pages.
+    pub longest: usize,
 }
 
 /// Puts the body of the answer into `out`; on a refusal nothing.
@@ -67,19 +70,18 @@ pub fn answer(
             node.stat().encode(out);
         }
         Request::GetChildren { path, watch: wanted } => {
-            let node = readable(state, path, auth)?;
+            put_children(readable(state, path, auth)?, reading.longest, out)?;
             if *wanted {
                 watch(WatchKind::Child, state.place(path));
             }
-            put_children(node, out);
         }
         Request::GetChildren2 { path, watch: wanted } => {
             let node = readable(state, path, auth)?;
+            put_children(node, reading.longest, out)?;
+            node.stat().encode(out);
             if *wanted {
                 watch(WatchKind::Child, state.place(path));
             }
-            put_children(node, out);
-            node.stat().encode(out);
         }
         Request::GetAllChildrenNumber { path } => {
             let count = readable(state, path, auth)?.descendants();
@@ -89,15 +91,20 @@ pub fn answer(
             // Only whether all are meant is seen past blanks; Java takes controls for blanks.
             let all = matches!(prefix.trim_matches(|c| c <= ' '), "" | "/");
             let wanted = |path: &String| all || path.starts_with(prefix.as_str());
-            let paths: Vec<String> = state.ephemerals(reading.session).filter(wanted).collect();
-            out.put_vector(&paths, |out, path| out.put_text(path));
+            put_names(state.ephemerals(reading.session).filter(wanted), reading.longest, out)?;
         }
         Request::WhoAmI => {
             let who = |id: &Id| Id { scheme: id.scheme.clone(), id: user(id) };
             Response::Who(auth.iter().map(who).collect()).encode(out);
         }
         Request::MultiRead(reads) => {
-            let results = reads.iter().map(|read| answer_one(state, read, auth)).collect();
+            let mut left = reading.longest;
+            let mut results = Vec::new();
+            for read in reads {
+                let result = answer_one(state, read, auth, left);
+                left = left.checked_sub(size(&result)).ok_or(ErrorCode::MarshallingError)?;
+                results.push(result);
+            }
             Response::Multi(results).encode(out);
         }
         _ => return Err(ErrorCode::Unimplemented),
@@ -111,7 +118,8 @@ pub fn watches_wanted(request: &Request) -> usize {
         Request::Exists { watch, .. }
         | Request::GetData { watch, .. }
         | Request::GetChildren { watch, .. }
-        | Request::GetChildren2 { watch, .. } => usize::from(*watch),
+        | Request::GetChildren2 { watch, .. }
+        | Request::GetChildrenPaginated { watch, .. } => usize::from(*watch),
         Request::AddWatch { .. } => 1,
         Request::SetWatches(set) | Request::SetWatches2(set) => {
             let lists = [&set.data, &set.exist, &set.child, &set.persistent, &set.recursive];
@@ -122,7 +130,7 @@ pub fn watches_wanted(request: &Request) -> usize {
 }
 
 /// One of several reads; a refusal is its own only.
-fn answer_one(state: &State, read: &MultiRead, auth: &[Id]) -> OpResult {
+fn answer_one(state: &State, read: &MultiRead, auth: &[Id], longest: usize) -> OpResult {
     let (MultiRead::GetData { path, .. } | MultiRead::GetChildren { path, .. }) = read;
     let node = match readable(state, path, auth) {
         Ok(node) => node,
@@ -134,19 +142,57 @@ fn answer_one(state: &State, read: &MultiRead, auth: &[Id]) -> OpResult {
             stat: node.stat(),
         },
         MultiRead::GetChildren { .. } => {
-            OpResult::Children(node.children().map(Text::from).collect())
+            // One more than is taken tells the caller that there are too many.
+            let mut left = longest.saturating_add(1);
+            let fits = |name: &&str| {
+                let before = left;
+                left = left.saturating_sub(4 + name.len());
+                before > 0
+            };
+            OpResult::Children(node.children().take_while(fits).map(Text::from).collect())
         }
     }
 }
 
-fn put_children(node: Node<'_>, out: &mut BytesMut) {
-    out.put_length(node.child_count() as usize);
-    for name in node.children() {
-        out.put_text(name);
-    }
+/// What a result takes in an answer, about, in bytes.
+fn size(result: &OpResult) -> usize {
+    const HEADER: usize = 9;
+    HEADER
+        + match result {
+            OpResult::Data { data, .. } => data.as_ref().map_or(0, bytes::Bytes::len) + STAT,
+            OpResult::Children(names) => names.iter().map(|name| 4 + name.len()).sum(),
+            _ => 4,
+        }
 }
 
-fn readable<'a>(state: &'a State, path: &str, auth: &[Id]) -> Result<Node<'a>, ErrorCode> {
+fn put_children(node: Node<'_>, longest: usize, out: &mut BytesMut) -> Result<(), ErrorCode> {
+    put_names(node.children(), longest, out)
+}
+
+fn put_names<T: AsRef<str>>(
+    names: impl Iterator<Item = T>,
+    longest: usize,
+    out: &mut BytesMut,
+) -> Result<(), ErrorCode> {
+    let start = out.len();
+    out.put_length(0);
+    let mut count: i32 = 0;
+    for name in names {
+        out.put_text(name.as_ref());
+        count += 1;
+        if out.len() - start > longest {
+            return Err(ErrorCode::MarshallingError);
+        }
+    }
+    out[start..start + 4].copy_from_slice(&count.to_be_bytes());
+    Ok(())
+}
+
+pub(crate) fn readable<'a>(
+    state: &'a State,
+    path: &str,
+    auth: &[Id],
+) -> Result<Node<'a>, ErrorCode> {
     let node = state.get(path).ok_or(ErrorCode::NoNode)?;
     check(node, Perms::READ, auth)?;
     Ok(node)
@@ -155,3 +201,6 @@ fn readable<'a>(state: &'a State, path: &str, auth: &[Id]) -> Result<Node<'a>, E
 fn check(node: Node<'_>, needed: Perms, auth: &[Id]) -> Result<(), ErrorCode> {
     if permits(node.acl(), needed, auth) { Ok(()) } else { Err(ErrorCode::NoAuth) }
 }
+
+/// A stat in an answer, in bytes.
+const STAT: usize = 68;

@@ -177,7 +177,7 @@ impl World {
     fn read(&mut self, who: i64, request: &Request) {
         let at = usize::try_from(who).expect("a small number");
         let watcher = Watcher(u32::try_from(who).expect("a small number"));
-        let reading = Reading { session: SessionId(who), auth: &self.auth[at] };
+        let reading = Reading { session: SessionId(who), auth: &self.auth[at], longest: 1 << 20 };
         let mut out = BytesMut::new();
         let mut watch = |kind, place: Place<'_>| self.watches.watch(watcher, kind, place);
         let answered = answer(&self.state, request, reading, &mut watch, &mut out);
@@ -360,6 +360,7 @@ fn describe(told: &Result<Response, ErrorCode>) -> String {
         Response::Acl { acl, stat } => format!("{} {}", acls(acl), short(stat)),
         Response::Names(names) => sorted(names),
         Response::Children { names, stat } => format!("{} {}", sorted(names), short(stat)),
+        Response::Page { .. } => "page".to_owned(),
         Response::Number(number) => number.to_string(),
         Response::Who(ids) => {
             let ids: Vec<String> =

@@ -77,7 +77,11 @@ pub(crate) fn request(rng: &mut Rng, op: OpCode) -> Request {
         OpCode::Sasl => Request::Sasl { token: rng.once_in(2).then(bytes::Bytes::new) },
         OpCode::Check => Request::Check { path: own(rng), version: version(rng) },
         OpCode::CloseSession => Request::CloseSession,
-        OpCode::Ping | OpCode::DeleteContainer | OpCode::CreateSession => Request::Ping,
+        // Not Apache's, or no client's.
+        OpCode::Ping
+        | OpCode::GetChildrenPaginated
+        | OpCode::DeleteContainer
+        | OpCode::CreateSession => Request::Ping,
     }
 }
 

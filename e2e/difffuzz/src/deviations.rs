@@ -211,6 +211,7 @@ fn paths(request: &Request) -> Vec<&str> {
         | Request::GetAcl { path }
         | Request::GetChildren { path, .. }
         | Request::GetChildren2 { path, .. }
+        | Request::GetChildrenPaginated { path, .. }
         | Request::GetAllChildrenNumber { path }
         | Request::AddWatch { path, .. }
         | Request::CheckWatches { path, .. }

@@ -160,7 +160,11 @@ impl Notes {
                 format!("{ids:?}")
             }
             Response::Multi(results) => self.multi(results),
-            Response::Empty | Response::Path(_) | Response::Number(_) | Response::Token(_) => {
+            Response::Empty
+            | Response::Page { .. }
+            | Response::Path(_)
+            | Response::Number(_)
+            | Response::Token(_) => {
                 let _ = request;
                 format!("{response:?}")
             }

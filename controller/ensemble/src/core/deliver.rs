@@ -10,7 +10,7 @@ use znodes::access::permits;
 use znodes::{Change, State};
 
 use super::{Core, LocalReply, Origin, Outstanding, audit, timeout};
-use crate::conn::{Conn, Pending};
+use crate::conn::{Answered, Conn};
 use crate::metrics::{Stats, micros};
 use crate::serve;
 
@@ -203,11 +203,10 @@ impl Core {
     ) {
         let mut inner = conn.lock();
         // The queue is empty when the connection has ended meanwhile.
-        let Some(Pending::Write { xid, op, since, .. }) = inner.pop() else { return };
-        let start = inner.out.len();
-        inner.put_reply(xid, zxid, response.as_ref().map_err(|error| *error));
+        let answered = inner.answer_write(zxid, response.as_ref().map_err(|error| *error));
+        let Some(Answered { xid, op, since, length }) = answered else { return };
         let now = self.now;
-        self.shared.stats.responded(inner.out.len() - start);
+        self.shared.stats.responded(length);
         self.shared.stats.updates.record(micros(now.saturating_since(since)));
         inner.talk.answered(op, xid, zxid, now.saturating_since(since), now);
         conn.sent.fetch_add(1, Relaxed);

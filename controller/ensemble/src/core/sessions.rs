@@ -62,6 +62,7 @@ impl Core {
             return;
         }
         if let Some(before) = self.speaking.insert(session, Arc::clone(&conn)) {
+            self.shared.refusals.ended(&before);
             before.close(false);
         }
         self.welcome(&conn, session, read_only);
@@ -76,6 +77,7 @@ impl Core {
         let timeout_ms = {
             let mut inner = conn.lock();
             inner.session = session;
+            inner.long.limit(self.shared.refusals.longest(session));
             inner.timeout_ms
         };
         let password = password(session);

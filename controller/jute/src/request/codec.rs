@@ -4,7 +4,7 @@ use bytes::BufMut;
 
 use super::{AuthPacket, CreateRequest, Reconfig, Request, SetWatches};
 use crate::multi::{decode_multi, decode_multi_read, encode_entries};
-use crate::{Acl, DecodeError, MultiOp, MultiRead, OpCode, Put, Reader, Text};
+use crate::{Acl, DecodeError, MultiOp, MultiRead, OpCode, PageStart, Put, Reader, Text};
 
 impl Request {
     /// Reads the record that `op` announces; what follows it in the frame is ignored.
@@ -46,6 +46,12 @@ impl Request {
             OpCode::GetChildren2 => {
                 Self::GetChildren2 { path: path(reader)?, watch: reader.bool()? }
             }
+            OpCode::GetChildrenPaginated => Self::GetChildrenPaginated {
+                path: path(reader)?,
+                most: reader.i32()?,
+                from: PageStart::decode(reader)?,
+                watch: reader.bool()?,
+            },
             OpCode::MultiRead => Self::MultiRead(decode_multi_read(reader)?),
             OpCode::GetEphemerals => Self::GetEphemerals { prefix: reader.text_or_empty()? },
             OpCode::GetAllChildrenNumber => Self::GetAllChildrenNumber { path: path(reader)? },
@@ -113,6 +119,12 @@ impl Request {
             | Self::GetChildren { path, watch }
             | Self::GetChildren2 { path, watch } => {
                 out.put_text(path);
+                out.put_bool(*watch);
+            }
+            Self::GetChildrenPaginated { path, most, from, watch } => {
+                out.put_text(path);
+                out.put_i32(*most);
+                from.encode(out);
                 out.put_bool(*watch);
             }
             Self::GetAcl { path }

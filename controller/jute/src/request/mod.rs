@@ -5,7 +5,7 @@ mod codec;
 use bytes::Bytes;
 use types::Zxid;
 
-use crate::{Acl, AddWatchMode, MultiOp, MultiRead, OpCode, Text, WatcherType};
+use crate::{Acl, AddWatchMode, MultiOp, MultiRead, OpCode, PageStart, Text, WatcherType};
 
 pub(crate) use codec::path;
 
@@ -174,6 +174,17 @@ pub enum Request {
         /// Whether to tell of the next change.
         watch: bool,
     },
+    /// Answered with names, stat and where the next page begins.
+    GetChildrenPaginated {
+        /// Absolute.
+        path: Text,
+        /// Names on the page; what is below 1 is none.
+        most: i32,
+        /// Where the page begins.
+        from: PageStart,
+        /// Whether to tell of the next change; set with the last page only.
+        watch: bool,
+    },
     /// Each answered by itself.
     MultiRead(Vec<MultiRead>),
     /// Answered with paths.
@@ -251,6 +262,7 @@ impl Request {
             Self::GetAcl { .. } => OpCode::GetAcl,
             Self::GetChildren { .. } => OpCode::GetChildren,
             Self::GetChildren2 { .. } => OpCode::GetChildren2,
+            Self::GetChildrenPaginated { .. } => OpCode::GetChildrenPaginated,
             Self::MultiRead(_) => OpCode::MultiRead,
             Self::GetEphemerals { .. } => OpCode::GetEphemerals,
             Self::GetAllChildrenNumber { .. } => OpCode::GetAllChildrenNumber,

@@ -81,6 +81,10 @@ impl<'a> Body<'a> {
         &self.0[start..end]
     }
 
+    pub(super) fn czxid(self) -> Zxid {
+        Zxid::from_bits(take(&mut &self.0[self.name_range().1..]).cast_signed())
+    }
+
     pub(super) fn stat(self) -> StatPersisted {
         self.parts().0
     }

@@ -9,11 +9,13 @@
 mod body;
 mod pages;
 
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use jute::StatPersisted;
+use types::Zxid;
 
 use crate::acls::AclId;
 use crate::path;
@@ -71,6 +73,9 @@ pub(crate) struct Tree {
     removals: u64,
     /// Where a znode's bytes are put together.
     packed: Vec<u8>,
+    /// Znodes whose children may not be in the order of their czxids: only a snapshot of another make, and a
+    /// log that is replayed over a snapshot taken meanwhile, put them in so.
+    unordered: BTreeSet<NodeId>,
 }
 
 impl Tree {
@@ -90,6 +95,7 @@ impl Tree {
             len: 1,
             removals: 0,
             packed: Vec::new(),
+            unordered: BTreeSet::new(),
         };
         let root = tree.take_slot();
         debug_assert_eq!(root, Self::ROOT);
@@ -180,6 +186,9 @@ impl Tree {
         let kids = self.pages.kids(parent);
         let first = kids.map_or(id.0, |kids| kids.first);
         let last = kids.map_or(id.0, |kids| self.pages.slot(NodeId(kids.first)).prev);
+        if last != id.0 && self.czxid(NodeId(last)) > stat.czxid {
+            self.unordered.insert(parent);
+        }
         self.pack(stat, name, data, |pages, bytes| pages.fill(id, parent.0, last, acl, bytes));
         if last != id.0 {
             self.slot_mut(NodeId(last)).next = id.0;
@@ -218,6 +227,9 @@ impl Tree {
         let kids = self.pages.kids(parent).filter(|kids| kids.count > 1);
         let first = if first == id.0 { next } else { first };
         let kids = kids.map(|kids| Kids { first, count: kids.count - 1 });
+        if kids.is_none() {
+            self.unordered.remove(&parent);
+        }
         self.pages.set_kids(parent, kids);
         self.pages.vacate(id, self.vacant);
         self.vacant = id.0;
@@ -248,6 +260,25 @@ impl Tree {
 
     pub(crate) fn children(&self, id: NodeId) -> impl Iterator<Item = NodeId> {
         self.pages.children(id)
+    }
+
+    /// Whether the children come in the order of their czxids.
+    pub(crate) fn has_order(&self, parent: NodeId) -> bool {
+        !self.unordered.contains(&parent)
+    }
+
+    /// `first` and the siblings behind it.
+    pub(crate) fn siblings_from(&self, first: NodeId) -> impl Iterator<Item = NodeId> {
+        self.pages.siblings_from(first)
+    }
+
+    pub(crate) fn czxid(&self, id: NodeId) -> Zxid {
+        self.pages.body(id).czxid()
+    }
+
+    /// Whether there is such a znode, and it is a child of `parent`.
+    pub(crate) fn is_child(&self, id: NodeId, parent: NodeId) -> bool {
+        self.pages.is_child(id, parent)
     }
 
     pub(crate) fn name(&self, id: NodeId) -> &str {

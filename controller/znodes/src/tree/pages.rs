@@ -152,12 +152,23 @@ impl Pages {
     }
 
     pub(super) fn children(&self, id: NodeId) -> impl Iterator<Item = NodeId> {
-        let some = |id: u32| (id != NONE).then_some(NodeId(id));
         let first = self.kids(id).map(|kids| NodeId(kids.first));
-        std::iter::successors(first, move |&at| some(self.slot(at).next))
+        first.into_iter().flat_map(|first| self.siblings_from(first))
     }
 
-    /// Shows every znode to `visit`, parents first: path ("" for the root), data, ACL and stat.
+    pub(super) fn siblings_from(&self, first: NodeId) -> impl Iterator<Item = NodeId> {
+        let some = |id: u32| (id != NONE).then_some(NodeId(id));
+        std::iter::successors(Some(first), move |&at| some(self.slot(at).next))
+    }
+
+    /// A vacant slot is nobody's child, and there may be no such slot.
+    pub(super) fn is_child(&self, id: NodeId, parent: NodeId) -> bool {
+        let slots = self.all.get(id.index() / PAGE).map(|page| &page.slots);
+        slots.is_some_and(|slots| slots[place(id)].parent == parent.0)
+    }
+
+    /// Shows every znode to `visit`, parents first, siblings in their order: path ("" for the root), data, ACL
+    /// and stat.
     pub(crate) fn walk<E>(
         &self,
         mut visit: impl FnMut(&str, Option<&[u8]>, AclId, &StatPersisted) -> Result<(), E>,
@@ -174,7 +185,10 @@ impl Pages {
             }
             let (stat, data) = body.parts();
             visit(&path, data, self.slot(id).acl, &stat)?;
+            let start = stack.len();
             stack.extend(self.children(id).map(|child| (child, path.len())));
+            // The oldest comes first, so that who reads them back has them in the same order.
+            stack[start..].reverse();
         }
         Ok(())
     }
