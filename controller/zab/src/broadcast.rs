@@ -209,7 +209,7 @@ impl Leader {
             return Drain::begin(core, VecDeque::new(), None, successor);
         }
         core.outbox.push(Output::Resigned { successor: None });
-        core.outbox.extend(successor.map(Output::HandedOver));
+        core.outbox.push(Output::HandedOver(successor));
         Phase::Retired
     }
 

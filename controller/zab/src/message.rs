@@ -180,8 +180,8 @@ pub enum Output {
     Activate(Arc<Config>),
     /// The first configuration has got this version: NEWLEADER carries it from now on.
     Foreseen(Arc<Config>),
-    /// Another peer is about to lead: this one may stop.
-    HandedOver(PeerId),
+    /// This peer leads no more and may stop: another one is about to lead, or none could at once and an election follows.
+    HandedOver(Option<PeerId>),
 }
 
 /// How a learner is brought in step: first `start`, then PROPOSAL and COMMIT of each logged transaction

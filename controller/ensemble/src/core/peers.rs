@@ -353,8 +353,11 @@ impl Core {
                 self.tell_log(LogCommand::Truncate(to));
             }
             Output::Install(zxid) => self.install(zxid),
-            Output::HandedOver(peer) => {
-                tracing::info!(%peer, "leadership handed over");
+            Output::HandedOver(successor) => {
+                match successor {
+                    Some(peer) => tracing::info!(%peer, "leadership handed over"),
+                    None => tracing::info!("leadership left to an election"),
+                }
                 if let Some(waits) = self.handing_over.take() {
                     let finishing = std::mem::take(&mut self.finishing);
                     tokio::spawn(async move {
