@@ -51,6 +51,9 @@ pub struct MemberConfig {
     pub reaper: ReaperConfig,
     /// A snapshot is taken after so many transactions.
     pub snap_count: u32,
+    /// Whether a log without any snapshot is read from its beginning (`snapshot.trust.empty`); otherwise it
+    /// is refused, for it can be what is left of more.
+    pub trust_empty: bool,
     /// A log file grows by steps of so many bytes.
     pub prealloc_bytes: u64,
     /// Snapshots kept, with the logs they need; older ones are deleted. At least 3.
@@ -102,6 +105,7 @@ impl MemberConfig {
             rules: Rules::default(),
             reaper: ReaperConfig::default(),
             snap_count: 100_000,
+            trust_empty: false,
             prealloc_bytes: 4 << 20,
             snapshots_retained: 3,
             snapshot_compression: Compression::None,

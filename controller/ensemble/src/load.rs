@@ -37,7 +37,7 @@ pub enum LoadError {
         source: jute::DecodeError,
     },
     /// There are logs and no snapshot they could begin from.
-    #[error("{} holds transactions and there is no snapshot in {} that they begin from; restore one from a copy", logs.display(), snapshots.display())]
+    #[error("{} holds transactions and there is no snapshot in {} that they begin from; restore one from a copy, or set snapshot.trust.empty=true if the log is whole from its first transaction on", logs.display(), snapshots.display())]
     NoSnapshot {
         /// The log's directory.
         logs: PathBuf,
@@ -68,8 +68,9 @@ pub(crate) struct Found {
 }
 
 /// Loads the newest good snapshot, replays the log over it, reads the epochs. An empty directory becomes
-/// an empty member, with its first snapshot. `limit`: the longest text or data believed, in bytes.
-pub(crate) fn load(dirs: &DataDir, limit: usize) -> Result<Found, LoadError> {
+/// an empty member, with its first snapshot; a log without a snapshot is refused unless `trust_empty`.
+/// `limit`: the longest text or data believed, in bytes.
+pub(crate) fn load(dirs: &DataDir, limit: usize, trust_empty: bool) -> Result<Found, LoadError> {
     let begun = Instant::now();
     let seed = RandomState::new().hash_one(0);
     let loaded = load_newest(dirs.snapshots(), |zxid, reader| {
@@ -85,7 +86,7 @@ pub(crate) fn load(dirs: &DataDir, limit: usize) -> Result<Found, LoadError> {
     let mut replayed = 0u32;
     let mut disagreed = None;
     while let Some(entry) = reader.next_entry()? {
-        if fresh {
+        if fresh && !trust_empty {
             return Err(LoadError::NoSnapshot {
                 logs: dirs.logs().to_owned(),
                 snapshots: dirs.snapshots().to_owned(),

@@ -143,8 +143,8 @@ impl Member {
             None => None,
         };
         let dirs = DataDir::open(&config.data_dir, config.data_log_dir.as_deref())?;
-        let limit = config.longest_record();
-        let loading = tokio::task::spawn_blocking(move || (load(&dirs, limit), dirs));
+        let (limit, trust) = (config.longest_record(), config.trust_empty);
+        let loading = tokio::task::spawn_blocking(move || (load(&dirs, limit, trust), dirs));
         let (found, dirs) = loading.await.map_err(|error| StartError::Lead(error.to_string()))?;
         let (shared, core, ready) = assemble(config, tls, peers_security, found?, dirs, ports)?;
         let mut failed = shared.failed.subscribe();
@@ -337,7 +337,7 @@ fn assemble(
 #[cfg(test)]
 pub(crate) fn stopped_core(config: MemberConfig) -> Result<Core, StartError> {
     let dirs = DataDir::open(&config.data_dir, None)?;
-    let found = load(&dirs, config.max_request_bytes)?;
+    let found = load(&dirs, config.max_request_bytes, config.trust_empty)?;
     let (commands, _) = mpsc::unbounded_channel();
     Ok(make_core(config, None, found, dirs, commands, None, |_| {})?.0)
 }
@@ -354,6 +354,9 @@ fn make_core(
     let Found { state, durable, replayed, disagreed, snapshot_time, replay_time } = found;
     let writer = LogWriter::new(dirs.logs(), config.prealloc_bytes, config.force_sync)
         .behind(durable.last_logged);
+    if config.force_sync {
+        storage::settle(dirs.logs(), durable.last_logged).map_err(LoadError::Log)?;
+    }
     let log = LogThread::spawn(writer, dirs.snapshots(), tell).map_err(StartError::Thread)?;
     let me = config.myid;
     let zab = Zab::new(settings(&config), durable);

@@ -63,6 +63,8 @@ impl Snapshots {
         let work = move || {
             match take(&shared, &frozen) {
                 Ok(_) => {
+                    // A snapshot that somebody else takes meanwhile is no leftover.
+                    let _one = shared.one_snapshot();
                     if let Err(error) = storage::purge(&dir, &log_dir, keep) {
                         tracing::warn!(%error, "old snapshots and logs could not be removed");
                     }

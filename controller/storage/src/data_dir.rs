@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use types::Zxid;
 
 use crate::TruncateError;
+use crate::disk::make_dirs;
 use crate::install::{install, remove_unfinished};
 
 /// The two directories of one member, held so that no other member can open them.
@@ -95,11 +96,6 @@ pub(crate) fn file_name(prefix: &str, zxid: Zxid) -> String {
     format!("{prefix}.{:x}", zxid.bits())
 }
 
-/// Makes the names in a directory durable: creations, renames and removals.
-pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
-}
-
 /// Whether an error means that there is no room, by the disk's or by the owner's limit.
 pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
@@ -107,7 +103,7 @@ pub(crate) fn is_full(error: &io::Error) -> bool {
 
 fn version_dir(dir: &Path) -> Result<PathBuf, DirError> {
     let path = dir.join("version-2");
-    match fs::create_dir_all(&path) {
+    match make_dirs(&path) {
         Ok(()) => Ok(path),
         Err(source) => Err(DirError::Open { path, source }),
     }
@@ -116,7 +112,7 @@ fn version_dir(dir: &Path) -> Result<PathBuf, DirError> {
 fn lock(dir: &Path) -> Result<File, DirError> {
     let path = dir.join("troupe.lock");
     let open = |source| DirError::Open { path: path.clone(), source };
-    fs::create_dir_all(dir).map_err(open)?;
+    make_dirs(dir).map_err(open)?;
     let file =
         File::options().create(true).truncate(false).write(true).open(&path).map_err(open)?;
     match file.try_lock() {

@@ -5,14 +5,14 @@
 //! was written: one that Apache has written since then is no rot. Not Apache's: without it the two are taken at
 //! their word.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 use types::Epoch;
 
-use crate::data_dir::{is_full, sync_dir};
+use crate::data_dir::is_full;
+use crate::disk::{self, File, sync_dir};
 
 /// What the two files say; `None` when a file is missing (a new member, or one that ran alone under
 /// Apache).
@@ -107,14 +107,14 @@ impl EpochFile {
         let write = || {
             let mut file = File::create(&tmp)?;
             file.write_all(epoch.0.to_string().as_bytes())?;
-            Copied::update(dir, self, epoch, modified(&file.metadata()?))?;
+            Copied::update(dir, self, epoch, file.modified()?)?;
             Ok(file)
         };
         match write() {
             Ok(file) => Ok(Saved { dir: dir.to_owned(), path, tmp, file }),
             Err(source) => {
                 // Best effort: the next try writes over it.
-                let _ = fs::remove_file(&tmp);
+                let _ = disk::remove(&tmp);
                 Err(EpochError::Io { path, source })
             }
         }
@@ -143,10 +143,10 @@ impl Saved {
     pub(crate) fn finish(self) -> Result<(), EpochError> {
         let Self { dir, path, tmp, file } = self;
         let done =
-            file.sync_all().and_then(|()| fs::rename(&tmp, &path)).and_then(|()| sync_dir(&dir));
+            file.sync_all().and_then(|()| disk::rename(&tmp, &path)).and_then(|()| sync_dir(&dir));
         done.map_err(|source| {
             // Best effort: the next try writes over it.
-            let _ = fs::remove_file(&tmp);
+            let _ = disk::remove(&tmp);
             EpochError::Io { path, source }
         })
     }
@@ -183,7 +183,8 @@ fn one(dir: &Path, file: EpochFile, copy: &Copy, last: Epoch) -> Result<Option<E
     match (read, copied.epochs.of(file)) {
         (Ok(None) | Err(EpochError::Malformed { .. }), Some(copied)) => Ok(Some(copied)),
         (Ok(Some(read)), Some(epoch)) if read > epoch => {
-            let since = || fs::metadata(&path).is_ok_and(|now| modified(&now) != copied.modified);
+            let since =
+                || fs::metadata(&path).is_ok_and(|now| disk::modified(&now) != copied.modified);
             // Apache may have run here since; its log tells too, once it has a transaction of that epoch.
             if file == EpochFile::Accepted || read <= last || since() {
                 return Ok(Some(read));
@@ -245,14 +246,20 @@ impl Copied {
                 copied.modified = written;
             }
         }
-        let path = dir.join(COPY);
-        let fresh = !path.exists();
-        let mut file = File::options().create(true).truncate(false).write(true).open(&path)?;
-        let line = copied.encode();
-        file.write_all(line.as_bytes())?;
-        file.set_len(line.len() as u64)?;
+        let (path, line) = (dir.join(COPY), copied.encode());
+        if path.exists() {
+            let file = File::open(&path)?;
+            file.write_all_at(line.as_bytes(), 0)?;
+            file.set_len(line.len() as u64)?;
+            return file.sync_data();
+        }
+        // The first one is there whole or not at all: a damaged one beside no others is not believed.
+        let tmp = dir.join(format!("{COPY}.tmp"));
+        let file = File::create(&tmp)?;
+        file.write_all_at(line.as_bytes(), 0)?;
         file.sync_data()?;
-        if fresh { sync_dir(dir) } else { Ok(()) }
+        disk::rename(&tmp, &path)?;
+        sync_dir(dir)
     }
 
     /// Of fixed width, so that it is written over in one piece; with the Adler-32 of the rest.
@@ -274,11 +281,6 @@ impl Copied {
         let copied = Self { epochs, modified: words.next()?.parse().ok()? };
         (text == copied.encode()).then_some(copied)
     }
-}
-
-fn modified(file: &fs::Metadata) -> u64 {
-    let since = file.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
-    since.and_then(|since| u64::try_from(since.as_nanos()).ok()).unwrap_or_default()
 }
 
 /// Name of the file that says both again.
@@ -334,7 +336,7 @@ mod tests {
             for bytes in damaged {
                 fs::write(&path, &bytes).expect("it is writable");
                 // As rot, which changes no times.
-                let file = File::options().write(true).open(&path).expect("it is there");
+                let file = fs::File::options().write(true).open(&path).expect("it is there");
                 file.set_modified(at).expect("it is ours");
                 match read(dir.path()) {
                     // A promise claimed too high is kept too.
@@ -367,7 +369,7 @@ mod tests {
         let at = fs::metadata(&path).and_then(|file| file.modified()).expect("it is there");
         fs::write(&path, "9").expect("it is writable");
         assert_eq!(read(dir.path()).expect("it is newer"), [Some(8), Some(9)]);
-        let file = File::options().write(true).open(&path).expect("it is there");
+        let file = fs::File::options().write(true).open(&path).expect("it is there");
         file.set_modified(at).expect("it is ours");
         read(dir.path()).expect_err("it may be rot");
         let epochs = Epochs::read(dir.path(), Epoch(9)).expect("the log has such transactions");

@@ -9,7 +9,8 @@ use std::path::Path;
 
 use types::Zxid;
 
-use crate::data_dir::{file_name, list, sync_dir};
+use crate::data_dir::{file_name, list};
+use crate::disk::{self, sync_dir};
 use crate::log_file::PREFIX as LOG;
 use crate::snapshot_writer::{PREFIX as SNAPSHOT, STAGING};
 use crate::truncate::remove_in_order;
@@ -23,7 +24,7 @@ pub(crate) fn remove_unfinished(snapshots: &Path) -> io::Result<()> {
     for entry in fs::read_dir(snapshots)? {
         let entry = entry?;
         if entry.file_name().to_str().is_some_and(|name| name.starts_with(STAGING)) {
-            fs::remove_file(entry.path())?;
+            disk::remove(&entry.path())?;
         }
     }
     Ok(())
@@ -44,9 +45,11 @@ pub(crate) fn install(logs: &Path, snapshots: &Path) -> Result<Option<Zxid>, Tru
     let old = list(snapshots, SNAPSHOT).map_err(io(snapshots))?;
     let newer = old.into_iter().rev().filter(|(old, _)| *old >= zxid);
     remove_in_order(snapshots, newer.map(|(_, path)| path))?;
-    fs::rename(&path, snapshots.join(file_name(SNAPSHOT, zxid)))
+    disk::rename(&path, &snapshots.join(file_name(SNAPSHOT, zxid)))
         .and_then(|()| sync_dir(snapshots))
         .map_err(io(&path))?;
+    // From here on damage behind it is told from rot again.
+    watermark::lower(logs, zxid).map_err(io(logs))?;
     Ok(Some(zxid))
 }
 
@@ -82,7 +85,7 @@ mod tests {
             .map(|entry| entry.expect("an entry").file_name().into_string().expect("ASCII"))
             .collect();
         left.sort_unstable();
-        assert_eq!(left, ["snapshot.1", "snapshot.5"]);
+        assert_eq!(left, ["snapshot.1", "snapshot.5", watermark::FILE]);
         assert!(fs::read(path.join("snapshot.5")).expect("it is there").starts_with(b"ZKSN"));
     }
 }

@@ -6,6 +6,7 @@
 
 mod compression;
 mod data_dir;
+mod disk;
 mod epochs;
 mod history;
 mod install;
@@ -22,6 +23,7 @@ mod watermark;
 
 pub use compression::Compression;
 pub use data_dir::{DataDir, DirError};
+pub use disk::{Change, Witness, set_witness};
 pub use epochs::{EpochError, EpochFile, Epochs};
 pub use history::History;
 pub use log_reader::{LogEntry, LogReader, TxnLogError};
@@ -31,3 +33,4 @@ pub use retention::{Removed, purge};
 pub use snapshot_reader::{Loaded, SnapshotError, SnapshotReader, load_newest, load_plain};
 pub use snapshot_writer::{SnapshotDigest, SnapshotWriteError, SnapshotWriter};
 pub use truncate::TruncateError;
+pub use watermark::settle;

@@ -5,13 +5,13 @@
 //! file without a line is taken at its word.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
 use types::Zxid;
 
-use crate::data_dir::sync_dir;
+use crate::disk::{self, File, sync_dir};
 
 /// The file's name, in the log's directory.
 pub(crate) const FILE: &str = "troupe.logs";
@@ -40,12 +40,13 @@ impl Links {
 /// A file has been begun, behind `before`. Durable when it returns.
 pub(crate) fn add(logs: &Path, first: Zxid, before: Zxid) -> io::Result<()> {
     let path = logs.join(FILE);
-    let mut file = File::options().create(true).append(true).open(&path)?;
+    let file = File::open_or_create(&path)?;
+    let end = file.length()?;
     // The line before may have been cut short.
-    let fresh = file.metadata()?.len() == 0;
+    let fresh = end == 0;
     let line = encode(first, before);
     let line = if fresh { line } else { format!("\n{line}") };
-    file.write_all(line.as_bytes())?;
+    file.write_all_at(line.as_bytes(), end)?;
     file.sync_all()?;
     if fresh { sync_dir(logs) } else { Ok(()) }
 }
@@ -62,7 +63,7 @@ pub(crate) fn forget_before(logs: &Path, first: Zxid) -> io::Result<()> {
     let mut file = File::create(&tmp)?;
     file.write_all(text.join("\n").as_bytes())?;
     file.sync_all()?;
-    fs::rename(&tmp, &path)?;
+    disk::rename(&tmp, &path)?;
     sync_dir(logs)
 }
 

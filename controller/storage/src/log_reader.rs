@@ -5,7 +5,7 @@
 //! what was flushed (`watermark`) tells: above it, damage in the last file is a torn tail too, and is set
 //! aside. Whatever else does not add up changed after it was written: that is rot.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,8 @@ use bytes::Bytes;
 use rustix::io::Errno;
 use types::Zxid;
 
-use crate::data_dir::{is_full, list, sync_dir};
+use crate::data_dir::{is_full, list};
+use crate::disk::{self, sync_dir};
 use crate::links::{self, Links};
 use crate::log_file::{
     END_OF_RECORD, HEADER_BYTES, MIN_ENTRY_BYTES, PREFIX, RECORD_HEAD_BYTES, checksum, header,
@@ -208,13 +209,13 @@ impl LogReader {
             let cut_short = header().starts_with(&start[..written]);
             // A crash while the file was made: nothing was ever in it.
             if is_last && cut_short && rest_is_zero(&mut input).map_err(read)? {
-                fs::remove_file(&path).and_then(|()| sync_dir(&self.dir)).map_err(read)?;
+                disk::remove(&path).and_then(|()| sync_dir(&self.dir)).map_err(read)?;
                 return Ok(false);
             }
             if is_last && self.may_be_torn() {
                 tracing::warn!(file = %path.display(), "a file that was never flushed is damaged: set aside");
                 set_aside(&path, 0)
-                    .and_then(|()| fs::remove_file(&path))
+                    .and_then(|()| disk::remove(&path))
                     .and_then(|()| sync_dir(&self.dir))
                     .map_err(read)?;
                 return Ok(false);
@@ -341,7 +342,7 @@ fn set_aside(path: &Path, at: u64) -> io::Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut from = File::open(path)?;
     from.seek(SeekFrom::Start(at))?;
-    let mut to = File::create(path.with_file_name(format!("{CUT_PREFIX}{name}")))?;
+    let mut to = disk::File::create(&path.with_file_name(format!("{CUT_PREFIX}{name}")))?;
     // A full disk must not keep the member from starting.
     match io::copy(&mut from, &mut to) {
         Err(error) if is_full(&error) => {
@@ -353,7 +354,7 @@ fn set_aside(path: &Path, at: u64) -> io::Result<()> {
 }
 
 fn cut(path: &Path, at: u64) -> io::Result<()> {
-    let file = File::options().write(true).open(path)?;
+    let file = disk::File::open(path)?;
     file.set_len(at)?;
     file.sync_all()
 }
@@ -364,6 +365,8 @@ pub(crate) const BUFFER_BYTES: usize = 64 << 10;
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use types::Epoch;
 
     use super::*;

@@ -1,16 +1,14 @@
 //! Extending the log: staged records go out with one write and one flush.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FallocateFlags, fallocate};
-use rustix::io::Errno;
 use types::Zxid;
 
-use crate::data_dir::{file_name, is_full, sync_dir};
+use crate::data_dir::{file_name, is_full};
+use crate::disk::{self, File, sync_dir};
 use crate::links;
 use crate::log_file::{HEADER_BYTES, PREFIX, RECORD_HEAD_BYTES, encode, header};
 
@@ -34,7 +32,6 @@ pub struct LogWriter {
 #[derive(Debug)]
 struct OpenFile {
     file: File,
-    path: PathBuf,
     /// Where the next record goes; all before it is durable.
     end: u64,
     /// Up to here the file has room on the disk.
@@ -143,7 +140,7 @@ impl LogWriter {
             && let Err(error) = open.file.set_len(open.end)
         {
             // Zeros behind the last record are part of the format: only room is lost.
-            tracing::warn!(file = %open.path.display(), %error, "log file keeps its spare room");
+            tracing::warn!(file = %open.file.path().display(), %error, "log file keeps its spare room");
         }
     }
 
@@ -156,16 +153,16 @@ impl LogWriter {
                 // What a failed attempt took is given back; if even that fails, it is tried again.
                 Err(_) => {
                     if let Err(error) = open.clear_tail() {
-                        tracing::warn!(file = %open.path.display(), %error, "room not given back");
+                        tracing::warn!(file = %open.file.path().display(), %error, "room not given back");
                     }
                     false
                 }
             },
-            None => File::create(&probe).and_then(|file| allocate(&file, 0, self.prealloc)).is_ok(),
+            None => File::create(&probe).and_then(|file| file.allocate(0, self.prealloc)).is_ok(),
         };
         if self.current.is_none() {
             // Best effort: an empty file that stays behind is not read by anybody.
-            let _ = fs::remove_file(&probe);
+            let _ = disk::remove(&probe);
         }
         found
     }
@@ -191,15 +188,15 @@ impl LogWriter {
                 // What was half written must be zeros again before anything else goes there.
                 let cleared = open.clear_tail();
                 if fresh {
-                    let path = open.path.clone();
-                    fs::remove_file(&path).map_err(|source| failed(&path, source))?;
+                    let path = open.file.path();
+                    disk::remove(path).map_err(|source| failed(path, source))?;
                 } else {
-                    cleared.map_err(|source| failed(&open.path, source))?;
+                    cleared.map_err(|source| failed(open.file.path(), source))?;
                     self.current = Some(open);
                 }
                 return Err(no_space(&self.dir, source));
             }
-            Err(source) => return Err(failed(&open.path, source)),
+            Err(source) => return Err(failed(open.file.path(), source)),
         }
         if self.force_sync {
             let synced = open.file.sync_data().and_then(|()| match fresh {
@@ -210,7 +207,7 @@ impl LogWriter {
                 // Never flushed again: the system may have dropped the pages and would now say yes. What
                 // was not acknowledged is cut off, as far as the disk still lets us.
                 let _ = open.file.set_len(open.end);
-                return Err(failed(&open.path, source));
+                return Err(failed(open.file.path(), source));
             }
         }
         if let Some(last) = self.last.filter(|_| fresh)
@@ -237,16 +234,16 @@ impl OpenFile {
         let create = || {
             // A file that holds nothing was begun in vain, or all that it held was torn and cut.
             if holds_nothing(&path)? {
-                fs::remove_file(&path)?;
+                disk::remove(&path)?;
             }
-            let file = File::options().write(true).create_new(true).open(&path)?;
+            let file = File::create_new(&path)?;
             let room = HEADER_BYTES + prealloc;
-            let made = allocate(&file, 0, room).and_then(|()| file.write_all_at(&header(), 0));
+            let made = file.allocate(0, room).and_then(|()| file.write_all_at(&header(), 0));
             if let Err(error) = made {
-                fs::remove_file(&path)?;
+                disk::remove(&path)?;
                 return Err(error);
             }
-            Ok(Self { file, path: path.clone(), end: HEADER_BYTES, room })
+            Ok(Self { file, end: HEADER_BYTES, room })
         };
         create().map_err(|error| (path.clone(), error))
     }
@@ -257,7 +254,7 @@ impl OpenFile {
             return Ok(());
         }
         let grow = step.max(need + SPARE);
-        allocate(&self.file, self.room, grow)?;
+        self.file.allocate(self.room, grow)?;
         self.room += grow;
         Ok(())
     }
@@ -275,7 +272,7 @@ impl OpenFile {
 
 /// Whether there is such a log file, without a record in it.
 fn holds_nothing(path: &Path) -> io::Result<bool> {
-    match File::open(path) {
+    match fs::File::open(path) {
         Ok(file) => {
             let mut head = Vec::new();
             let mut first = file.take(HEADER_BYTES + RECORD_HEAD_BYTES);
@@ -285,16 +282,6 @@ fn holds_nothing(path: &Path) -> io::Result<bool> {
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
-    }
-}
-
-/// Gives a part of a file room on the disk, reading as zeros.
-fn allocate(file: &File, from: u64, length: u64) -> io::Result<()> {
-    match fallocate(file, FallocateFlags::empty(), from, length) {
-        Ok(()) => Ok(()),
-        // A file system that cannot promise room: grow it as Apache does, with a hole.
-        Err(Errno::OPNOTSUPP | Errno::NOSYS) => file.set_len(from + length),
-        Err(errno) => Err(errno.into()),
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use types::Zxid;
 
 use crate::data_dir::list;
+use crate::disk;
 use crate::links;
 use crate::log_file::PREFIX as LOG;
 use crate::log_reader::CUT_PREFIX;
@@ -28,18 +29,18 @@ pub fn purge(snapshots: &Path, logs: &Path, keep: usize) -> io::Result<Removed> 
     let mut removed = Removed::default();
     let all = list(snapshots, SNAPSHOT)?;
     for path in list_leftovers(snapshots)? {
-        fs::remove_file(path)?;
+        disk::remove(&path)?;
     }
     let surplus = all.len().saturating_sub(keep.max(MIN_KEPT));
     for (_, path) in &all[..surplus] {
-        fs::remove_file(path)?;
+        disk::remove(path)?;
         removed.snapshots += 1;
     }
     let Some((oldest, _)) = all.get(surplus) else { return Ok(removed) };
     let files = list(logs, LOG)?;
     let needed = files.iter().rposition(|(first, _)| first <= oldest).unwrap_or(0);
     for (_, path) in &files[..needed] {
-        fs::remove_file(path)?;
+        disk::remove(path)?;
         removed.logs += 1;
     }
     let first = files.get(needed).map_or(*oldest, |(first, _)| *first);
@@ -53,7 +54,7 @@ fn purge_cuts(logs: &Path, first: Zxid) -> io::Result<()> {
     let prefix = format!("{CUT_PREFIX}{LOG}");
     for (zxid, path) in list(logs, &prefix)? {
         if zxid < first {
-            fs::remove_file(path)?;
+            disk::remove(&path)?;
         }
     }
     Ok(())

@@ -156,7 +156,7 @@ pub fn load_newest<T>(
     let mut skipped = Vec::new();
     let count = files.len();
     for (zxid, path) in files.into_iter().rev() {
-        match load(&path, &mut |reader| parse(zxid, reader)) {
+        match load(&path, zxid, &mut |reader| parse(zxid, reader)) {
             Ok((body, digest)) => return Ok(Some(Loaded { zxid, body, digest, skipped })),
             Err(error @ SnapshotError::Read { .. }) => return Err(error),
             Err(error) => {
@@ -177,6 +177,7 @@ pub fn load_newest<T>(
 
 fn load<T>(
     path: &Path,
+    zxid: Zxid,
     parse: &mut impl FnMut(&mut SnapshotReader) -> Result<T, String>,
 ) -> Result<(T, Option<SnapshotDigest>), SnapshotError> {
     let read = |source| SnapshotError::Read { path: path.to_owned(), source };
@@ -189,7 +190,15 @@ fn load<T>(
             load_bytes(path, whole.into(), parse)?
         }
     };
-    Ok((found.0, found.1))
+    let (body, digest, last) = found;
+    // It may hold later transactions than its name tells, and never less: then it is another one's file.
+    match last {
+        Some(last) if last < zxid => {
+            let what = format!("it ends at {last:?}, before its name");
+            Err(corrupt(path, 0, &what))
+        }
+        _ => Ok((body, digest)),
+    }
 }
 
 fn corrupt(path: &Path, offset: u64, what: &str) -> SnapshotError {

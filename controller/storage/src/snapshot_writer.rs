@@ -4,7 +4,6 @@
 //! when it is whole and durable.
 
 use std::fmt;
-use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -12,7 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use types::Zxid;
 
 use crate::compression::{Compression, Compressor};
-use crate::data_dir::{file_name, sync_dir};
+use crate::data_dir::file_name;
+use crate::disk::{self, File, sync_dir};
 use crate::install::STAGED;
 
 /// A snapshot on its way to the disk. The body is written through [`Write`].
@@ -115,7 +115,7 @@ impl SnapshotWriter {
             output.finish().and_then(|output| output.get_ref().sync_all())
         });
         let done = output
-            .and_then(|()| fs::rename(&self.tmp, &self.path))
+            .and_then(|()| disk::rename(&self.tmp, &self.path))
             .and_then(|()| sync_dir(&self.dir));
         match done {
             Ok(()) => {
@@ -162,7 +162,7 @@ impl Drop for SnapshotWriter {
     fn drop(&mut self) {
         if !self.finished {
             // Best effort: what stays behind has a name that nobody reads, and the next start removes it.
-            let _ = fs::remove_file(&self.tmp);
+            let _ = disk::remove(&self.tmp);
         }
     }
 }

@@ -1,12 +1,12 @@
 //! Taking back what a new leader does not have: the log ends at a transaction, and no snapshot is newer.
 
-use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use types::Zxid;
 
-use crate::data_dir::{list, sync_dir};
+use crate::data_dir::list;
+use crate::disk::{self, File, sync_dir};
 use crate::history::end_of;
 use crate::log_file::PREFIX as LOG;
 use crate::snapshot_writer::PREFIX as SNAPSHOT;
@@ -74,7 +74,7 @@ pub(crate) fn truncate(logs: &Path, snapshots: &Path, to: Zxid) -> Result<(), Tr
     let Some((at, end)) = cut else { return Ok(()) };
     let path = &files[at].1;
     let cut = || {
-        let file = File::options().write(true).open(path)?;
+        let file = File::open(path)?;
         file.set_len(end)?;
         file.sync_all()
     };
@@ -87,7 +87,7 @@ pub(crate) fn remove_in_order(
     paths: impl Iterator<Item = PathBuf>,
 ) -> Result<(), TruncateError> {
     for path in paths {
-        fs::remove_file(&path)
+        disk::remove(&path)
             .and_then(|()| sync_dir(dir))
             .map_err(|source| TruncateError::Io { path, source })?;
     }
@@ -96,6 +96,8 @@ pub(crate) fn remove_in_order(
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use types::Epoch;
 
     use super::*;

@@ -4,15 +4,17 @@
 //! reach the disk in any order, and such damage is no rot. Written behind the flushes, never in their way,
 //! so it says "at least up to here". Not Apache's: a directory without it is read by the log alone.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use types::Zxid;
 
-use crate::data_dir::sync_dir;
+use crate::TxnLogError;
+use crate::data_dir::{is_full, list};
+use crate::disk::{self, File, sync_dir};
+use crate::log_file::PREFIX;
 
 /// The file's name, in the log's directory.
 pub(crate) const FILE: &str = "troupe.flushed";
@@ -83,8 +85,7 @@ impl Watermark {
     fn put(&mut self, zxid: Zxid, sync: bool) -> io::Result<()> {
         let file = match &mut self.file {
             Some(file) => file,
-            none => none
-                .insert(File::options().create(true).truncate(false).write(true).open(&self.path)?),
+            none => none.insert(File::open_or_create(&self.path)?),
         };
         file.write_all_at(&encode(zxid), 0)?;
         if sync { file.sync_data() } else { Ok(()) }
@@ -100,16 +101,36 @@ pub(crate) fn read(log_dir: &Path) -> io::Result<Option<Zxid>> {
     }
 }
 
+/// Makes durable what a member read at its start, up to `last`, before it is served and built upon: a
+/// process that was killed leaves some of it in the system's memory only. From then on there is a file that
+/// says how far the log is whole, so that what a power cut does to the first batches is told from rot.
+pub fn settle(log_dir: &Path, last: Zxid) -> Result<(), TxnLogError> {
+    let read = |path: &Path| {
+        let path = path.to_owned();
+        move |source| TxnLogError::Read { path, source }
+    };
+    if let Some((_, newest)) = list(log_dir, PREFIX).map_err(read(log_dir))?.pop() {
+        File::open(&newest).and_then(|file| file.sync_data()).map_err(read(&newest))?;
+    }
+    sync_dir(log_dir).map_err(read(log_dir))?;
+    match lower(log_dir, last) {
+        // Nothing can be appended either; and reads go on.
+        Err(error) if is_full(&error) => Ok(()),
+        noted => noted.map_err(read(&log_dir.join(FILE))),
+    }
+}
+
 /// Has the file say this, durably, before the log is cut behind it.
 pub(crate) fn lower(log_dir: &Path, zxid: Zxid) -> io::Result<()> {
-    let file = File::options().create(true).truncate(false).write(true).open(log_dir.join(FILE))?;
+    let file = File::open_or_create(&log_dir.join(FILE))?;
     file.write_all_at(&encode(zxid), 0)?;
-    file.sync_all()
+    file.sync_all()?;
+    sync_dir(log_dir)
 }
 
 /// Removes the file, durably.
 pub(crate) fn remove(log_dir: &Path) -> io::Result<()> {
-    match fs::remove_file(log_dir.join(FILE)) {
+    match disk::remove(&log_dir.join(FILE)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => sync_dir(log_dir),
     }

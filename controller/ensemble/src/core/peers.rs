@@ -659,7 +659,8 @@ impl Core {
         let (dirs, limit) = (Arc::clone(&self.dirs), self.shared.config.longest_record());
         let tell = Arc::clone(&self.shared);
         tokio::task::spawn_blocking(move || {
-            let found = Box::new(load(&dirs, limit));
+            // What is left of a log that was cut begins from a snapshot: `truncate` sees to it.
+            let found = Box::new(load(&dirs, limit, false));
             tell.tell(Command::Done(Done::Rebuilt { to, found }));
         });
     }

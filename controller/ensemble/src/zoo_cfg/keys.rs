@@ -182,6 +182,7 @@ impl Draft {
                 let count: u32 = number(value).ok_or("a number of transactions")?;
                 config.snap_count = count.max(2);
             }
+            "snapshot.trust.empty" => config.trust_empty = switch(value)?,
             "preAllocSize" => {
                 let kib: u32 = number(value).ok_or("a number of KiB")?;
                 config.prealloc_bytes = u64::from(kib) << 10;

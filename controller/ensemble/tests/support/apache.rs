@@ -1,22 +1,12 @@
 //! Apache ZooKeeper as members of the same ensembles.
 
-use std::path::PathBuf;
 use std::process::{Child, Command};
 
 use crate::support::Ensemble;
+pub(crate) use crate::support::zookeeper_lib as lib;
 
 /// One of Apache's. Dropping it kills it, as a crash would.
 pub(crate) struct Apache(Child);
-
-/// The folder of Apache's jars, when there is one. Without, whoever asks does nothing unless `CI` is set.
-pub(crate) fn lib() -> Option<PathBuf> {
-    let lib = std::env::var_os("ZOOKEEPER_LIB").map(PathBuf::from);
-    if lib.is_none() {
-        assert!(std::env::var_os("CI").is_none(), "ZOOKEEPER_LIB is not set");
-        eprintln!("LEFT OUT: ZOOKEEPER_LIB does not name a folder of Apache ZooKeeper's jars");
-    }
-    lib
-}
 
 impl Apache {
     /// Starts member `id` of the ensemble over the directory that ours would have.

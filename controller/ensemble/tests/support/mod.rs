@@ -179,6 +179,16 @@ impl Ensemble {
     }
 }
 
+/// The folder of Apache's jars, when there is one. Without, whoever asks does nothing unless `CI` is set.
+pub(crate) fn zookeeper_lib() -> Option<PathBuf> {
+    let lib = std::env::var_os("ZOOKEEPER_LIB").map(PathBuf::from);
+    if lib.is_none() {
+        assert!(std::env::var_os("CI").is_none(), "ZOOKEEPER_LIB is not set");
+        eprintln!("LEFT OUT: ZOOKEEPER_LIB does not name a folder of Apache ZooKeeper's jars");
+    }
+    lib
+}
+
 /// `TROUPE_LOG=debug` and the like.
 fn level() -> tracing_subscriber::filter::LevelFilter {
     let level = std::env::var("TROUPE_LOG").ok().and_then(|level| level.parse().ok());

@@ -1,41 +1,57 @@
 //! A client that says exactly what it is told to, and nothing by itself.
 
-use std::io::{Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use jute::{
-    Acl, ConnectRequest, ConnectResponse, CreateRequest, OpCode, Reader, ReplyHeader, Request,
-    RequestHeader, Stat, create_flags,
+    Acl, ConnectRequest, ConnectResponse, CreateRequest, ErrorCode, OpCode, Reader, ReplyHeader,
+    Request, RequestHeader, Stat, create_flags,
 };
 use types::{SessionId, Zxid};
 
 /// One connection with a session.
 pub(crate) struct Raw {
-    stream: TcpStream,
+    stream: BufReader<TcpStream>,
     xid: i32,
     pub(crate) timeout: Duration,
+    pub(crate) ticket: Ticket,
+}
+
+/// What a client needs to come back to its session.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Ticket {
+    pub(crate) session: SessionId,
+    pub(crate) password: [u8; 16],
 }
 
 impl Raw {
     /// Opens a session.
     pub(crate) fn open(addr: SocketAddr, timeout_ms: i32) -> Self {
-        let mut stream = TcpStream::connect(addr).expect("it listens");
+        Self::connect(addr, timeout_ms, Ticket { session: SessionId(0), password: [0; 16] })
+    }
+
+    /// Opens a session, or comes back to one; the answer is in `ticket`.
+    pub(crate) fn connect(addr: SocketAddr, timeout_ms: i32, ticket: Ticket) -> Self {
+        let stream = TcpStream::connect(addr).expect("it listens");
+        stream.set_nodelay(true).expect("it is a socket");
+        let mut stream = BufReader::new(stream);
         let request = ConnectRequest {
             protocol_version: 0,
             last_zxid_seen: Zxid::ZERO,
             timeout_ms,
-            session: SessionId(0),
-            password: Some(Bytes::from_static(&[0; 16])),
+            session: ticket.session,
+            password: Some(Bytes::copy_from_slice(&ticket.password)),
             read_only: Some(false),
         };
         let mut out = BytesMut::new();
         request.encode(&mut out);
-        send(&mut stream, &out);
+        send(&mut stream, &framed(&out));
         let response = ConnectResponse::decode(&receive(&mut stream)).expect("it is a response");
         let timeout = Duration::from_millis(response.timeout_ms.unsigned_abs().into());
-        Self { stream, xid: 0, timeout }
+        let ticket = Ticket { session: response.session, password: response.password };
+        Self { stream, xid: 0, timeout, ticket }
     }
 
     /// Sends a write of any version and does not wait for its answer.
@@ -45,7 +61,7 @@ impl Raw {
         let mut out = BytesMut::new();
         RequestHeader { xid: self.xid, op: OpCode::SetData.code() }.encode(&mut out);
         Request::SetData { path: path.into(), data, version: -1 }.encode(&mut out);
-        send(&mut self.stream, &out);
+        send(&mut self.stream, &framed(&out));
     }
 
     /// The version that the write number `xid`, of which this is the answer, gave to its znode.
@@ -58,29 +74,49 @@ impl Raw {
     }
 
     pub(crate) fn create_ephemeral(&mut self, path: &str) {
-        self.xid += 1;
         let create = CreateRequest {
             path: path.into(),
             data: None,
             acl: vec![Acl::OPEN],
             flags: create_flags::EPHEMERAL,
         };
-        let mut out = BytesMut::new();
-        RequestHeader { xid: self.xid, op: OpCode::Create.code() }.encode(&mut out);
-        Request::Create(create).encode(&mut out);
+        assert_eq!(self.all(&[Request::Create(create)]), [None]);
+    }
+
+    /// Sends all at once; answers with what was refused, in their order.
+    pub(crate) fn all(&mut self, requests: &[Request]) -> Vec<Option<ErrorCode>> {
+        let mut out = Vec::new();
+        for request in requests {
+            self.xid += 1;
+            let mut one = BytesMut::new();
+            RequestHeader { xid: self.xid, op: request.op().code() }.encode(&mut one);
+            request.encode(&mut one);
+            out.extend(framed(&one));
+        }
         send(&mut self.stream, &out);
-        let reply = receive(&mut self.stream);
-        let header = ReplyHeader::decode(&mut Reader::new(&reply)).expect("it is a reply");
-        assert_eq!(header.error, None);
+        let mut errors = Vec::new();
+        while errors.len() < requests.len() {
+            let reply = receive(&mut self.stream);
+            let header = ReplyHeader::decode(&mut Reader::new(&reply)).expect("it is a reply");
+            // Below zero are events.
+            if header.xid >= 0 {
+                errors.push(header.error);
+            }
+        }
+        errors
     }
 }
 
-fn send(stream: &mut TcpStream, frame: &[u8]) {
+fn framed(frame: &[u8]) -> Vec<u8> {
     let length = u32::try_from(frame.len()).expect("short").to_be_bytes();
-    stream.write_all(&[&length, frame].concat()).expect("it is open");
+    [&length, frame].concat()
 }
 
-fn receive(stream: &mut TcpStream) -> Bytes {
+fn send(stream: &mut BufReader<TcpStream>, bytes: &[u8]) {
+    stream.get_mut().write_all(bytes).expect("it is open");
+}
+
+fn receive(stream: &mut BufReader<TcpStream>) -> Bytes {
     let mut length = [0; 4];
     stream.read_exact(&mut length).expect("it answers");
     let mut frame = vec![0; u32::from_be_bytes(length) as usize];

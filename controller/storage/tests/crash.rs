@@ -1,0 +1,269 @@
+//! A crash at any write, flush or change of a name: what was promised is there, and what was not promised does
+//! not keep the directory from being read, changed and read again.
+//!
+//! `SEEDS=n` builds n states for each event of what a power cut can leave (1 by default).
+
+#[path = "support/crashes.rs"]
+mod crashes;
+
+use std::io::{Read, Write};
+use std::path::Path;
+use std::sync::mpsc::{self, Receiver};
+
+use crashes::{Disk, begin, each_crash, end, mark, scratch};
+use storage::{
+    Compression, DataDir, EpochFile, Epochs, LogCommand, LogEvent, LogReader, LogThread, LogWriter,
+    SnapshotDigest, SnapshotWriter, load_newest, purge, settle,
+};
+use types::{Epoch, Zxid};
+
+#[test]
+fn what_was_promised_survives_a_crash_anywhere() {
+    let seeds = std::env::var("SEEDS").map_or(1, |text| text.parse().expect("a number"));
+    let dir = scratch();
+    let start = Disk::of(dir.path());
+    begin(dir.path());
+    run(dir.path());
+    let events = end();
+    let mut states = 0;
+    each_crash(start, &events, seeds, |root, promised, what| {
+        states += 1;
+        let found = read(root).unwrap_or_else(|why| panic!("{what}: {why}"));
+        found.check(&Promises::of(promised), what);
+        let again = read(root).unwrap_or_else(|why| panic!("{what}, read again: {why}"));
+        assert_eq!(again, found, "{what}");
+        // Whoever starts from it writes on.
+        let next = zxid(found.last().epoch().0 + 10, 1);
+        let writer = Writer::open(root);
+        writer.append(next);
+        drop(writer);
+        let after = read(root).unwrap_or_else(|why| panic!("{what}, after a write: {why}"));
+        assert_eq!(after.log, [&found.log[..], &[next]].concat(), "{what}");
+    });
+    assert!(states > 500, "{states}");
+}
+
+/// All that is done to a member's files: an epoch written, cut, written again, and exchanged for another's.
+fn run(root: &Path) {
+    let writer = Writer::open(root);
+    writer.epoch(EpochFile::Accepted, 1);
+    writer.epoch(EpochFile::Current, 1);
+    writer.snapshot(Zxid::ZERO, Compression::None);
+    for counter in (1..=30).step_by(3) {
+        let three = [0, 1, 2].map(|more| zxid(1, counter + more));
+        writer.append_all(&three);
+        if counter % 2 == 0 {
+            writer.snapshot(three[2], Compression::None);
+            writer.send(LogCommand::Roll);
+        }
+    }
+    mark("cutting 1 22");
+    writer.send(LogCommand::Truncate(zxid(1, 22)));
+    writer.wait(|event| matches!(event, LogEvent::Truncated(to) if *to == zxid(1, 22)));
+    mark("cut 1 22");
+    writer.epoch(EpochFile::Accepted, 2);
+    writer.epoch(EpochFile::Current, 2);
+    for counter in 1..=14 {
+        writer.append(zxid(2, counter));
+        if counter % 6 == 0 {
+            writer.snapshot(zxid(2, counter), Compression::Gzip);
+            writer.send(LogCommand::Roll);
+        }
+    }
+    drop(writer);
+    // Started again.
+    let writer = Writer::open(root);
+    writer.append(zxid(2, 15));
+    mark("exchanging 3 5");
+    let dir = root.join("version-2");
+    let staged = SnapshotWriter::stage(&dir, zxid(3, 5)).expect("it is writable");
+    finish(staged, zxid(3, 5));
+    writer.send(LogCommand::Install);
+    writer.wait(|event| matches!(event, LogEvent::Installed(at) if *at == zxid(3, 5)));
+    mark("exchanged 3 5");
+    writer.append(zxid(3, 6));
+    writer.append(zxid(3, 7));
+}
+
+/// A log that is written, and what its thread tells.
+struct Writer {
+    dirs: DataDir,
+    log: LogThread,
+    told: Receiver<LogEvent>,
+}
+
+impl Writer {
+    fn open(root: &Path) -> Self {
+        let last = read(root).expect("all starts begin so").last();
+        let dirs = DataDir::open(root, None).expect("it is free");
+        let (tell, told) = mpsc::channel();
+        let writer = LogWriter::new(dirs.logs(), 0, true).behind(last);
+        let log = LogThread::spawn(writer, dirs.snapshots(), move |event| {
+            // Told on the thread that flushed, before anything else is done.
+            match &event {
+                LogEvent::Flushed(at, _) => {
+                    mark(format!("flushed {} {}", at.epoch().0, at.counter()))
+                }
+                LogEvent::EpochSaved(file, epoch) => mark(format!("epoch {file:?} {}", epoch.0)),
+                LogEvent::Truncated(_) | LogEvent::Installed(_) => {}
+                other => panic!("{other:?}"),
+            }
+            let _ = tell.send(event);
+        });
+        Self { dirs, log: log.expect("threads can be had"), told }
+    }
+
+    fn send(&self, command: LogCommand) {
+        self.log.send(command);
+    }
+
+    fn wait(&self, done: impl Fn(&LogEvent) -> bool) {
+        while !done(&self.told.recv().expect("it answers")) {}
+    }
+
+    /// A record whose body is made from its zxid.
+    fn append(&self, at: Zxid) {
+        self.append_all(&[at]);
+    }
+
+    /// One batch, over some sectors when it is of several.
+    fn append_all(&self, all: &[Zxid]) {
+        let mut records = self.log.records();
+        for at in all {
+            records.push(*at, &body(*at, 90 + 200 * (all.len() - 1)));
+        }
+        self.send(LogCommand::Append(records));
+        let last = all.last();
+        self.wait(|event| matches!(event, LogEvent::Flushed(to, _) if Some(to) == last));
+    }
+
+    fn epoch(&self, file: EpochFile, epoch: u32) {
+        self.send(LogCommand::SaveEpoch(file, Epoch(epoch)));
+        self.wait(|event| matches!(event, LogEvent::EpochSaved(..)));
+    }
+
+    fn snapshot(&self, at: Zxid, compression: Compression) {
+        let dir = self.dirs.snapshots();
+        finish(SnapshotWriter::create(dir, at, compression).expect("it is writable"), at);
+        purge(dir, self.dirs.logs(), 3).expect("it is writable");
+    }
+}
+
+fn finish(mut writer: SnapshotWriter, at: Zxid) {
+    writer.write_all(&body(at, 700)).expect("there is room");
+    let digest = SnapshotDigest { zxid: at, version: 2, digest: 0 };
+    writer.finish(digest, at).expect("there is room");
+}
+
+fn zxid(epoch: u32, counter: u32) -> Zxid {
+    Zxid::new(Epoch(epoch), counter)
+}
+
+/// As a transaction's: the zxid at byte 12; no byte of it is zero, so that what is lost is seen.
+fn body(at: Zxid, length: usize) -> Vec<u8> {
+    let mut rng = fastrand::Rng::with_seed(at.bits().cast_unsigned());
+    let mut body: Vec<_> = (0..length).map(|_| rng.u8(1..)).collect();
+    body[12..20].copy_from_slice(&at.bits().to_be_bytes());
+    body
+}
+
+/// What a directory holds.
+#[derive(Debug, Eq, PartialEq)]
+struct Found {
+    snapshot: Option<Zxid>,
+    log: Vec<Zxid>,
+    epochs: Epochs,
+}
+
+fn read(root: &Path) -> Result<Found, String> {
+    let words = |error: &dyn std::error::Error| format!("{error}: {:?}", error.source());
+    let dirs = DataDir::open(root, None).map_err(|error| words(&error))?;
+    let loaded = load_newest(dirs.snapshots(), |at, reader| {
+        let mut found = vec![0; 700];
+        reader.read_exact(&mut found).map_err(|error| error.to_string())?;
+        if found == body(at, 700) { Ok(at) } else { Err("another body".to_owned()) }
+    });
+    let loaded = loaded.map_err(|error| words(&error))?;
+    let snapshot = loaded.as_ref().map(|loaded| loaded.zxid);
+    let mut reader = LogReader::open(dirs.logs(), snapshot.unwrap_or_default())
+        .map_err(|error| words(&error))?;
+    let mut log = Vec::new();
+    while let Some(entry) = reader.next_entry().map_err(|error| words(&error))? {
+        assert_eq!(
+            entry.body,
+            body(entry.zxid, entry.body.len()),
+            "what is served is what was written"
+        );
+        log.push(entry.zxid);
+    }
+    settle(dirs.logs(), reader.last()).map_err(|error| words(&error))?;
+    let epochs =
+        Epochs::read(dirs.snapshots(), reader.last().epoch()).map_err(|error| words(&error))?;
+    Ok(Found { snapshot, log, epochs })
+}
+
+impl Found {
+    fn last(&self) -> Zxid {
+        self.log.last().copied().or(self.snapshot).unwrap_or_default()
+    }
+
+    fn check(&self, promises: &Promises, what: &str) {
+        let last = self.last();
+        let exchanged = last.epoch() == Epoch(3);
+        assert!(exchanged || !promises.exchanged, "{what}: the exchange came back: {self:?}");
+        assert!(!exchanged || promises.exchanging, "{what}: {self:?}");
+        let least = if exchanged { promises.least.max(zxid(3, 5)) } else { promises.least };
+        // What is being exchanged counts until the exchange is made.
+        assert!(last >= least, "{what}: {least:?} was promised, {last:?} is the last: {self:?}");
+        if promises.cut && !exchanged {
+            let cut_off = |at: &Zxid| at.epoch() == Epoch(1) && at.counter() > 22;
+            assert!(!self.log.iter().chain(&self.snapshot).any(cut_off), "{what}: {self:?}");
+        }
+        // Each has what one run wrote, without a gap: counters of an epoch rise by one, and the second epoch follows
+        // where the first was cut.
+        for (before, after) in self.snapshot.iter().chain(&self.log).zip(&self.log) {
+            let follows = before.next() == Some(*after);
+            assert!(
+                follows || (*before, *after) == (zxid(1, 22), zxid(2, 1)) || *before == Zxid::ZERO,
+                "{what}: {self:?}"
+            );
+        }
+        assert!(self.epochs.accepted >= promises.accepted, "{what}: {self:?}");
+        assert!(self.epochs.current >= promises.current, "{what}: {self:?}");
+    }
+}
+
+/// What was promised up to a crash.
+#[derive(Debug, Default)]
+struct Promises {
+    least: Zxid,
+    cut: bool,
+    exchanging: bool,
+    exchanged: bool,
+    accepted: Option<Epoch>,
+    current: Option<Epoch>,
+}
+
+impl Promises {
+    fn of(marks: &[String]) -> Self {
+        let mut promises = Self::default();
+        for line in marks {
+            let words: Vec<_> = line.split(' ').collect();
+            let number = |at: usize| words[at].parse().expect("a number");
+            match words[0] {
+                "flushed" => promises.least = zxid(number(1), number(2)),
+                "cutting" => promises.least = promises.least.min(zxid(number(1), number(2))),
+                "cut" => promises.cut = true,
+                "exchanging" => promises.exchanging = true,
+                "exchanged" => {
+                    promises.exchanged = true;
+                    promises.least = zxid(number(1), number(2));
+                }
+                "epoch" if words[1] == "Accepted" => promises.accepted = Some(Epoch(number(2))),
+                "epoch" => promises.current = Some(Epoch(number(2))),
+                other => panic!("{other}"),
+            }
+        }
+        promises
+    }
+}
