@@ -98,11 +98,8 @@ impl State {
         match txn {
             Txn::Create(create) => {
                 let owner = ephemeral_owner(header, create);
-                let created = self.create(header, create, owner, changes);
-                if created == Err(ErrorCode::NodeExists) {
-                    self.create_again(header.zxid, create);
-                }
-                created.map(|_| Response::Path(create.path.clone()))
+                self.create(header, create, owner, changes)?;
+                Ok(Response::Path(create.path.clone()))
             }
             Txn::Create2(create) => {
                 let owner = ephemeral_owner(header, create);
@@ -203,6 +200,7 @@ impl State {
         let Some(id) = self.add_new(parent, &create.path, &stat, create.data.as_deref(), acl)
         else {
             self.acls.release(acl);
+            self.create_again(header.zxid, create);
             return Err(ErrorCode::NodeExists);
         };
         self.count_child(parent, parent_path, header.zxid, create.parent_cversion);
@@ -216,7 +214,8 @@ impl State {
         Ok(stat)
     }
 
-    /// The znode is there already, from a snapshot taken while it was being made.
+    /// The znode is there already, from a snapshot taken while it was being made: the snapshot may lack its list,
+    /// or its parent's count of it.
     fn create_again(&mut self, zxid: Zxid, create: &CreateTxn) {
         let Some(id) = self.tree.find(&create.path) else {
             return;
@@ -398,6 +397,27 @@ mod tests {
         assert!(applied.changes.is_empty());
         assert_eq!((state.digest(), state.get("/a").map(|node| node.stat())), before);
         assert_eq!(state.zxid(), Zxid::from_bits(5));
+    }
+
+    #[test]
+    fn a_list_that_a_snapshot_lacks_comes_with_the_znode_made_again_in_any_way() {
+        let made = |acl: Vec<Acl>| CreateTxn {
+            path: "/a".into(),
+            data: None,
+            acl,
+            ephemeral: false,
+            parent_cversion: 2,
+        };
+        let ways: [fn(CreateTxn) -> Txn; 4] =
+            [Txn::Create, Txn::Create2, Txn::CreateContainer, |create| Txn::CreateTtl(create, 5)];
+        for way in ways {
+            let mut state = State::new(1);
+            apply(&mut state, 1, 4, way(made(vec![Acl::OPEN])));
+            let id = state.tree.find("/a").expect("it was made");
+            state.tree.set_acl(id, crate::acls::AclId::UNKNOWN);
+            apply(&mut state, 1, 4, way(made(vec![Acl::OPEN])));
+            assert_eq!(state.acl(id)[..], [Acl::OPEN]);
+        }
     }
 
     #[test]

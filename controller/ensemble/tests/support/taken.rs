@@ -20,16 +20,8 @@ pub(crate) struct Taken {
 /// The shortest timeout, in ms, of a session that is compared.
 const LONG: i32 = 100_000;
 
-/// Data, ACL and stat; an ACL that its server has lost is the same as any.
-#[derive(Clone, Debug)]
-pub(crate) struct Znode(Option<Bytes>, Option<Vec<Acl>>, StatPersisted);
-
-impl PartialEq for Znode {
-    fn eq(&self, other: &Self) -> bool {
-        let lost = self.1.is_none() || other.1.is_none();
-        self.0 == other.0 && self.2 == other.2 && (lost || self.1 == other.1)
-    }
-}
+/// Data, ACL and stat.
+pub(crate) type Znode = (Option<Bytes>, Vec<Acl>, StatPersisted);
 
 impl Taken {
     /// Reads a snapshot that is exact, since nothing was written while it was made.
@@ -61,10 +53,9 @@ impl Taken {
             }
             let data = reader.buffer().expect("its data");
             let number = reader.i64().expect("its list's number");
-            // Under many writes Apache comes to have znodes of lists that it does not know itself.
-            let acl = lists.get(&number).cloned();
+            let acl = lists.get(&number).unwrap_or_else(|| panic!("{path} has list {number}"));
             let stat = StatPersisted::decode(&mut reader).expect("its stat");
-            assert!(znodes.insert(path, Znode(data, acl, stat)).is_none(), "each once");
+            assert!(znodes.insert(path, (data, acl.clone(), stat)).is_none(), "each once");
         }
         reader.i64().expect("the first checksum");
         assert_eq!(reader.text_or_empty().expect("its end").as_str(), "/");
@@ -89,11 +80,6 @@ impl Taken {
         other.extend(checksum(&other).to_be_bytes());
         other.extend(b"\0\0\0\x01/");
         other
-    }
-
-    /// Whether no ACL is lost.
-    pub(crate) fn knows_its_lists(&self) -> bool {
-        self.znodes.values().all(|znode| znode.1.is_some())
     }
 
     /// Fails with the first difference.
