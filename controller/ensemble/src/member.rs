@@ -150,11 +150,17 @@ impl Member {
         let mut failed = shared.failed.subscribe();
         // A member of an ensemble has started when others can reach it, whether it has a leader or not.
         if shared.config.ensemble.is_none() {
-            tokio::select! {
-                led = ready => if led.is_err() {
-                    return Err(StartError::Lead(failure(&failed)));
-                },
-                _ = failed.changed() => return Err(StartError::Lead(failure(&failed))),
+            let leads = tokio::select! {
+                led = ready => led.is_ok(),
+                _ = failed.changed() => false,
+            };
+            if !leads {
+                shared.tell(Command::Stop);
+                // Who is told that it did not start may start it again: the directories are free by then.
+                if let Err(error) = core.await {
+                    tracing::error!(%error, "the member's core did not end in order");
+                }
+                return Err(StartError::Lead(failure(&failed)));
             }
         }
         let client_addr = match &listener {
