@@ -47,6 +47,8 @@ pub(crate) fn install(logs: &Path, snapshots: &Path) -> Result<Option<Zxid>, Tru
     fs::rename(&path, snapshots.join(file_name(SNAPSHOT, zxid)))
         .and_then(|()| sync_dir(snapshots))
         .map_err(io(&path))?;
+    // So that the loss of the snapshot is one.
+    watermark::lower(logs, zxid).map_err(io(logs))?;
     Ok(Some(zxid))
 }
 
@@ -82,7 +84,7 @@ mod tests {
             .map(|entry| entry.expect("an entry").file_name().into_string().expect("ASCII"))
             .collect();
         left.sort_unstable();
-        assert_eq!(left, ["snapshot.1", "snapshot.5"]);
+        assert_eq!(left, ["snapshot.1", "snapshot.5", watermark::FILE]);
         assert!(fs::read(path.join("snapshot.5")).expect("it is there").starts_with(b"ZKSN"));
     }
 }
