@@ -16,6 +16,7 @@ mod load;
 mod local;
 mod long_replies;
 mod member;
+mod mending;
 mod metrics;
 mod peers;
 mod report;

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use jute::Entry;
 use storage::{
-    Compression, DataDir, Epochs, LogReader, SnapshotError, SnapshotReader, TxnLogError,
-    load_newest,
+    Compression, DataDir, EpochError, Epochs, LogReader, SnapshotError, SnapshotReader,
+    TxnLogError, load_newest,
 };
 use types::Zxid;
 use zab::Durable;
@@ -49,7 +49,7 @@ pub enum LoadError {
     First(#[from] storage::SnapshotWriteError),
     /// The epoch files.
     #[error(transparent)]
-    Epoch(#[from] storage::EpochError),
+    Epoch(#[from] EpochError),
 }
 
 /// What was found on disk.
@@ -65,6 +65,37 @@ pub(crate) struct Found {
     pub(crate) snapshot_time: Duration,
     /// How long the log took.
     pub(crate) replay_time: Duration,
+    /// The files are damaged, and nothing of them was loaded: why, in words.
+    pub(crate) damage: Option<String>,
+}
+
+impl Found {
+    /// What stands in for damaged files until they are whole.
+    pub(crate) fn nothing(damage: &LoadError) -> Self {
+        Self {
+            state: State::new(RandomState::new().hash_one(0)),
+            durable: Durable::default(),
+            replayed: 0,
+            disagreed: false,
+            snapshot_time: Duration::ZERO,
+            replay_time: Duration::ZERO,
+            damage: Some(words(damage)),
+        }
+    }
+}
+
+impl LoadError {
+    /// Whether something that was there is not, which other members may have.
+    pub(crate) fn is_damage(&self) -> bool {
+        match self {
+            Self::Snapshot(SnapshotError::Read { .. }) | Self::Log(TxnLogError::Read { .. }) => {
+                false
+            }
+            Self::Snapshot(_) | Self::Log(_) | Self::NoSnapshot { .. } => true,
+            Self::Epoch(error) => !matches!(error, EpochError::Io { .. }),
+            Self::Record { .. } | Self::First(_) => false,
+        }
+    }
 }
 
 /// Loads the newest good snapshot, replays the log over it, reads the epochs. An empty directory becomes
@@ -116,7 +147,8 @@ pub(crate) fn load(dirs: &DataDir, limit: usize, trust_empty: bool) -> Result<Fo
     let durable = durable(dirs.snapshots(), reader.last())?;
     let replay_time = begun.elapsed() - snapshot_time;
     let disagreed = disagreed.is_some();
-    Ok(Found { state, durable, replayed, disagreed, snapshot_time, replay_time })
+    let damage = None;
+    Ok(Found { state, durable, replayed, disagreed, snapshot_time, replay_time, damage })
 }
 
 /// The tree on this thread, and the sum over it on another.

@@ -21,6 +21,7 @@ use crate::conn::Conn;
 use crate::connection::{Connection, Security};
 use crate::core::{Command, Core};
 use crate::load::{Found, LoadError, load, words};
+use crate::mending::Desk;
 use crate::metrics::{Stats, micros};
 use crate::peers::{self, BoundPorts, EnsembleConfig, Limits, PeerSecurity, Peers, Tell};
 use crate::shared::Shared;
@@ -100,6 +101,9 @@ pub enum StartError {
     /// The data cannot be loaded.
     #[error("load the data")]
     Load(#[from] LoadError),
+    /// It cannot be told whether this member may vote.
+    #[error("look for the mark of a member that must not vote")]
+    Mark(#[source] io::Error),
     /// The system gives no thread.
     #[error("start the log thread")]
     Thread(#[source] io::Error),
@@ -146,7 +150,15 @@ impl Member {
         let (limit, trust) = (config.longest_record(), config.trust_empty);
         let loading = tokio::task::spawn_blocking(move || (load(&dirs, limit, trust), dirs));
         let (found, dirs) = loading.await.map_err(|error| StartError::Lead(error.to_string()))?;
-        let (shared, core, ready) = assemble(config, tls, peers_security, found?, dirs, ports)?;
+        let found = match found {
+            // Others may have what is lost: the member asks them before it votes.
+            Err(error) if config.ensemble.is_some() && error.is_damage() => {
+                tracing::error!(error = words(&error), "damaged files: this member does not vote");
+                Found::nothing(&error)
+            }
+            found => found?,
+        };
+        let (shared, core, ready) = assemble(config, tls, peers_security, found, dirs, ports)?;
         let mut failed = shared.failed.subscribe();
         // A member of an ensemble has started when others can reach it, whether it has a leader or not.
         if shared.config.ensemble.is_none() {
@@ -327,7 +339,8 @@ fn assemble(
     let tell = commands.clone();
     let peers = match (&config.ensemble, ports) {
         (Some(ensemble), Some(ports)) => {
-            Some(start_peers(&config, ensemble, ports, security, commands.clone())?)
+            let desk = Desk::of(&dirs);
+            Some(start_peers(&config, ensemble, ports, security, desk, commands.clone())?)
         }
         _ => None,
     };
@@ -357,7 +370,9 @@ fn make_core(
     peers: Option<Peers>,
     tell: impl Fn(LogEvent) + Send + 'static,
 ) -> Result<(Core, oneshot::Receiver<()>), StartError> {
-    let Found { state, durable, replayed, disagreed, snapshot_time, replay_time } = found;
+    let Found { state, durable, replayed, disagreed, snapshot_time, replay_time, damage } = found;
+    let marked = config.ensemble.is_some()
+        && storage::is_marked(dirs.snapshots()).map_err(StartError::Mark)?;
     let writer = LogWriter::new(dirs.logs(), config.prealloc_bytes, config.force_sync)
         .behind(durable.last_logged);
     if config.force_sync {
@@ -377,12 +392,16 @@ fn make_core(
     stats.replayed.record(replayed.into());
     stats.digest_mismatches.store(u64::from(disagreed), Relaxed);
     let (led, ready) = oneshot::channel();
-    let core = Core::new(shared, zab, sessions, ids, log, snapshots, dirs, led, peers);
+    let mut core = Core::new(shared, zab, sessions, ids, log, snapshots, dirs, led, peers);
+    match damage {
+        Some(damage) => core.begin_mending(damage),
+        None => core.begin_filled(marked),
+    }
     Ok((core, ready))
 }
 
 /// Who takes part in the protocol, and how long it waits.
-fn settings(config: &MemberConfig) -> Settings {
+pub(crate) fn settings(config: &MemberConfig) -> Settings {
     let me = config.myid;
     let Some(ensemble) = &config.ensemble else { return Settings::alone(me) };
     let members = &ensemble.members;
@@ -427,6 +446,7 @@ fn start_peers(
     ensemble: &EnsembleConfig,
     ports: BoundPorts,
     security: PeerSecurity,
+    desk: Desk,
     commands: mpsc::UnboundedSender<Command>,
 ) -> Result<Peers, StartError> {
     let record = config.longest_record();
@@ -441,8 +461,8 @@ fn start_peers(
         // The core is gone only when the member ends.
         let _ = commands.send(Command::Peer(event));
     });
-    let (server, dir) = (own_server(ensemble, config.myid)?, crate::snapshots::dir(config).into());
-    Ok(Peers::start(config.myid, server, ports, limits, security, dir, tell))
+    let server = own_server(ensemble, config.myid)?;
+    Ok(Peers::start(config.myid, server, ports, limits, security, desk, tell))
 }
 
 async fn listen(addr: SocketAddr) -> Result<TcpListener, StartError> {

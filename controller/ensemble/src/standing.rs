@@ -52,6 +52,8 @@ pub struct View {
     pub learners: Vec<Learner>,
     /// `election`, `discovery`, `synchronization` or `broadcast`; empty for a member alone.
     pub phase: &'static str,
+    /// Its files are damaged, and it does not vote: what is missing, in words.
+    pub mending: Option<String>,
 }
 
 /// The view, and its changes.
@@ -83,8 +85,9 @@ impl Role {
 
 impl Standing {
     pub(crate) fn new(role: Role) -> Self {
-        let view =
-            View { role, leader: None, epoch: Epoch::default(), learners: Vec::new(), phase: "" };
+        let (leader, epoch, learners, phase, mending) =
+            (None, Epoch::default(), Vec::new(), "", None);
+        let view = View { role, leader, epoch, learners, phase, mending };
         let changed = watch::Sender::new(role);
         Self { role: AtomicU8::new(role as u8), view: Mutex::new(view), changed }
     }

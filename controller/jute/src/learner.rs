@@ -85,6 +85,8 @@ packet_types! {
     InformAndActivate = 19,
     /// Leader to F, between kin only: the peer whose number stands in the zxid is to lead.
     HandOver = 84,
+    /// Both ways, between kin only, whoever leads: what is asked and told of damaged files.
+    Mend = 85,
 }
 
 /// One packet.

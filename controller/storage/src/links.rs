@@ -31,6 +31,10 @@ impl Links {
         Ok(Self(text.lines().filter_map(decode).collect()))
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// What came before the transaction that begins a file.
     pub(crate) fn before(&self, first: Zxid) -> Option<Zxid> {
         self.0.get(&first).copied()

@@ -28,6 +28,8 @@ pub enum LogCommand {
     /// Put the snapshot that [`crate::SnapshotWriter::stage`] made in place of all that is there;
     /// answered by [`LogEvent::Installed`].
     Install,
+    /// The files were made whole by another hand, and end with this transaction.
+    GoOnBehind(Zxid),
     /// After [`LogEvent::Full`] or [`LogEvent::EpochRefused`]: look whether there is room again; answered by [`LogEvent::HasRoom`] if so.
     Probe,
 }
@@ -250,6 +252,10 @@ impl<T: Fn(LogEvent)> Worker<T> {
                     }
                     Err(error) => return self.fail(&error),
                 }
+            }
+            LogCommand::GoOnBehind(last) => {
+                self.close()?;
+                self.writer.go_on_behind(last);
             }
             LogCommand::Probe => {
                 if self.refusing && self.writer.has_room() {

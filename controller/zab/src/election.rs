@@ -151,7 +151,7 @@ impl Election {
         } else if Some(candidate) > self.proposal {
             self.proposal = Some(candidate);
             self.tell_all(core);
-        } else if Some(candidate) < self.proposal && core.voters.contains(core.me) {
+        } else if Some(candidate) < self.proposal && core.votes() {
             self.tell(core, from);
         }
         self.looking.insert(from, candidate);
@@ -175,7 +175,7 @@ impl Election {
         let in_round = |peer: PeerId| {
             alike(&peer, Some(core.round))
                 || self.looking.get(&peer) == Some(&candidate)
-                || peer == core.me && self.proposal == Some(candidate)
+                || peer == core.me && core.votes() && self.proposal == Some(candidate)
         };
         leader_says
             && (core.voters.decide(|peer| alike(&peer, None))
@@ -186,10 +186,8 @@ impl Election {
     /// a moment for a better one.
     fn maybe_decide(mut self, core: &mut Core) -> Phase {
         let Some(proposal) = self.proposal else { return Phase::Election(self) };
-        let alike = |peer| {
-            peer == core.me && core.voters.contains(peer)
-                || self.looking.get(&peer) == Some(&proposal)
-        };
+        let alike =
+            |peer| peer == core.me && core.votes() || self.looking.get(&peer) == Some(&proposal);
         if !core.voters.decide(alike) {
             self.decide_at = None;
             return Phase::Election(self);
@@ -213,7 +211,8 @@ impl Election {
 
     fn tell(&self, core: &mut Core, peer: PeerId) {
         let state = PeerState::Looking;
-        let vote = Notification { state, candidate: self.proposal, round: core.round };
+        let candidate = self.proposal.filter(|_| !core.abstains);
+        let vote = Notification { state, candidate, round: core.round };
         core.outbox.push(Output::Send { to: peer, message: Message::Notification(vote) });
     }
 }

@@ -96,7 +96,7 @@ impl Joining {
     }
 
     fn promise(self, core: &mut Core, epoch: Epoch, kin: bool, fresh: bool) -> Phase {
-        let current = fresh.then_some(core.durable.current);
+        let current = (fresh && !core.abstains).then_some(core.durable.current);
         let last = core.durable.last_logged;
         core.send(self.leader, Message::AckEpoch { current, last });
         CatchingUp::begin(core, self.leader, epoch, kin, self.deadline)

@@ -3,7 +3,7 @@
 //! Lives here: a learner's own way through the phases, which it may begin at any time. Must not: when a quorum
 //! has come so far, which is each phase's own. Source: `LearnerHandler.java`.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use types::{Epoch, Instant, PeerId, Zxid};
 
@@ -13,7 +13,11 @@ use crate::{Introduction, Located, Message, Output, PeerMisbehaved, SyncPlan, Sy
 
 /// The learners of a leader.
 #[derive(Debug, Default)]
-pub(crate) struct Learners(BTreeMap<PeerId, Learner>);
+pub(crate) struct Learners {
+    all: BTreeMap<PeerId, Learner>,
+    /// Those that promised the epoch to this leader and to nobody before; it holds although they come again.
+    fresh: BTreeSet<PeerId>,
+}
 
 #[derive(Debug)]
 struct Learner {
@@ -73,67 +77,69 @@ impl Learners {
             heard: core.now,
             owes_since: None,
         };
-        self.0.insert(peer, learner);
+        self.all.insert(peer, learner);
     }
 
     pub(crate) fn remove(&mut self, peer: PeerId) {
-        self.0.remove(&peer);
+        self.all.remove(&peer);
     }
 
     pub(crate) fn hang_up(&mut self, core: &mut Core, peer: PeerId, why: PeerMisbehaved) {
-        if self.0.remove(&peer).is_some() {
+        if self.all.remove(&peer).is_some() {
             core.outbox.push(Output::HangUp { peer, why });
         }
     }
 
     pub(crate) fn hang_up_all(&mut self, core: &mut Core) {
-        for peer in std::mem::take(&mut self.0).into_keys() {
+        for peer in std::mem::take(&mut self.all).into_keys() {
             core.outbox.push(Output::HangUp { peer, why: PeerMisbehaved::NotLeading });
         }
     }
 
     /// The highest epoch that a learner has promised to anybody.
     pub(crate) fn accepted(&self) -> Epoch {
-        self.0.values().map(|learner| learner.introduction.accepted).max().unwrap_or_default()
+        self.all.values().map(|learner| learner.introduction.accepted).max().unwrap_or_default()
     }
 
     pub(crate) fn is_introduced(&self, peer: PeerId) -> bool {
-        self.0.contains_key(&peer)
+        self.all.contains_key(&peer)
     }
 
+    /// Whether its promise counts. One that had promised the epoch before may have done so to another leader.
     pub(crate) fn has_promised(&self, peer: PeerId) -> bool {
-        self.0.get(&peer).is_some_and(|learner| learner.stage > Stage::Told)
+        let promised = self.all.get(&peer).is_some_and(|learner| learner.stage > Stage::Told);
+        promised && self.fresh.contains(&peer)
     }
 
     pub(crate) fn is_synced(&self, peer: PeerId) -> bool {
-        self.0.get(&peer).is_some_and(|learner| learner.stage >= Stage::Synced)
+        self.all.get(&peer).is_some_and(|learner| learner.stage >= Stage::Synced)
     }
 
     /// Whether it serves clients.
     pub(crate) fn is_live(&self, peer: PeerId) -> bool {
-        self.0.get(&peer).is_some_and(|learner| learner.stage == Stage::Live)
+        self.all.get(&peer).is_some_and(|learner| learner.stage == Stage::Live)
     }
 
     /// All that take part in the broadcast, and whether they observe.
     pub(crate) fn broadcast_to(&self) -> impl Iterator<Item = (PeerId, bool)> + '_ {
-        let all = self.0.iter().filter(|(_, learner)| learner.stage >= Stage::Syncing);
+        let all = self.all.iter().filter(|(_, learner)| learner.stage >= Stage::Syncing);
         all.map(|(peer, learner)| (*peer, learner.introduction.observer))
     }
 
     /// When something was last heard of it.
     pub(crate) fn heard(&self, peer: PeerId) -> Option<Instant> {
-        self.0.get(&peer).map(|learner| learner.heard)
+        self.all.get(&peer).map(|learner| learner.heard)
     }
 
     /// How far its log counts: not at all before it holds the history of the epoch.
     pub(crate) fn flushed(&self, peer: PeerId) -> Zxid {
-        let learner = self.0.get(&peer).filter(|learner| learner.stage >= Stage::Synced);
+        let learner = self.all.get(&peer).filter(|learner| learner.stage >= Stage::Synced);
         learner.map_or_else(Zxid::default, |learner| learner.flushed)
     }
 
     /// Tells the new epoch to all that do not know it.
     pub(crate) fn tell_epoch(&mut self, core: &mut Core, epoch: Epoch) {
-        for (peer, learner) in &mut self.0 {
+        for (peer, learner) in &mut self.all {
             if learner.stage == Stage::Introduced {
                 learner.stage = Stage::Told;
                 let message = Message::LeaderInfo { epoch, kin: true };
@@ -150,7 +156,7 @@ impl Learners {
         current: Option<Epoch>,
         last: Zxid,
     ) -> bool {
-        let Some(learner) = self.0.get_mut(&peer) else { return true };
+        let Some(learner) = self.all.get_mut(&peer) else { return true };
         learner.heard = core.now;
         if learner.stage != Stage::Told {
             self.hang_up(core, peer, PeerMisbehaved::OutOfTurn);
@@ -162,18 +168,21 @@ impl Learners {
             return !core.voters.contains(peer);
         }
         learner.stage = Stage::Promised { last };
+        if current.is_some() {
+            self.fresh.insert(peer);
+        }
         true
     }
 
     /// Has the end of a learner's history found, if it has promised the epoch.
     pub(crate) fn locate(&self, core: &mut Core, peer: PeerId) {
-        if let Some(Learner { stage: Stage::Promised { last }, .. }) = self.0.get(&peer) {
+        if let Some(Learner { stage: Stage::Promised { last }, .. }) = self.all.get(&peer) {
             core.outbox.push(Output::Locate { learner: peer, last: *last });
         }
     }
 
     pub(crate) fn locate_all(&self, core: &mut Core) {
-        for peer in self.0.keys() {
+        for peer in self.all.keys() {
             self.locate(core, *peer);
         }
     }
@@ -181,7 +190,7 @@ impl Learners {
     /// Brings a learner in step and has it join the broadcast at one point: behind what is committed now,
     /// in front of what is proposed after it. Source: `LearnerHandler.syncFollower`.
     pub(crate) fn sync(&mut self, core: &mut Core, to: PeerId, found: Located, at: &Broadcast<'_>) {
-        let Some(learner) = self.0.get_mut(&to) else { return };
+        let Some(learner) = self.all.get_mut(&to) else { return };
         let Stage::Promised { last } = learner.stage else { return };
         learner.stage = Stage::Syncing;
         let upto = at.committed;
@@ -224,7 +233,7 @@ impl Learners {
         (epoch, zxid): (Epoch, Zxid),
         committed: Zxid,
     ) -> bool {
-        let Some(learner) = self.0.get_mut(&peer) else { return false };
+        let Some(learner) = self.all.get_mut(&peer) else { return false };
         learner.heard = core.now;
         if learner.stage < Stage::Syncing || zxid.epoch() != epoch {
             self.hang_up(core, peer, PeerMisbehaved::OutOfTurn);
@@ -253,7 +262,7 @@ impl Learners {
 
     /// Lets those serve that hold the history of the epoch.
     pub(crate) fn up_to_date(&mut self, core: &mut Core) {
-        for (peer, learner) in &mut self.0 {
+        for (peer, learner) in &mut self.all {
             if learner.stage == Stage::Synced {
                 learner.stage = Stage::Live;
                 core.outbox.push(Output::Send { to: *peer, message: Message::UpToDate });
@@ -262,7 +271,7 @@ impl Learners {
     }
 
     pub(crate) fn propose(&mut self, core: &mut Core, txn: &Txn) {
-        for (peer, learner) in &mut self.0 {
+        for (peer, learner) in &mut self.all {
             if learner.stage >= Stage::Syncing && !learner.introduction.observer {
                 learner.owes_since.get_or_insert(core.now);
                 let message = Message::Proposal(txn.clone());
@@ -277,7 +286,7 @@ impl Learners {
         core: &mut Core,
         txns: impl DoubleEndedIterator<Item = &'a Txn> + Clone,
     ) {
-        for (peer, learner) in &self.0 {
+        for (peer, learner) in &self.all {
             let send = |message| Output::Send { to: *peer, message };
             if learner.stage < Stage::Syncing {
                 continue;
@@ -295,7 +304,7 @@ impl Learners {
 
     /// Something came from a learner that needs no answer.
     pub(crate) fn hear(&mut self, core: &Core, peer: PeerId) {
-        if let Some(learner) = self.0.get_mut(&peer) {
+        if let Some(learner) = self.all.get_mut(&peer) {
             learner.heard = core.now;
         }
     }
@@ -303,7 +312,7 @@ impl Learners {
     /// Pings learners of one dialect, and drops those that owe an acknowledgement for too long.
     pub(crate) fn ping(&mut self, core: &mut Core, kin: bool, last: Zxid) {
         let mut behind = Vec::new();
-        for (peer, learner) in &mut self.0 {
+        for (peer, learner) in &mut self.all {
             if learner.stage < Stage::Syncing || learner.introduction.kin != kin {
                 continue;
             }
@@ -329,13 +338,13 @@ impl Learners {
 
     /// Whether any learner speaks this dialect.
     pub(crate) fn any(&self, kin: bool) -> bool {
-        self.0.values().any(|learner| learner.introduction.kin == kin)
+        self.all.values().any(|learner| learner.introduction.kin == kin)
     }
 
     /// A live voter among kin that holds all up to `last`: fit to lead at once. The one with the largest id,
     /// as an election would choose.
     pub(crate) fn successor(&self, core: &Core, last: Zxid) -> Option<PeerId> {
-        let fit = self.0.iter().filter(|(peer, learner)| {
+        let fit = self.all.iter().filter(|(peer, learner)| {
             learner.stage == Stage::Live
                 && learner.introduction.kin
                 && core.voters.may_lead(**peer)
@@ -346,7 +355,7 @@ impl Learners {
 
     /// Names the successor to kin.
     pub(crate) fn hand_over(&self, core: &mut Core, successor: PeerId) {
-        for (peer, learner) in &self.0 {
+        for (peer, learner) in &self.all {
             if learner.introduction.kin && learner.stage == Stage::Live {
                 core.outbox.push(Output::Send { to: *peer, message: Message::HandOver(successor) });
             }

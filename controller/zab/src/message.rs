@@ -79,6 +79,8 @@ pub enum Input {
     Committed(Arc<Config>),
     /// This peer is to stop: if it leads, another one shall take over first.
     HandOver,
+    /// A peer that abstained holds all again that it may have acknowledged: it votes from the next election on.
+    Counts,
 }
 
 /// Which epoch file was saved, and what it says now.

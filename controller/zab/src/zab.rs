@@ -27,7 +27,7 @@ pub struct Zab {
 }
 
 /// What is on this peer's disk, as the driver found it or last saved it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Durable {
     /// The highest epoch promised to a leader (`acceptedEpoch`).
     pub accepted: Epoch,
@@ -60,6 +60,9 @@ pub(crate) struct Core {
     pub(crate) unreachable: BTreeSet<PeerId>,
     /// Peers without a vote that asked who leads while nobody did.
     pub(crate) strangers: BTreeSet<PeerId>,
+    /// Its disk may have lost what it acknowledged: it learns, and neither votes nor leads, and no promise of its
+    /// counts.
+    pub(crate) abstains: bool,
     /// Learners that came before this peer knew that it leads.
     pub(crate) early: BTreeMap<PeerId, Introduction>,
     pub(crate) outbox: Vec<Output>,
@@ -117,9 +120,14 @@ impl Core {
         self.outbox.push(Output::SaveEpoch(SavedEpoch::Accepted(epoch)));
     }
 
+    /// Whether this peer's own vote is one.
+    pub(crate) fn votes(&self) -> bool {
+        self.voters.contains(self.me) && !self.abstains
+    }
+
     /// What this peer votes for first; `None` when it may not lead.
     pub(crate) fn own_candidate(&self) -> Option<Candidate> {
-        self.voters.may_lead(self.me).then_some(Candidate {
+        (self.voters.may_lead(self.me) && !self.abstains).then_some(Candidate {
             epoch: self.durable.current,
             last: self.durable.last_logged,
             leader: self.me,
@@ -144,6 +152,7 @@ impl Zab {
             aside_until: None,
             unreachable: BTreeSet::new(),
             strangers: BTreeSet::new(),
+            abstains: false,
             early: BTreeMap::new(),
             outbox: Vec::new(),
             caught_up: (Zxid::ZERO, Zxid::ZERO),
@@ -151,6 +160,12 @@ impl Zab {
             mutation: None,
         };
         Self { core, phase: Phase::Idle }
+    }
+
+    /// This peer's disk may have lost what it acknowledged: it is not to decide anything before [`Input::Counts`]. Before the
+    /// first step only.
+    pub fn abstain(&mut self) {
+        self.core.abstains = true;
     }
 
     /// Turns reconfiguration on (`reconfigEnabled`). `config` is in force and has the voters of the settings; `next` was proposed
@@ -216,6 +231,11 @@ impl Zab {
         }
     }
 
+    /// Whether it looks for a leader, and nothing of a reign before is on its way any more.
+    pub fn is_electing(&self) -> bool {
+        matches!(self.phase, Phase::Election(_))
+    }
+
     /// The phase this peer is in.
     pub fn phase(&self) -> PhaseName {
         match self.phase {
@@ -253,6 +273,7 @@ impl Zab {
             Input::LinkLost(peer) => {
                 core.early.remove(peer);
             }
+            Input::Counts => core.abstains = false,
             Input::Foreseen(next) => core.foresee(next),
             Input::Committed(config) => {
                 // Whoever has a leader learns of it from that.

@@ -9,6 +9,7 @@ mod audit;
 mod deliver;
 mod ending;
 mod learners;
+mod mending;
 mod peers;
 mod recent;
 mod restore;
@@ -27,6 +28,7 @@ use audit::Audited;
 use bytes::BytesMut;
 use ending::Ending;
 use jute::{ConnectRequest, Entry, ErrorCode, Id, Request, Response};
+use mending::Mending;
 use restore::Pause;
 use storage::{DataDir, EpochFile, LogCommand, LogEvent, LogThread, Records};
 use tokio::sync::{mpsc, oneshot};
@@ -149,6 +151,8 @@ pub(crate) struct Core {
     failed: bool,
     /// Connections with learners that are told their last words.
     finishing: Vec<tokio::task::JoinHandle<()>>,
+    /// Its files are damaged, or were filled by a leader: it does not vote.
+    mending: Option<Mending>,
     /// Who waits for another member to lead.
     handing_over: Option<oneshot::Sender<()>>,
     /// Held as long as the core lives: the lock of the directories.
@@ -240,6 +244,7 @@ impl Core {
             phase: "",
             failed: false,
             finishing: Vec::new(),
+            mending: None,
             handing_over: None,
             dirs: Arc::new(dirs),
         }
@@ -280,6 +285,7 @@ impl Core {
                 break;
             }
         }
+        self.end_mending().await;
         self.end();
     }
 
@@ -447,6 +453,7 @@ impl Core {
                 self.flushed = zxid;
                 self.let_more_come(zxid);
                 self.drive(Input::Flushed(zxid));
+                self.maybe_count_again();
             }
             LogEvent::EpochSaved(file, epoch) => {
                 let saved = match file {
@@ -500,14 +507,17 @@ impl Core {
 
     /// Steps the protocol and carries out what follows.
     fn drive(&mut self, input: Input) {
+        if self.stands_still() {
+            return;
+        }
         let mut outputs = std::mem::take(&mut self.outputs);
         outputs.extend(self.zab.step(self.shared.now(), input));
         let mut led = None;
         for output in outputs.drain(..) {
             match output {
                 Output::Append(Txn { zxid, body }) => {
-                    self.appended = zxid;
                     self.appends.push(zxid, &body);
+                    self.appended = zxid;
                 }
                 Output::Deliver(txn) => self.delivered.push(txn),
                 Output::SaveEpoch(SavedEpoch::Accepted(epoch)) => {

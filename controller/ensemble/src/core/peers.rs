@@ -25,7 +25,7 @@ use crate::standing::{Learner, Role};
 
 /// What only a member of an ensemble has.
 pub(super) struct Ensemble {
-    peers: Peers,
+    pub(super) peers: Peers,
     pub(super) members: Members,
     /// The members as peers are told.
     text: Text,
@@ -57,7 +57,7 @@ pub(super) struct Ensemble {
     /// As a learner that is brought in step: the leader waits until the log has taken what came with these.
     held: VecDeque<(Zxid, OwnedSemaphorePermit)>,
     /// What a learner lacks that is a little behind.
-    recent: Recent,
+    pub(super) recent: Recent,
     /// The leader before has named its successor: clients of this member wait for that one.
     pub(super) between: bool,
     /// Since when nobody leads; `None` while somebody does.
@@ -93,6 +93,8 @@ pub(crate) enum Done {
     Staged(Result<(), SnapshotWriteError>),
     /// What is on disk was loaded anew, after it was cut to this zxid.
     Rebuilt { to: Zxid, found: Box<Result<Found, LoadError>> },
+    /// The files were made whole and loaded, or something is missing yet, in words.
+    Mended(Box<Result<Found, String>>),
 }
 
 impl Ensemble {
@@ -241,6 +243,9 @@ impl Core {
             PacketType::Revalidate => self.on_revalidated(link, packet.data.as_ref()),
             // The message counts once the state behind it is there.
             PacketType::Snap => {}
+            PacketType::Diff | PacketType::Trunc if self.is_damaged() => {
+                self.hang_up(link, "it sends a part, and the files here are damaged");
+            }
             PacketType::Proposal | PacketType::Inform => {
                 // Read before it is logged: what cannot be read must not get there.
                 let body = packet.data.clone().unwrap_or_default();
@@ -448,6 +453,7 @@ impl Core {
             view.epoch = epoch;
         });
         self.told_ready();
+        self.note_in_step();
         self.go_on_with_successor();
     }
 
@@ -484,6 +490,7 @@ impl Core {
     /// No write is taken any more, and nobody is connected to as leader or learner. Clients stay while they wait for a
     /// successor.
     fn on_resigned(&mut self, successor: Option<PeerId>) {
+        self.note_out_of_step();
         let Some(ensemble) = &mut self.ensemble else { return };
         ensemble.upstream = None;
         // The last that learners are told may be who leads next.
@@ -630,6 +637,9 @@ impl Core {
         let Some((state, staged)) = &mut ensemble.received else { return };
         let staged = staged.take();
         let (dir, frozen) = (crate::snapshots::dir(&self.shared.config), state.freeze());
+        if !self.note_filling() {
+            return;
+        }
         tracing::info!(%zxid, "the leader's state takes the place of this member's");
         let tell = Arc::clone(&self.shared);
         tokio::task::spawn_blocking(move || {
@@ -646,6 +656,7 @@ impl Core {
             self.shared.replace(*state);
             self.shared.applied_anew(zxid);
         }
+        self.on_filled();
         self.drive(Input::Installed(zxid));
     }
 
@@ -670,6 +681,7 @@ impl Core {
             Done::Located { learner, found } => self.drive(Input::Located { learner, found }),
             Done::Staged(Ok(())) => self.tell_log(LogCommand::Install),
             Done::Staged(Err(error)) => self.fail(&words(&error)),
+            Done::Mended(found) => self.on_mended(*found),
             Done::Rebuilt { to, found } => match *found {
                 Ok(found) if found.durable.last_logged == to => {
                     self.shared.replace(found.state);
@@ -703,7 +715,10 @@ impl Core {
         while let Some(leader) = self.lost.pop() {
             self.drive(Input::LinkLost(leader));
         }
+        let at_rest = self.stands_still() || self.zab.is_electing();
         let Some(ensemble) = &mut self.ensemble else { return };
+        // Before anybody hears of what it does now.
+        ensemble.peers.desk().set_at_rest(at_rest);
         for outbox in ensemble.to_flush.drain(..) {
             outbox.flush();
         }

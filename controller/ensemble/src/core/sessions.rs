@@ -102,7 +102,9 @@ impl Core {
     }
 
     pub(super) fn next_alarm(&self) -> Option<Instant> {
-        let protocol = self.zab.alarm().into_iter().chain(self.read_only_at()).min();
+        let protocol = self.zab.alarm().filter(|_| !self.stands_still());
+        let protocol = protocol.into_iter().chain(self.read_only_at()).chain(self.mend_again_at());
+        let protocol = protocol.min();
         if self.full.is_some() || self.zab.next_zxid().is_none() {
             return self.full.into_iter().chain(protocol).min();
         }
@@ -112,7 +114,8 @@ impl Core {
 
     pub(super) fn on_time(&mut self) {
         let now = self.shared.now();
-        if self.zab.alarm().is_some_and(|at| at <= now) {
+        self.maybe_mend_again(now);
+        if !self.stands_still() && self.zab.alarm().is_some_and(|at| at <= now) {
             self.drive(zab::Input::Tick);
             self.view_learners();
         }

@@ -13,7 +13,7 @@ use super::security::PeerSecurity;
 use super::stream::Stream;
 
 /// The first of the places that answers, and proves who it is, within `limit`.
-pub(super) async fn dial(
+pub(crate) async fn dial(
     places: &[HostPort],
     limit: Duration,
     security: &PeerSecurity,

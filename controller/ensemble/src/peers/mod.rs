@@ -33,6 +33,9 @@ use tokio::task::AbortHandle;
 use types::PeerId;
 use znodes::State;
 
+use crate::mending::Desk;
+
+pub(crate) use dial::dial;
 use election::Elections;
 pub(crate) use election::Heard;
 pub(crate) use listen::{BoundPorts, bind};
@@ -41,6 +44,7 @@ pub(crate) use packets::{Limits, Link, LinkId, put_packet};
 pub(crate) use security::PeerSecurity;
 pub use settings::EnsembleConfig;
 pub(crate) use source::Source;
+pub(crate) use stream::Stream;
 
 /// What the core is told of peers.
 #[derive(Debug)]
@@ -92,21 +96,23 @@ pub(crate) struct Peers {
     security: PeerSecurity,
     /// Where snapshots are staged.
     dir: Arc<Path>,
+    desk: Arc<Desk>,
     tell: Tell,
     jobs: Vec<AbortHandle>,
 }
 
 impl Peers {
-    /// Serves the ports of `me`, which are open. Snapshots that come are staged in `dir`.
+    /// Serves the ports of `me`, which are open. Snapshots that come are staged where the desk's are.
     pub(crate) fn start(
         me: PeerId,
         server: &Server,
         ports: BoundPorts,
         limits: Limits,
         security: PeerSecurity,
-        dir: Arc<Path>,
+        desk: Desk,
         tell: Tell,
     ) -> Self {
+        let (dir, desk) = (Arc::from(desk.snapshots()), Arc::new(desk));
         let ids = Arc::new(packets::Ids::default());
         let (votes, mut heard) = mpsc::channel(1);
         let own = server.addresses.iter().map(address::election).collect();
@@ -123,10 +129,21 @@ impl Peers {
         let mut jobs = vec![votes.abort_handle()];
         for listener in ports.quorum {
             let (ids, security, dir) = (Arc::clone(&ids), security.clone(), Arc::clone(&dir));
-            let accept = packets::accept(listener, ids, limits, security, dir, tell.clone());
+            let (desk, tell) = (Arc::clone(&desk), tell.clone());
+            let accept = packets::accept(listener, ids, limits, security, dir, desk, tell);
             jobs.push(tokio::spawn(accept).abort_handle());
         }
-        Self { elections, ids, limits, security, dir, tell, jobs }
+        Self { elections, ids, limits, security, dir, desk, tell, jobs }
+    }
+
+    /// Where others ask of this member's files.
+    pub(crate) fn desk(&self) -> &Desk {
+        &self.desk
+    }
+
+    /// How others are reached.
+    pub(crate) fn security(&self) -> &PeerSecurity {
+        &self.security
     }
 
     /// Who is where, from now on.

@@ -22,6 +22,7 @@ use super::outbox::{Item, Outbox};
 use super::security::PeerSecurity;
 use super::stream::{ReadHalf, Stream, WriteHalf};
 use super::{Event, Tell, incoming};
+use crate::mending::Desk;
 
 /// One connection, never used again for another.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -81,6 +82,7 @@ pub(super) async fn accept(
     limits: Limits,
     security: PeerSecurity,
     dir: Arc<Path>,
+    desk: Arc<Desk>,
     tell: Tell,
 ) {
     loop {
@@ -95,13 +97,14 @@ pub(super) async fn accept(
         let security = security.clone();
         let (id, outbox) = (ids.next(), Arc::new(Outbox::new(limits.unsent)));
         let (out, dir, to_core) = (Arc::clone(&outbox), Arc::clone(&dir), tell.clone());
+        let desk = Arc::clone(&desk);
         let (begin, begun) = oneshot::channel();
         let job = tokio::spawn(async move {
             // Not before the core knows of it.
             if begun.await.is_ok() {
                 let talk = async {
                     let stream = timeout(limits.introduction, security.accept(stream)).await??;
-                    run(id, stream, out, limits, dir, to_core.clone()).await
+                    run(id, stream, out, limits, dir, Some(desk), to_core.clone()).await
                 };
                 let error = talk.await.err();
                 (to_core)(Event::Ended { link: id, error });
@@ -128,7 +131,7 @@ pub(super) fn call(
         let talk = async {
             let stream = call_again(&places, limits.connect, &security).await?;
             (tell)(Event::Up { link: id });
-            run(id, stream, out, limits, dir, tell.clone()).await
+            run(id, stream, out, limits, dir, None, tell.clone()).await
         };
         let error = talk.await.err();
         (tell)(Event::Ended { link: id, error });
@@ -159,11 +162,12 @@ async fn run(
     outbox: Arc<Outbox>,
     limits: Limits,
     dir: Arc<Path>,
+    desk: Option<Arc<Desk>>,
     tell: Tell,
 ) -> io::Result<()> {
     let (read, write) = stream.into_split();
     tokio::select! {
-        ended = listen(id, read, limits, dir, &tell) => ended,
+        ended = listen(id, read, &outbox, limits, dir, desk, &tell) => ended,
         ended = speak(write, &outbox) => ended,
     }
 }
@@ -195,8 +199,10 @@ async fn speak(mut write: WriteHalf, outbox: &Outbox) -> io::Result<()> {
 async fn listen(
     id: LinkId,
     mut read: ReadHalf,
+    outbox: &Outbox,
     limits: Limits,
     dir: Arc<Path>,
+    desk: Option<Arc<Desk>>,
     tell: &Tell,
 ) -> io::Result<()> {
     let room = Arc::new(Semaphore::new(BATCHES));
@@ -209,6 +215,11 @@ async fn listen(
             && let Some(packet) = QuorumPacket::take(&mut input, limits.packet)
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?
         {
+            if packet.kind == PacketType::Mend {
+                answer(packet, outbox, desk.as_ref()).await?;
+                first = false;
+                continue;
+            }
             snapshot = (packet.kind == PacketType::Snap).then_some(packet.zxid);
             packets.push(packet);
         }
@@ -239,6 +250,21 @@ async fn listen(
             return Ok(());
         }
     }
+}
+
+/// A peer asks of this member's files. Nothing of it reaches the core.
+async fn answer(packet: QuorumPacket, outbox: &Outbox, desk: Option<&Arc<Desk>>) -> io::Result<()> {
+    let answer = match desk {
+        Some(desk) => Arc::clone(desk).answer(packet.data).await,
+        None => None,
+    };
+    let invalid = || io::Error::new(io::ErrorKind::InvalidData, "a question without a meaning");
+    let answer = answer.ok_or_else(invalid)?;
+    if !outbox.put(|out| put_packet(out, PacketType::Mend, packet.zxid, Some(&answer))) {
+        return Err(io::ErrorKind::BrokenPipe.into());
+    }
+    outbox.flush();
+    Ok(())
 }
 
 /// Gives each connection its number.

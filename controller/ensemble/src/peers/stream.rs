@@ -11,7 +11,7 @@ use tokio_rustls::TlsStream;
 
 /// Both ways.
 #[derive(Debug)]
-pub(super) enum Stream {
+pub(crate) enum Stream {
     Plain(TcpStream),
     Secure(Box<TlsStream<TcpStream>>),
 }

@@ -1,0 +1,262 @@
+//! Members whose files are damaged, one of three, two or all: none serves anything but what was acknowledged, and
+//! all serve wherever one good copy is left. `MENDING=all` tries every placement.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ensemble::Role;
+use support::{Ensemble, OPEN, Tree};
+use types::Epoch;
+
+/// What is damaged.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Target {
+    /// The log of the first reign.
+    OldLog,
+    /// The log of the second.
+    NewLog,
+    Snapshot,
+    /// One of the small files.
+    Beside(&'static str),
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Fault {
+    Flip,
+    Zero,
+    Truncate,
+    Delete,
+}
+
+const FAULTS: [Fault; 4] = [Fault::Flip, Fault::Zero, Fault::Truncate, Fault::Delete];
+const TARGETS: [Target; 8] = [
+    Target::OldLog,
+    Target::NewLog,
+    Target::Snapshot,
+    Target::Beside("acceptedEpoch"),
+    Target::Beside("currentEpoch"),
+    Target::Beside("troupe.epochs"),
+    Target::Beside("troupe.flushed"),
+    Target::Beside("troupe.logs"),
+];
+
+/// Three members that have stopped, and what was acknowledged.
+struct Template {
+    ensemble: Ensemble,
+    tree: Tree,
+}
+
+impl Template {
+    async fn new() -> Self {
+        let mut ensemble = Ensemble::start(3, 0).await;
+        let mut tree = Tree::new();
+        for reign in 0..2 {
+            if reign > 0 {
+                for id in 1..=3 {
+                    ensemble.run(id).await;
+                }
+                ensemble.all_serve().await;
+            }
+            let client = ensemble.client(&[1, 2, 3]).await;
+            for number in 0..4 {
+                let path = format!("/reign{reign}-{number}");
+                client.create(&path, &[b'x'; 300], OPEN).await.expect("it is new");
+            }
+            drop(client);
+            tree = ensemble.assert_alike().await;
+            for id in 1..=3 {
+                ensemble.halt(id).await;
+            }
+        }
+        Self { ensemble, tree }
+    }
+
+    fn copy(&self) -> Ensemble {
+        let copy = Ensemble::new(3, 0);
+        for id in 1..=3 {
+            let (from, to) = (version_2(&self.ensemble, id), version_2(&copy, id));
+            fs::create_dir_all(&to).expect("it is writable");
+            for file in fs::read_dir(from).expect("it is there") {
+                let file = file.expect("an entry");
+                let to = to.join(file.file_name());
+                fs::copy(file.path(), &to).expect("there is room");
+                let at = file.metadata().and_then(|file| file.modified()).expect("it is there");
+                touch(&to, at);
+            }
+        }
+        copy
+    }
+}
+
+fn touch(path: &Path, at: std::time::SystemTime) {
+    let file = File::options().write(true).open(path).expect("it is there");
+    file.set_modified(at).expect("it is ours");
+}
+
+fn version_2(ensemble: &Ensemble, id: i64) -> PathBuf {
+    ensemble.data_dir(id).join("version-2")
+}
+
+fn files(dir: &Path, prefix: &str) -> Vec<PathBuf> {
+    let all = fs::read_dir(dir).expect("it is there").map(|file| file.expect("an entry").path());
+    let mut found: Vec<_> = all
+        .filter(|path| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with(prefix)))
+        .collect();
+    found.sort();
+    found
+}
+
+/// As rot does it: no time changes.
+fn damage(dir: &Path, target: Target, fault: Fault) {
+    let logs = files(dir, "log.");
+    let path = match target {
+        Target::OldLog => logs[0].clone(),
+        Target::NewLog => logs[logs.len() - 1].clone(),
+        Target::Snapshot => files(dir, "snapshot.")[0].clone(),
+        Target::Beside(name) => dir.join(name),
+    };
+    if fault == Fault::Delete {
+        return fs::remove_file(path).expect("it is there");
+    }
+    let at = fs::metadata(&path).and_then(|file| file.modified()).expect("it is there");
+    let mut bytes = fs::read(&path).expect("it is there");
+    // A log may have room behind its records.
+    let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    let middle = used / 2;
+    match fault {
+        Fault::Flip => bytes[middle] ^= 1,
+        Fault::Zero => bytes[middle..(middle + 400).min(used)].fill(0),
+        Fault::Truncate | Fault::Delete => bytes.truncate(middle),
+    }
+    fs::write(&path, bytes).expect("it is writable");
+    touch(&path, at);
+}
+
+async fn within<T>(what: &str, ensemble: &Ensemble, wait: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(Duration::from_secs(120), wait).await {
+        Ok(done) => done,
+        Err(_) => {
+            let views: BTreeMap<_, _> =
+                ensemble.running.iter().map(|(id, member)| (id, member.view())).collect();
+            panic!("{what}: {views:?}");
+        }
+    }
+}
+
+async fn try_placement(template: &Template, target: Target, fault: Fault, mask: u8) {
+    let what = format!("{target:?} {fault:?} on {mask:03b}");
+    let mut ensemble = template.copy();
+    for id in (1..=3).filter(|id| mask & (1 << (id - 1)) != 0) {
+        damage(&version_2(&ensemble, id), target, fault);
+    }
+    for id in 1..=3 {
+        ensemble.run(id).await;
+    }
+    let lost = mask == 7 && !matches!(target, Target::Beside(_));
+    if lost {
+        within(&what, &ensemble, async {
+            for member in ensemble.running.values() {
+                while !is_stuck(member) {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                assert_eq!(member.view().role, Role::Looking, "{what}");
+            }
+        })
+        .await;
+    } else {
+        within(&what, &ensemble, ensemble.all_serve()).await;
+        within(&what, &ensemble, async {
+            while ensemble.running.values().any(|member| member.view().mending.is_some()) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+        assert_eq!(ensemble.assert_alike().await, template.tree, "{what}");
+    }
+    ensemble.shutdown().await;
+}
+
+/// It has asked the others, in vain.
+fn is_stuck(member: &ensemble::Member) -> bool {
+    let mending = member.view().mending.unwrap_or_default();
+    mending.contains("whichever member has it") || mending.contains("nobody gives one")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_damaged_comes_back_and_nothing_else_is_served() {
+    let template = Template::new().await;
+    if std::env::var("MENDING").is_ok_and(|all| all == "all") {
+        for target in TARGETS {
+            for fault in FAULTS {
+                for mask in 1..8 {
+                    try_placement(&template, target, fault, mask).await;
+                }
+            }
+        }
+        return;
+    }
+    try_placement(&template, Target::NewLog, Fault::Flip, 1).await;
+    try_placement(&template, Target::OldLog, Fault::Delete, 3).await;
+    try_placement(&template, Target::NewLog, Fault::Truncate, 6).await;
+    try_placement(&template, Target::NewLog, Fault::Zero, 7).await;
+    try_placement(&template, Target::Snapshot, Fault::Flip, 5).await;
+    try_placement(&template, Target::Beside("currentEpoch"), Fault::Flip, 7).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_with_different_damage_mend_each_other() {
+    let template = Template::new().await;
+    let mut ensemble = template.copy();
+    damage(&version_2(&ensemble, 1), Target::OldLog, Fault::Delete);
+    damage(&version_2(&ensemble, 2), Target::NewLog, Fault::Delete);
+    damage(&version_2(&ensemble, 3), Target::Snapshot, Fault::Delete);
+    for id in 1..=3 {
+        ensemble.run(id).await;
+    }
+    within("each lacks something else", &ensemble, ensemble.all_serve()).await;
+    assert_eq!(ensemble.assert_alike().await, template.tree);
+    ensemble.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_cannot_know_its_epoch_is_filled_by_a_leader_and_votes_again() {
+    let template = Template::new().await;
+    let mut ensemble = template.copy();
+    let dir = version_2(&ensemble, 1);
+    fs::remove_file(dir.join("currentEpoch")).expect("it is there");
+    fs::write(dir.join("troupe.epochs"), "damaged").expect("it is writable");
+    ensemble.run(1).await;
+    ensemble.run(2).await;
+    // Two of three, and one of them must not vote.
+    within("it asks", &ensemble, async {
+        while !ensemble.running[&1].view().mending.is_some_and(|why| why.contains("currentEpoch")) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    assert_eq!(ensemble.running[&2].view().epoch, Epoch::default(), "nobody leads");
+    ensemble.run(3).await;
+    within("the others are a quorum", &ensemble, ensemble.all_serve()).await;
+    within("it votes again", &ensemble, async {
+        while ensemble.running[&1].view().mending.is_some() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    assert_eq!(ensemble.assert_alike().await, template.tree);
+    // And it can be one of two.
+    ensemble.halt(3).await;
+    let client = ensemble.client(&[1, 2]).await;
+    loop {
+        match client.create("/by-two", b"", OPEN).await {
+            Ok(_) | Err(zookeeper_client::Error::NodeExists) => break,
+            // The connection broke, in one of its ways.
+            Err(_) => tokio::task::yield_now().await,
+        }
+    }
+    ensemble.shutdown().await;
+}
