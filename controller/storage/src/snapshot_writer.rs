@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use types::Zxid;
 
 use crate::compression::{Compression, Compressor};
-use crate::data_dir::{file_name, sync_dir};
+use crate::data_dir::{file_name, is_full, sync_dir};
 use crate::install::STAGED;
 
 /// A snapshot on its way to the disk. The body is written through [`Write`].
@@ -41,6 +41,13 @@ pub struct SnapshotDigest {
 pub struct SnapshotWriteError {
     path: PathBuf,
     source: io::Error,
+}
+
+impl SnapshotWriteError {
+    /// Whether the disk has no room for it, which may pass.
+    pub fn is_full(&self) -> bool {
+        is_full(&self.source)
+    }
 }
 
 impl SnapshotWriter {
