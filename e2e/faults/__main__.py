@@ -52,7 +52,7 @@ def main():
     print(
         f"{len(done)} faults ({counts}); {sum(len(client.did) for client in clients)} transactions, {known} of them answered; "
         f"{sum(len(client.saw) for client in clients)} answers; {sum(client.reconnections for client in clients)} connections; "
-        f"{len(wrong)} violations"
+        f"{longest_pause(clients):.2f} s at most without an acknowledged one; {len(wrong)} violations"
     )
     sys.exit(1 if wrong else 0)
 
@@ -91,6 +91,12 @@ def play(folder, args, seed):
                 client.link.socket.close()
         for host in hosts:
             host.end()
+
+
+def longest_pause(clients):
+    """Seconds between two acknowledged transactions, of whichever clients."""
+    times = sorted(did.ret for client in clients for did in client.did if did.outcome)
+    return max((later - one for one, later in zip(times, times[1:])), default=0) / 1e9
 
 
 def alike(members, clients):
