@@ -57,7 +57,7 @@ class Link:
     """One connection. `session` and `password` once it has a session."""
 
     def __init__(self, server, timeout=60):
-        self.socket = socket.create_connection(("127.0.0.1", server.port), timeout=timeout)
+        self.socket = socket.create_connection((getattr(server, "host", "127.0.0.1"), server.port), timeout=timeout)
         self.xid = 0
         self.events = []
 

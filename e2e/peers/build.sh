@@ -21,7 +21,7 @@ build() {
   echo "$want" > "$out/$name.built"
 }
 
-for peer in ${*:-kubectl kubectl127 etcd kube-apiserver helm3 helm4}; do
+for peer in ${*:-kubectl kubectl127 etcd kube-apiserver helm3 helm4 porcupine}; do
   case $peer in
     kubectl) build kubectl kubernetes k8s.io/kubernetes/cmd/kubectl "$stamp" ;;
     kube-apiserver) build kube-apiserver kubernetes k8s.io/kubernetes/cmd/kube-apiserver "$stamp" ;;
@@ -29,6 +29,7 @@ for peer in ${*:-kubectl kubectl127 etcd kube-apiserver helm3 helm4}; do
     etcd) build etcd etcd go.etcd.io/etcd/server/v3 "" ;;
     helm3) build helm3 helm3 helm.sh/helm/v3/cmd/helm "" ;;
     helm4) build helm4 helm4 helm.sh/helm/v4/cmd/helm "" ;;
+    porcupine) build porcupine porcupine . "" ;;
     *) echo "build.sh: no peer is called $peer" >&2; exit 2 ;;
   esac
 done

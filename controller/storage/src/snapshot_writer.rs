@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use types::Zxid;
 
 use crate::compression::{Compression, Compressor};
-use crate::data_dir::file_name;
+use crate::data_dir::{file_name, is_full};
 use crate::disk::{self, File, sync_dir};
 use crate::install::STAGED;
 
@@ -43,6 +43,13 @@ pub struct SnapshotDigest {
 pub struct SnapshotWriteError {
     path: PathBuf,
     source: io::Error,
+}
+
+impl SnapshotWriteError {
+    /// Whether the disk has no room for it, which may pass.
+    pub fn is_full(&self) -> bool {
+        is_full(&self.source)
+    }
 }
 
 impl SnapshotWriter {

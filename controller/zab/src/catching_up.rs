@@ -120,6 +120,11 @@ impl CatchingUp {
                 core.stand_aside();
                 return self.give_up(core);
             }
+            Input::InstallRefused(zxid) if self.start == installing(zxid) => {
+                self.start = Start::Awaited;
+                core.stand_aside();
+                return self.give_up(core);
+            }
             Input::LinkLost(peer) if peer == self.leader => return self.give_up(core),
             Input::Tick if core.now >= self.deadline => return self.give_up(core),
             _ => {}
@@ -150,7 +155,11 @@ impl CatchingUp {
                 self.start = installing(zxid);
                 core.outbox.push(Output::Install(zxid));
             }
-            Message::Ping(zxid) => core.send(self.leader, Message::Ping(zxid)),
+            // The next that Apache's leader takes from a learner is the acknowledgement of NEWLEADER; anything else ends it.
+            Message::Ping(zxid) if self.kin || self.settling == Settling::Done => {
+                core.send(self.leader, Message::Ping(zxid));
+            }
+            Message::Ping(_) => {}
             _ if self.start == Start::Awaited => return Err(PeerMisbehaved::OutOfTurn),
             Message::Proposal(txn) => self.pending.propose(txn)?,
             Message::Commit(zxid)
@@ -291,4 +300,40 @@ fn truncating(zxid: Zxid) -> Start {
 
 fn installing(zxid: Zxid) -> Start {
     Start::Unfinished(Unfinished::Installing(zxid))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Durable, Settings, Voters, Zab};
+
+    /// What a learner answers to pings before and after it acknowledged NEWLEADER.
+    fn answers(kin: bool) -> [bool; 2] {
+        let [me, leader] = [PeerId(1), PeerId(2)];
+        let voters = Voters::majority([me, leader]);
+        let durable =
+            Durable { accepted: Epoch(1), current: Epoch(0), last_logged: Zxid::default() };
+        let mut zab = Zab::new(Settings { voters, ..Settings::alone(me) }, durable);
+        let mut phase = CatchingUp::begin(&zab.core, leader, Epoch(1), kin, Instant::from_nanos(1));
+        if let Phase::CatchingUp(catching_up) = &mut phase {
+            catching_up.start = Start::Done;
+        }
+        zab.set_phase(phase);
+        let mut step = |input| zab.step(Instant::ZERO, input).collect::<Vec<_>>();
+        let ping = Message::Ping(Zxid::default());
+        let pong = [Output::Send { to: leader, message: ping.clone() }];
+        let heard = |message: &Message| Input::Received { from: leader, message: message.clone() };
+        let before = step(heard(&ping)) == pong;
+        step(heard(&Message::NewLeader(Epoch(1))));
+        let acknowledged = step(Input::EpochSaved(SavedEpoch::Current(Epoch(1))));
+        let ack = Message::Ack(Zxid::new(Epoch(1), 0));
+        assert_eq!(acknowledged, [Output::Send { to: leader, message: ack }]);
+        [before, step(heard(&ping)) == pong]
+    }
+
+    #[test]
+    fn apaches_leader_hears_nothing_before_the_acknowledgement() {
+        assert_eq!(answers(false), [false, true]);
+        assert_eq!(answers(true), [true, true]);
+    }
 }

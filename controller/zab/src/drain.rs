@@ -64,6 +64,12 @@ impl Drain {
                 core.durable.last_logged = zxid;
                 self.unfinished = None;
             }
+            Input::InstallRefused(zxid)
+                if self.unfinished == Some(Unfinished::Installing(zxid)) =>
+            {
+                self.unfinished = None;
+                core.stand_aside();
+            }
             _ => {}
         }
         self.maybe_end(core)

@@ -51,6 +51,8 @@ pub enum Input {
     EpochRefused,
     /// An epoch file is on stable storage.
     EpochSaved(SavedEpoch),
+    /// There is no room for the state that [`Output::Install`] asked for, which ends here; what was there is as it was.
+    InstallRefused(Zxid),
     /// The answer to [`Output::Locate`].
     Located {
         /// Whose history was looked for.

@@ -476,6 +476,10 @@ impl Core {
                     self.begin_sessions();
                 }
                 self.drive(Input::EpochRefused);
+                // What came to the log behind the epoch was dropped.
+                let flushed = self.zab.durable().last_logged;
+                let first = Zxid::from_bits(flushed.bits().saturating_add(1));
+                self.drive(Input::AppendRefused { first });
             }
             LogEvent::HasRoom => {
                 tracing::info!("there is room again: writes are taken");
@@ -513,8 +517,13 @@ impl Core {
         let mut outputs = std::mem::take(&mut self.outputs);
         outputs.extend(self.zab.step(self.shared.now(), input));
         let mut led = None;
+        let mut refused = None;
         for output in outputs.drain(..) {
             match output {
+                // The log takes nothing until it has said that there is room, and tells only once that there is none.
+                Output::Append(Txn { zxid, .. }) if self.full.is_some() => {
+                    refused.get_or_insert(zxid);
+                }
                 Output::Append(Txn { zxid, body }) => {
                     self.appends.push(zxid, &body);
                     self.appended = zxid;
@@ -544,6 +553,9 @@ impl Core {
         self.deliver();
         if let Some(epoch) = led {
             self.on_leading(epoch);
+        }
+        if let Some(first) = refused {
+            self.drive(Input::AppendRefused { first });
         }
     }
 

@@ -90,7 +90,7 @@ pub(crate) enum Done {
     /// The end of a learner's history was looked for.
     Located { learner: PeerId, found: Located },
     /// The leader's state is on disk, beside what is there.
-    Staged(Result<(), SnapshotWriteError>),
+    Staged(Zxid, Result<(), SnapshotWriteError>),
     /// What is on disk was loaded anew, after it was cut to this zxid.
     Rebuilt { to: Zxid, found: Box<Result<Found, LoadError>> },
     /// The files were made whole and loaded, or something is missing yet, in words.
@@ -644,7 +644,7 @@ impl Core {
         let tell = Arc::clone(&self.shared);
         tokio::task::spawn_blocking(move || {
             let staged = stage(&dir, &frozen, staged);
-            tell.tell(Command::Done(Done::Staged(staged)));
+            tell.tell(Command::Done(Done::Staged(zxid, staged)));
         });
     }
 
@@ -679,9 +679,17 @@ impl Core {
     pub(super) fn on_done(&mut self, done: Done) {
         match done {
             Done::Located { learner, found } => self.drive(Input::Located { learner, found }),
-            Done::Staged(Ok(())) => self.tell_log(LogCommand::Install),
-            Done::Staged(Err(error)) => self.fail(&words(&error)),
             Done::Mended(found) => self.on_mended(*found),
+            Done::Staged(_, Ok(())) => self.tell_log(LogCommand::Install),
+            Done::Staged(zxid, Err(error)) if error.is_full() => {
+                let error = words(&error);
+                tracing::error!(error, "no room for the leader's state; tried again in a while");
+                if let Some(ensemble) = &mut self.ensemble {
+                    ensemble.received = None;
+                }
+                self.drive(Input::InstallRefused(zxid));
+            }
+            Done::Staged(_, Err(error)) => self.fail(&words(&error)),
             Done::Rebuilt { to, found } => match *found {
                 Ok(found) if found.durable.last_logged == to => {
                     self.shared.replace(found.state);

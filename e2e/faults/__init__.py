@@ -1,0 +1,1 @@
+"""Real members under real faults, each in a network namespace of its own, and what became of their clients' histories."""
