@@ -58,7 +58,7 @@ impl Core {
             let found = match mended {
                 Ok(Mended::Whole { taken }) => {
                     tracing::warn!(taken, "the damaged files are whole again");
-                    load(&dirs, limit).map_err(|error| words(&error))
+                    load(&dirs, limit, false).map_err(|error| words(&error))
                 }
                 Ok(Mended::Stuck(why)) => Err(why),
                 Err(error) => Err(words(&error)),

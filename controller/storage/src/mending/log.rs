@@ -10,7 +10,8 @@ use types::Zxid;
 use super::answer::before_in;
 use super::survey::{End, Piece, Survey};
 use super::{Answer, Others, Question};
-use crate::data_dir::{file_name, list, sync_dir};
+use crate::data_dir::{file_name, list};
+use crate::disk::sync_dir;
 use crate::log_file::{PREFIX, encode, header};
 use crate::{links, watermark};
 

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use crate::data_dir::sync_dir;
+use crate::disk::sync_dir;
 
 /// Marks a `version-2` directory: from now on its member must not vote, whatever it finds there.
 pub fn mark(dir: &Path) -> io::Result<()> {

@@ -24,7 +24,8 @@ use std::path::Path;
 
 use types::{Epoch, Zxid};
 
-use crate::data_dir::{file_name, list, sync_dir};
+use crate::data_dir::{file_name, list};
+use crate::disk::sync_dir;
 use crate::snapshot_writer::PREFIX as SNAPSHOT;
 use crate::{EpochError, EpochFile};
 pub use answer::{Answer, Question, answer};
