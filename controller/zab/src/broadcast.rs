@@ -72,7 +72,6 @@ impl Leader {
         match input {
             Input::Received { from, message } => return self.on_message(core, from, message),
             Input::LinkLost(peer) => self.learners.remove(peer),
-            Input::Propose(txn) if Some(txn.zxid) == self.next_zxid() => self.propose(core, txn),
             Input::Reconfigure { txn, config }
                 if Some(txn.zxid) == self.next_zxid()
                     && config.version == txn.zxid
@@ -126,6 +125,13 @@ impl Leader {
             _ => self.learners.hear(core, from),
         }
         self.maybe_leave(core)
+    }
+
+    /// [`Input::Propose`], in place: most inputs are proposals, and none ends the phase.
+    pub(crate) fn on_propose(&mut self, core: &mut Core, txn: Txn) {
+        if Some(txn.zxid) == self.next_zxid() {
+            self.propose(core, txn);
+        }
     }
 
     fn propose(&mut self, core: &mut Core, txn: Txn) {

@@ -260,6 +260,10 @@ impl Zab {
 
     fn on(&mut self, input: Input) {
         let core = &mut self.core;
+        let input = match (&mut self.phase, input) {
+            (Phase::Leading(leader), Input::Propose(txn)) => return leader.on_propose(core, txn),
+            (_, input) => input,
+        };
         match &input {
             Input::Flushed(zxid) => core.durable.last_logged = core.durable.last_logged.max(*zxid),
             Input::EpochSaved(SavedEpoch::Accepted(epoch)) => core.durable.accepted = *epoch,

@@ -11,18 +11,35 @@ pub fn is_valid(path: &str) -> bool {
     let Some(names) = path.strip_prefix('/') else {
         return false;
     };
-    let good_names = names.split('/').all(|name| !matches!(name, "" | "." | ".."));
-    good_names && path.chars().all(is_valid_char)
+    let is_good = |name: &[u8]| !matches!(name, b"" | b"." | b"..");
+    let names = names.as_bytes();
+    // In one pass, as most are of ASCII alone.
+    let (mut start, mut is_ascii) = (0, true);
+    for (at, byte) in names.iter().enumerate() {
+        match byte {
+            b'/' if !is_good(&names[start..at]) => return false,
+            b'/' => start = at + 1,
+            b' '..=b'~' => {}
+            _ => is_ascii = false,
+        }
+    }
+    is_good(&names[start..]) && (is_ascii || path.chars().all(is_valid_char))
 }
 
 /// Everything before the last slash: "" for the root's children and for "/" itself; `None` without a slash.
 pub(crate) fn parent(path: &str) -> Option<&str> {
-    path.rfind('/').map(|slash| &path[..slash])
+    split(path).map(|(parent, _)| parent)
 }
 
 /// Everything after the last slash.
 pub(crate) fn name(path: &str) -> &str {
-    path.rfind('/').map_or(path, |slash| &path[slash + 1..])
+    split(path).map_or(path, |(_, name)| name)
+}
+
+/// [`parent`] and [`name`]. By hand: names are short, and a search in words is not quick before it has begun.
+pub(crate) fn split(path: &str) -> Option<(&str, &str)> {
+    let slash = path.bytes().rposition(|byte| byte == b'/')?;
+    Some((&path[..slash], &path[slash + 1..]))
 }
 
 /// The one form in which the root is looked up: it has two.

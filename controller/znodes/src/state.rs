@@ -32,6 +32,8 @@ pub struct State {
     /// The paths that have a quota.
     pub(crate) quotas: BTreeSet<Box<str>>,
     pub(crate) digest: i64,
+    /// `digest` follows what is done to the tree; not while a transaction is applied whose sum is known.
+    pub(crate) is_summed: bool,
     pub(crate) zxid: Zxid,
 }
 
@@ -75,6 +77,7 @@ impl State {
             reapable: BTreeSet::new(),
             quotas: BTreeSet::new(),
             digest: digest::node("", data, stat),
+            is_summed: true,
             zxid: Zxid::ZERO,
         }
     }
@@ -173,9 +176,9 @@ impl State {
         self.acls.get(self.tree.acl(id))
     }
 
-    pub(crate) fn digest_of(&self, id: NodeId, path: &str) -> i64 {
-        let (stat, data) = self.tree.parts(id);
-        digest::node(path::canonical(path), data, &stat)
+    /// A znode's part of the sum, as far as it is wanted.
+    pub(crate) fn part(&self, path: &str, data: Option<&[u8]>, stat: &StatPersisted) -> i64 {
+        if self.is_summed { digest::node(path::canonical(path), data, stat) } else { 0 }
     }
 
     /// Puts a znode in, with all that hangs on it but its parent's stat. The ACL was taken for it.
@@ -200,7 +203,7 @@ impl State {
         acl: AclId,
     ) -> Option<NodeId> {
         let id = self.add_unsummed(parent, path, stat, data, acl)?;
-        self.digest = self.digest.wrapping_add(digest::node(path, data, stat));
+        self.digest = self.digest.wrapping_add(self.part(path, data, stat));
         Some(id)
     }
 
@@ -228,7 +231,10 @@ impl State {
 
     /// Takes a znode without children out, with all that hangs on it but its parent's stat.
     pub(crate) fn cut_leaf(&mut self, id: NodeId, path: &str) {
-        match Owner::from_bits(self.tree.stat(id).ephemeral_owner) {
+        let (stat, data) = self.tree.parts(id);
+        let change = Difference::deleted(data);
+        self.digest = self.digest.wrapping_sub(self.part(path, data, &stat));
+        match Owner::from_bits(stat.ephemeral_owner) {
             Owner::Nobody => {}
             Owner::Session(session) => {
                 if let Some(owned) = self.ephemerals.get_mut(&session) {
@@ -242,9 +248,7 @@ impl State {
                 self.reapable.remove(&id);
             }
         }
-        self.digest = self.digest.wrapping_sub(self.digest_of(id, path));
         self.acls.release(self.tree.acl(id));
-        let change = Difference::deleted(self.tree.data(id));
         self.tree.remove(id);
         self.count_deleted(path, change);
     }

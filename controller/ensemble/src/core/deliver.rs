@@ -28,13 +28,22 @@ impl Core {
         let mut last = None;
         for txn in delivered.drain(..) {
             self.remember(&txn);
-            let Some(Outstanding { entry, origin, audited }) = self.next_outstanding(txn) else {
-                break;
-            };
+            let prepared = self.next_outstanding(txn.zxid);
+            let is_prepared = prepared.is_some();
+            let Some(mut found) = prepared.or_else(|| self.decode(txn)) else { break };
+            if matches!(found.origin, Origin::Elsewhere)
+                && let Some((origin, audited)) = self.claim(&found.entry)
+            {
+                (found.origin, found.audited) = (origin, audited);
+            }
+            let Outstanding { entry, origin, audited } = found;
             let zxid = entry.header.zxid;
-            let response = tree.apply_into(&entry.header, &entry.txn, &mut changes);
+            let response = match is_prepared {
+                true => tree.apply_prepared(&entry, &mut changes),
+                false => tree.apply_into(&entry.header, &entry.txn, &mut changes),
+            };
             last = Some(zxid);
-            self.compare(&tree, &entry);
+            self.compare(&tree, &entry, is_prepared);
             self.fire(zxid, &changes);
             // Not before its events are queued: a reply that carries this zxid comes behind them.
             shared.set_applied(zxid);
@@ -65,41 +74,32 @@ impl Core {
         }
     }
 
-    /// What is known of a committed transaction: it is the oldest that is outstanding, or one that came
-    /// before this member's role.
-    fn next_outstanding(&mut self, txn: zab::Txn) -> Option<Outstanding> {
-        let mut oldest = None;
-        while let Some(one) = self.outstanding.front()
-            && one.entry.header.zxid <= txn.zxid
-        {
-            oldest = self.outstanding.pop_front().filter(|one| one.entry.header.zxid == txn.zxid);
+    /// What is known of a committed transaction that was prepared here: it is the oldest that is outstanding.
+    fn next_outstanding(&mut self, zxid: Zxid) -> Option<Outstanding> {
+        while self.outstanding.front()?.entry.header.zxid < zxid {
+            self.outstanding.pop_front();
         }
-        let mut found = match oldest {
-            Some(found) => found,
-            None => match Entry::decode(&txn.body) {
-                Ok(entry) => Outstanding { entry, origin: Origin::Elsewhere, audited: None },
-                Err(error) => {
-                    self.fail(&format!(
-                        "the log holds {}, which is no transaction: {error}",
-                        txn.zxid
-                    ));
-                    return None;
-                }
-            },
-        };
-        if matches!(found.origin, Origin::Elsewhere)
-            && let Some((origin, audited)) = self.claim(&found.entry)
-        {
-            found.origin = origin;
-            found.audited = audited;
+        let is_it = self.outstanding.front()?.entry.header.zxid == zxid;
+        if is_it { self.outstanding.pop_front() } else { None }
+    }
+
+    /// One that came before this member's role, or from its leader.
+    fn decode(&mut self, txn: zab::Txn) -> Option<Outstanding> {
+        match Entry::decode(&txn.body) {
+            Ok(entry) => Some(Outstanding { entry, origin: Origin::Elsewhere, audited: None }),
+            Err(error) => {
+                let zxid = txn.zxid;
+                self.fail(&format!("the log holds {zxid}, which is no transaction: {error}"));
+                None
+            }
         }
-        Some(found)
     }
 
     /// Whether the tree is what the leader said it would be.
-    fn compare(&self, tree: &State, entry: &Entry) {
+    fn compare(&self, tree: &State, entry: &Entry, is_prepared: bool) {
         // What a leader of Apache's sends first may be of several moments.
-        let settled = self.ensemble.is_some() && self.shared.standing.role().serves();
+        let settled =
+            is_prepared || self.ensemble.is_some() && self.shared.standing.role().serves();
         if settled && entry.digest.is_some_and(|digest| !tree.agrees_with(digest)) {
             let before = self.shared.stats.digest_mismatches.fetch_add(1, Relaxed);
             if before == 0 {

@@ -131,6 +131,8 @@ pub(crate) struct Core {
     wall_ms: i64,
     /// What the transaction that is applied changes.
     changes: Vec<znodes::Change>,
+    /// One transaction on its way into `encoded`.
+    encoding: Vec<u8>,
     encoded: BytesMut,
     fired: Vec<znodes::Fired>,
     /// Connections with something new to send.
@@ -233,6 +235,7 @@ impl Core {
             now: Instant::ZERO,
             wall_ms: 0,
             changes: Vec::new(),
+            encoding: Vec::new(),
             encoded: BytesMut::new(),
             fired: Vec::new(),
             to_wake: Vec::new(),
@@ -439,7 +442,10 @@ impl Core {
         if self.encoded.capacity() < ENCODED_LEAST {
             self.encoded = BytesMut::with_capacity(ENCODED_BYTES);
         }
-        entry.encode(&mut self.encoded);
+        // Field by field into a vector, which is less work than into shared bytes.
+        self.encoding.clear();
+        entry.encode(&mut self.encoding);
+        self.encoded.extend_from_slice(&self.encoding);
         let body = self.encoded.split().freeze();
         self.outstanding.push_back(Outstanding { entry, origin, audited });
         self.shared.stats.outstanding.store(self.outstanding.len() as u64, Relaxed);

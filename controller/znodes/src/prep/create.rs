@@ -5,7 +5,7 @@ use jute::{
 };
 use types::SessionId;
 
-use super::overlay::Shadow;
+use super::overlay::{Overlay, Shadow};
 use super::{Ask, Prep};
 use crate::access::normalise;
 use crate::owner::Owner;
@@ -113,21 +113,22 @@ impl Prep {
         self.check_quota(ask, &path, Difference::made(create.data.as_deref()))?;
         let parent_cversion = number.wrapping_add(1);
         let parent_path = create.path.slice(parent_path);
-        self.put_child(ask, &parent_path, &parent, parent_cversion);
+        self.put_child(ask, &parent_path, parent, parent_cversion);
         let ephemeral = matches!(owner, Owner::Session(_));
         let stat = fresh_stat(ask, owner.bits());
         let node = Shadow::new(stat, self.share(&acl), create.data.clone());
-        self.overlay.put(ask.state, ask.turn.zxid, &path, None, Some(node));
+        self.overlay.put(ask.state, ask.turn.zxid, &path, 0, Some(node));
         Ok(CreateTxn { path, data: create.data.clone(), acl, ephemeral, parent_cversion })
     }
 
     /// The parent has one child more.
-    fn put_child(&mut self, ask: &Ask<'_>, path: &Text, before: &Shadow, cversion: i32) {
-        let mut after = before.clone();
+    fn put_child(&mut self, ask: &Ask<'_>, path: &Text, before: Shadow, cversion: i32) {
+        let old = Overlay::part(ask.state, path, &before);
+        let mut after = before;
         after.stat.cversion = cversion;
         after.stat.pzxid = ask.turn.zxid;
         after.children += 1;
-        self.overlay.put(ask.state, ask.turn.zxid, path, Some(before), Some(after));
+        self.overlay.put(ask.state, ask.turn.zxid, path, old, Some(after));
     }
 }
 

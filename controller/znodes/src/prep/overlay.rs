@@ -121,24 +121,29 @@ impl Overlay {
         }
     }
 
-    /// The znode `path`, which is `before`, will be `after`.
+    /// A znode's part of the sum.
+    pub(super) fn part(state: &State, path: &str, node: &Shadow) -> i64 {
+        let part = || digest::node(path::canonical(path), node.data(state), &node.stat);
+        node.digest.unwrap_or_else(part)
+    }
+
+    /// The znode `path`, which has the part `old` of the sum (0: there is none), will be `after`.
     pub(super) fn put(
         &mut self,
         state: &State,
         zxid: Zxid,
         path: &Text,
-        before: Option<&Shadow>,
+        old: i64,
         after: Option<Shadow>,
     ) {
         let path = if path.as_str() == "/" { Text::default() } else { path.clone() };
-        let digest_of =
-            |shadow: &Shadow| shadow.digest.unwrap_or_else(|| digest(state, &path, shadow));
-        let old = before.map_or(0, digest_of);
-        let node = after.map(|after| {
-            let digest = Some(digest(state, &path, &after));
-            Shadow { digest, ..after }
-        });
-        let new = node.as_ref().and_then(|node| node.digest).unwrap_or(0);
+        let mut node = after;
+        let mut new = 0;
+        if let Some(node) = &mut node {
+            node.digest = None;
+            new = Self::part(state, &path, node);
+            node.digest = Some(new);
+        }
         let digest_before = self.digest;
         self.digest = self.digest.wrapping_add(new).wrapping_sub(old);
         let replaced = self.records.insert(path.clone(), Record { zxid, node });
@@ -207,8 +212,4 @@ impl Overlay {
     pub(super) fn is_empty(&self) -> bool {
         self.records.is_empty() && self.puts.is_empty()
     }
-}
-
-fn digest(state: &State, path: &str, shadow: &Shadow) -> i64 {
-    digest::node(path, shadow.data(state), &shadow.stat)
 }

@@ -34,7 +34,7 @@ impl Prep {
         if let Some(parent_path) = parent_path
             && let Some(parent) = self.overlay.get(ask.state, &parent_path)
         {
-            self.put_childless(ask, &parent_path, &parent);
+            self.put_childless(ask, &parent_path, parent);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use jute::{Acl, ErrorCode, Perms, SetAclTxn, SetDataTxn, Text, Txn, VersionTxn};
 
-use super::overlay::{Data, Shadow};
+use super::overlay::{Data, Overlay, Shadow};
 use super::{Ask, Prep, next_version};
 use crate::access::normalise;
 use crate::path;
@@ -29,7 +29,7 @@ impl Prep {
             return Err(ErrorCode::NotEmpty);
         }
         self.put_deleted(ask, path, &node);
-        self.put_childless(ask, &parent_path, &parent);
+        self.put_childless(ask, &parent_path, parent);
         Ok(Txn::Delete { path: path.clone() })
     }
 
@@ -51,7 +51,7 @@ impl Prep {
         }
         let parent = self.get(ask, &parent_path)?;
         self.put_deleted(ask, path, &node);
-        self.put_childless(ask, &parent_path, &parent);
+        self.put_childless(ask, &parent_path, parent);
         Ok(Txn::DeleteContainer { path: path.clone() })
     }
 
@@ -68,12 +68,13 @@ impl Prep {
         let before = node.data(ask.state);
         self.check_quota(ask, path, Difference::set(before, data.as_deref()))?;
         let version = next_version(version, node.stat.version)?;
-        let mut after = node.clone();
+        let old = Overlay::part(ask.state, path, &node);
+        let mut after = node;
         after.stat.version = version;
         after.stat.mzxid = ask.turn.zxid;
         after.stat.mtime = ask.turn.wall_ms;
         after.data = Data::New(data.clone());
-        self.overlay.put(ask.state, ask.turn.zxid, path, Some(&node), Some(after));
+        self.overlay.put(ask.state, ask.turn.zxid, path, old, Some(after));
         Ok(Txn::SetData(SetDataTxn { path: path.clone(), data: data.clone(), version }))
     }
 
@@ -92,10 +93,11 @@ impl Prep {
         let node = self.get(ask, path)?;
         ask.check_access(&node, Perms::ADMIN)?;
         let version = next_version(version, node.stat.aversion)?;
-        let mut after = node.clone();
+        let old = Overlay::part(ask.state, path, &node);
+        let mut after = node;
         after.stat.aversion = version;
         after.acl = acl.as_slice().into();
-        self.overlay.put(ask.state, ask.turn.zxid, path, Some(&node), Some(after));
+        self.overlay.put(ask.state, ask.turn.zxid, path, old, Some(after));
         Ok(Txn::SetAcl(SetAclTxn { path: path.clone(), acl, version }))
     }
 
@@ -114,15 +116,17 @@ impl Prep {
 
     /// The znode will be gone.
     pub(super) fn put_deleted(&mut self, ask: &Ask<'_>, path: &Text, before: &Shadow) {
-        self.overlay.put(ask.state, ask.turn.zxid, path, Some(before), None);
+        let old = Overlay::part(ask.state, path, before);
+        self.overlay.put(ask.state, ask.turn.zxid, path, old, None);
     }
 
     /// The parent has one child less; how many it ever had stays.
-    pub(super) fn put_childless(&mut self, ask: &Ask<'_>, path: &Text, before: &Shadow) {
-        let mut after = before.clone();
-        after.stat.pzxid = ask.turn.zxid.max(before.stat.pzxid);
+    pub(super) fn put_childless(&mut self, ask: &Ask<'_>, path: &Text, before: Shadow) {
+        let old = Overlay::part(ask.state, path, &before);
+        let mut after = before;
+        after.stat.pzxid = ask.turn.zxid.max(after.stat.pzxid);
         after.children = after.children.saturating_sub(1);
-        self.overlay.put(ask.state, ask.turn.zxid, path, Some(before), Some(after));
+        self.overlay.put(ask.state, ask.turn.zxid, path, old, Some(after));
     }
 
     fn get_valid(&mut self, ask: &Ask<'_>, path: &str) -> Result<Shadow, ErrorCode> {

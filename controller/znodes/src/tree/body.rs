@@ -44,25 +44,57 @@ pub(super) fn pack(out: &mut Vec<u8>, stat: &StatPersisted, name: &[u8], data: O
         }
     }
     out.extend_from_slice(name);
+    let mut fields = Fields { bytes: [0; STAT_MAX], length: 0 };
     let czxid = stat.czxid.bits();
-    put(out, czxid.cast_unsigned());
-    put(out, stat.ctime.cast_unsigned());
+    fields.put(czxid.cast_unsigned());
+    fields.put(stat.ctime.cast_unsigned());
     if flags & OWNED != 0 {
-        out.extend_from_slice(&stat.ephemeral_owner.to_be_bytes());
+        fields.put_owner(stat.ephemeral_owner);
     }
     if flags & SET != 0 {
-        put(out, zigzag(stat.mzxid.bits().wrapping_sub(czxid)));
-        put(out, zigzag(stat.mtime.wrapping_sub(stat.ctime)));
-        put(out, zigzag(i64::from(stat.version)));
+        fields.put(zigzag(stat.mzxid.bits().wrapping_sub(czxid)));
+        fields.put(zigzag(stat.mtime.wrapping_sub(stat.ctime)));
+        fields.put(zigzag(i64::from(stat.version)));
     }
     if flags & PARENT != 0 {
-        put(out, zigzag(stat.pzxid.bits().wrapping_sub(czxid)));
-        put(out, zigzag(i64::from(stat.cversion)));
+        fields.put(zigzag(stat.pzxid.bits().wrapping_sub(czxid)));
+        fields.put(zigzag(i64::from(stat.cversion)));
     }
     if flags & ACL_SET != 0 {
-        put(out, zigzag(i64::from(stat.aversion)));
+        fields.put(zigzag(i64::from(stat.aversion)));
     }
+    out.extend_from_slice(&fields.bytes[..fields.length]);
     out.extend_from_slice(data.unwrap_or_default());
+}
+
+/// A stat's fields as they are put together.
+struct Fields {
+    bytes: [u8; STAT_MAX],
+    length: usize,
+}
+
+/// Five of 64 bits at ten bytes each, three of 32 bits at five, and the owner.
+const STAT_MAX: usize = 5 * 10 + 3 * 5 + 8;
+
+impl Fields {
+    /// Seven bits to a byte, the lowest first; the top bit says that more follow.
+    fn put(&mut self, mut value: u64) {
+        while value > 0x7f {
+            self.put_byte(0x80 | (value & 0x7f) as u8);
+            value >>= 7;
+        }
+        self.put_byte((value & 0x7f) as u8);
+    }
+
+    fn put_byte(&mut self, byte: u8) {
+        self.bytes[self.length] = byte;
+        self.length += 1;
+    }
+
+    fn put_owner(&mut self, owner: i64) {
+        self.bytes[self.length..self.length + 8].copy_from_slice(&owner.to_be_bytes());
+        self.length += 8;
+    }
 }
 
 impl<'a> Body<'a> {
@@ -134,16 +166,26 @@ impl<'a> Body<'a> {
     }
 }
 
-/// Seven bits to a byte, the lowest first; the top bit says that more follow.
-fn put(out: &mut Vec<u8>, mut value: u64) {
-    while value > 0x7f {
-        out.push(0x80 | (value & 0x7f) as u8);
-        value >>= 7;
+/// What [`Fields::put`] put.
+fn take(rest: &mut &[u8]) -> u64 {
+    if let Some(eight) = rest.first_chunk() {
+        let word = u64::from_le_bytes(*eight);
+        let ends = !word & 0x8080_8080_8080_8080;
+        if ends != 0 {
+            let bits = ends.trailing_zeros() + 1;
+            *rest = &rest[bits as usize / 8..];
+            // The sevens move together, by pairs, by fours, by eights.
+            let word = word & (u64::MAX >> (64 - bits)) & 0x7f7f_7f7f_7f7f_7f7f;
+            let word = (word & 0x007f_007f_007f_007f) | ((word >> 1) & 0x3f80_3f80_3f80_3f80);
+            let word = (word & 0x0000_3fff_0000_3fff) | ((word >> 2) & 0x0fff_c000_0fff_c000);
+            return (word & 0x0fff_ffff) | ((word >> 4) & 0x00ff_ffff_f000_0000);
+        }
     }
-    out.push((value & 0x7f) as u8);
+    take_slowly(rest)
 }
 
-fn take(rest: &mut &[u8]) -> u64 {
+/// Near the end, and what is longer than eight bytes.
+fn take_slowly(rest: &mut &[u8]) -> u64 {
     let (mut value, mut shift) = (0, 0);
     while let Some((&byte, after)) = rest.split_first() {
         *rest = after;

@@ -140,10 +140,10 @@ impl Tree {
     /// As [`Self::find`], and quicker for siblings one after the other.
     pub(crate) fn find_near(&self, path: &str, recent: &mut Recent) -> Option<NodeId> {
         let path = path::canonical(path);
-        match path::parent(path) {
+        match path::split(path) {
             // A second name of the root is no parent's.
-            Some("/") => None,
-            Some(parent) => self.child(self.find_parent(parent, recent)?, path::name(path)),
+            Some(("/", _)) => None,
+            Some((parent, name)) => self.child(self.find_parent(parent, recent)?, name),
             None => path.is_empty().then_some(Self::ROOT),
         }
     }
