@@ -163,12 +163,17 @@ impl Run {
                             self.slots[slot] = Some(wire);
                             self.expect_end(at, slot);
                         }
-                        format!(
-                            "session {number} for {} ms, {:?}, {} bytes",
-                            response.timeout_ms,
-                            response.read_only,
-                            frame.len()
-                        )
+                        if response.session.0 == 0 {
+                            // Apache closes the connection while the refusal may still be unsent.
+                            "hung up".to_owned()
+                        } else {
+                            format!(
+                                "session {number} for {} ms, {:?}, {} bytes",
+                                response.timeout_ms,
+                                response.read_only,
+                                frame.len()
+                            )
+                        }
                     }
                     Err(why) => format!("undecodable, {why}"),
                 }
