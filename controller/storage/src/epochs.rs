@@ -78,9 +78,7 @@ impl Epochs {
         let accepted = one(dir, EpochFile::Accepted, &copy, last)?;
         Ok(Self { accepted, current: one(dir, EpochFile::Current, &copy, last)? })
     }
-}
 
-impl Epochs {
     fn of(self, file: EpochFile) -> Option<Epoch> {
         match file {
             EpochFile::Accepted => self.accepted,

@@ -1,6 +1,5 @@
 //! The log, made whole file by file. A damaged file is written anew beside, and takes the place of the old one.
 
-use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -11,7 +10,7 @@ use super::answer::before_in;
 use super::survey::{End, Piece, Survey};
 use super::{Answer, Others, Question};
 use crate::data_dir::{file_name, list};
-use crate::disk::sync_dir;
+use crate::disk::{self, File, sync_dir};
 use crate::log_file::{PREFIX, encode, header};
 use crate::{links, watermark};
 
@@ -292,7 +291,7 @@ impl Mender<'_> {
         // The last of them first, so that a crash leaves none whose predecessor is gone.
         for (first, path) in list(self.logs, PREFIX)?.into_iter().rev() {
             if first > last && Some(&*path) != damaged {
-                fs::remove_file(path)?;
+                disk::remove(&path)?;
                 sync_dir(self.logs)?;
             }
         }
@@ -375,13 +374,13 @@ impl Writer {
                 if let Some(first) = self.first {
                     links::add(&self.logs, first, self.after)?;
                 }
-                fs::rename(&self.tmp, path)?;
+                disk::rename(&self.tmp, path)?;
             }
-            None => fs::remove_file(&self.tmp)?,
+            None => disk::remove(&self.tmp)?,
         }
         sync_dir(&self.logs)?;
         if let Some(old) = old.filter(|old| Some(*old) != path.as_deref()) {
-            fs::remove_file(old)?;
+            disk::remove(old)?;
             sync_dir(&self.logs)?;
         }
         Ok(path)

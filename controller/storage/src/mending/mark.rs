@@ -1,20 +1,19 @@
 //! A mark that what is there was a leader's, and that this member may have acknowledged more.
 
-use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use crate::disk::sync_dir;
+use crate::disk::{self, File, sync_dir};
 
 /// Marks a `version-2` directory: from now on its member must not vote, whatever it finds there.
 pub fn mark(dir: &Path) -> io::Result<()> {
-    File::create(dir.join(FILE))?.sync_all()?;
+    File::create(&dir.join(FILE))?.sync_all()?;
     sync_dir(dir)
 }
 
 /// Takes the mark away, durably.
 pub fn unmark(dir: &Path) -> io::Result<()> {
-    match fs::remove_file(dir.join(FILE)) {
+    match disk::remove(&dir.join(FILE)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => sync_dir(dir),
     }

@@ -18,14 +18,13 @@ mod mark;
 mod matrix;
 mod survey;
 
-use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
 use types::{Epoch, Zxid};
 
 use crate::data_dir::{file_name, list};
-use crate::disk::sync_dir;
+use crate::disk::{self, File, sync_dir};
 use crate::snapshot_writer::PREFIX as SNAPSHOT;
 use crate::{EpochError, EpochFile};
 pub use answer::{Answer, Question, answer};
@@ -158,17 +157,17 @@ fn receive(
     // Judged under its name, which says how it is compressed.
     let staged = name.map(|name| (snapshots.join(format!("troupe-{name}")), snapshots.join(name)));
     let Some((staged, path)) = staged else {
-        fs::remove_file(&tmp)?;
+        disk::remove(&tmp)?;
         return Ok(false);
     };
-    fs::rename(&tmp, &staged)?;
+    disk::rename(&tmp, &staged)?;
     let whole = is_exact(&staged, zxid).unwrap_or(false);
     if whole {
-        fs::rename(&staged, &path)?;
+        disk::rename(&staged, &path)?;
         sync_dir(snapshots)?;
         tracing::warn!(%zxid, "a snapshot is taken from another member");
     } else {
-        fs::remove_file(&staged)?;
+        disk::remove(&staged)?;
     }
     Ok(whole)
 }
