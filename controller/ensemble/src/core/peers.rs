@@ -133,8 +133,17 @@ impl Ensemble {
         if let Some(upstream) = self.upstream.as_ref().filter(|one| one.leader == peer) {
             return Some(&upstream.link.outbox);
         }
-        let link = self.by_peer.get(&peer)?;
-        self.callers.get(link).map(|caller| &caller.link.outbox)
+        self.caller(peer).map(|caller| &caller.link.outbox)
+    }
+
+    /// A peer that has said that it learns from this member.
+    fn caller(&self, peer: PeerId) -> Option<&Caller> {
+        self.callers.get(self.by_peer.get(&peer)?)
+    }
+
+    /// Whether it is a learner that takes one commit for all before it.
+    fn is_kin(&self, learner: PeerId) -> bool {
+        self.caller(learner).is_some_and(|caller| caller.kin)
     }
 
     fn drop_caller(&mut self, link: LinkId) -> Option<PeerId> {
@@ -586,8 +595,7 @@ impl Core {
             self.shared.tell(Command::Done(Done::Located { learner, found: Located::Here }));
             return;
         }
-        let link = ensemble.by_peer.get(&learner).and_then(|link| ensemble.callers.get(link));
-        let most = if link.is_some_and(|caller| caller.kin) { usize::MAX } else { MAX_DIFFERENCE };
+        let most = if ensemble.is_kin(learner) { usize::MAX } else { MAX_DIFFERENCE };
         let dir = self.shared.log_dir.clone();
         let tell = Arc::clone(&self.shared);
         tokio::task::spawn_blocking(move || {
@@ -603,8 +611,7 @@ impl Core {
         let Some(ensemble) = &mut self.ensemble else { return };
         let Some(outbox) = ensemble.outbox(to).cloned() else { return };
         let SyncPlan { start, after, upto } = plan;
-        let link = ensemble.by_peer.get(&to).and_then(|link| ensemble.callers.get(link));
-        let kin = link.is_some_and(|caller| caller.kin);
+        let kin = ensemble.is_kin(to);
         tracing::info!(learner = %to, ?start, %after, %upto, "brought in step");
         let (kind, zxid) = match start {
             SyncStart::Diff => (PacketType::Diff, upto),
