@@ -57,17 +57,6 @@ def make(link, paths, flags=0):
         assert [link.answer()[2] for _ in some] == [0] * len(some)
 
 
-def names_in(body, at=0):
-    (count,) = zkwire.struct.unpack_from(">i", body, at)
-    at += 4
-    names = []
-    for _ in range(count):
-        (length,) = zkwire.struct.unpack_from(">i", body, at)
-        names.append(body[at + 4 : at + 4 + length].decode())
-        at += 4 + length
-    return names, at
-
-
 def test_children_come_in_pages_that_every_client_takes(server, full):
     path, names = full
     with link_to(server) as link:
@@ -75,7 +64,7 @@ def test_children_come_in_pages_that_every_client_takes(server, full):
         while start != i64(-1) + i32(-1):
             _, _, error, body = link.ask(GET_CHILDREN_PAGINATED, buf(path) + i32(2**31 - 1) + start + b"\0")
             assert error == 0 and len(body) + 16 <= JAVA_TAKES
-            more, at = names_in(body)
+            more, at = zkwire.names(body)
             assert len(body) == at + 68 + 12
             seen += more
             start = body[-12:]
@@ -96,7 +85,7 @@ def test_who_can_take_all_children_at_once_has_them(server, full):
     path, names = full
     with link_to(server) as link:
         _, _, error, body = link.ask(zkwire.GET_CHILDREN, buf(path) + b"\0")
-        assert error == 0 and names_in(body)[0] == names
+        assert error == 0 and zkwire.names(body)[0] == names
 
 
 def test_who_cannot_take_them_is_told_and_keeps_its_session(server, full):

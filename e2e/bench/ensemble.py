@@ -12,7 +12,7 @@ import tempfile
 
 from e2e.bench import quorum
 from e2e.bench.members import Ensemble
-from e2e.bench.quorum import figure, say, wanted
+from e2e.bench.quorum import figure, say
 from e2e.bench.zookeepers import NAMES, Null, prepare
 
 SHORT = {
@@ -36,13 +36,7 @@ PARTS = ("behind", "outages", "large tree: apache", "large tree: troupe")
 
 
 def run(args):
-    size = dict(SHORT if args.short else FULL)
-    if args.runs:
-        size["pairs"] = args.runs
-    cases = [case for case in CASES if wanted(args, case)]
-    parts = [part for part in PARTS if wanted(args, part)]
-    if not cases and not parts:
-        raise SystemExit(f"bench: --only {args.only} names none of: {', '.join((*CASES, *PARTS))}")
+    size, cases, parts = quorum.chosen(args, SHORT, FULL, CASES, PARTS)
     commands = prepare()
     runs, counts, memory = {case: {name: [] for name in NAMES} for case in cases}, {}, {}
     found = {name: {} for name in NAMES}

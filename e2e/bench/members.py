@@ -9,6 +9,7 @@ import subprocess
 import time
 
 from e2e.bench.zookeepers import Loaded, Server, free_port, load_command
+from e2e.harness.wait import until
 
 # What Apache's limits come to at the usual tick of 2 s: a leader that hangs is noticed after 10 s.
 CONFIG = """\
@@ -16,7 +17,8 @@ initLimit=10
 syncLimit=5
 """
 COUNT = 3
-LIMIT = 180
+# Seconds that only a hang takes, and between two looks.
+LIMIT, PAUSE = 180, 0.02
 
 
 class Member(Server):
@@ -108,7 +110,7 @@ class Ensemble(Loaded):
                 return self.members[roles.index("leader")]
             return None
 
-        return until(f"{self.name}: one leads and all others follow", settled)
+        return until(f"{self.name}: one leads and all others follow", settled, LIMIT, PAUSE)
 
     def followers(self):
         leader = self.leader()
@@ -116,7 +118,7 @@ class Ensemble(Loaded):
 
     def same(self):
         """Waits until all members have applied the same."""
-        until(f"{self.name}: all members at one zxid", lambda: len({member.zxid() for member in self.members}) == 1)
+        until(f"{self.name}: all members at one zxid", lambda: len({member.zxid() for member in self.members}) == 1, LIMIT, PAUSE)
 
     def outage(self, signal_number, timeout_ms=30_000):
         """The milliseconds in which a client of a surviving member cannot write when the leader gets this signal; and
@@ -128,7 +130,7 @@ class Ensemble(Loaded):
             leader.process.send_signal(signal_number)
             if signal_number == signal.SIGSTOP:
                 # It is over when another one leads.
-                until(f"{self.name}: another leader", lambda: any(other.role() == "leader" for other in others))
+                until(f"{self.name}: another leader", lambda: any(other.role() == "leader" for other in others), LIMIT, PAUSE)
             else:
                 leader.process.wait(LIMIT)
             found = writer.seen(0.5)
@@ -191,12 +193,3 @@ def together(seen):
     sums = {key: sum(one[key] for one in seen) for key in ("writes", "reads", "connects", "expired", "violations")}
     words = [word for one in seen for word in one["words"]]
     return {"longest_ms": max(one["longest_ms"] for one in seen), **sums, "words": words}
-
-
-def until(what, probe, pause=0.02):
-    end = time.monotonic() + LIMIT
-    while time.monotonic() < end:
-        if found := probe():
-            return found
-        time.sleep(pause)
-    raise RuntimeError(f"{what}: not within {LIMIT} s")

@@ -39,13 +39,7 @@ PARTS = ("memory of znodes", "memory of watches", "memory of sessions", "start",
 
 
 def run(args):
-    size = dict(SHORT if args.short else FULL)
-    if args.runs:
-        size["pairs"] = args.runs
-    cases = [case for case in CASES if wanted(args, case)]
-    parts = [part for part in PARTS if wanted(args, part)]
-    if not cases and not parts:
-        sys.exit(f"bench: --only {args.only} names none of: {', '.join((*CASES, *PARTS))}")
+    size, cases, parts = chosen(args, SHORT, FULL, CASES, PARTS)
     commands = prepare()
     with tempfile.TemporaryDirectory(prefix="troupe-bench-", dir=args.folder) as folder:
         folder = pathlib.Path(folder)
@@ -60,6 +54,17 @@ def run(args):
     if cases:
         show(size, ceilings, runs, counts)
     return figures(runs, trees), details
+
+
+def chosen(args, short, full, cases, parts):
+    """The size of a bench, and which of its cases and parts are run."""
+    size = dict(short if args.short else full)
+    if args.runs:
+        size["pairs"] = args.runs
+    of = [case for case in cases if wanted(args, case)], [part for part in parts if wanted(args, part)]
+    if not any(of):
+        sys.exit(f"bench: --only {args.only} names none of: {', '.join((*cases, *parts))}")
+    return size, *of
 
 
 def wanted(args, name):

@@ -16,7 +16,7 @@ import struct
 import subprocess
 import time
 
-from e2e.harness import paths
+from e2e.harness import paths, zkwire
 
 NAMES = ("apache", "troupe")
 
@@ -229,9 +229,7 @@ class Server(Loaded):
         return int(re.search(r"Node count: (\d+)", self.srvr()).group(1))
 
     def srvr(self, timeout=60):
-        with socket.create_connection(("127.0.0.1", self.port), timeout=timeout) as link:
-            link.sendall(b"srvr")
-            return b"".join(iter(lambda: link.recv(4096), b"")).decode()
+        return zkwire.words(self, "srvr", timeout)
 
     def memory(self):
         """Bytes: resident, proportional, and for Java what is live on the heap, after a collection."""

@@ -119,7 +119,7 @@ def tree(member):
             link.ask(zkwire.SYNC, buf("/"))
             _, _, _, body = link.ask(zkwire.GET_CHILDREN, buf("/") + b"\0")
             found = {}
-            for name in names(body):
+            for name in zkwire.names(body)[0]:
                 _, _, error, body = link.ask(zkwire.GET_DATA, buf(f"/{name}") + b"\0")
                 if error == 0:
                     _, mzxid, _, _, version, _, _, owner, *_ = STAT.unpack(body[-STAT.size :])
@@ -128,14 +128,6 @@ def tree(member):
             return found
     except (OSError, zkwire.Closed):
         return None
-
-
-def names(body):
-    at = 4
-    while at < len(body):
-        length = int.from_bytes(body[at : at + 4], "big")
-        yield body[at + 4 : at + 4 + length].decode()
-        at += 4 + length
 
 
 def linearizable(clients, file):

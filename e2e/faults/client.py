@@ -155,11 +155,11 @@ class Client(threading.Thread):
         if answer is None or answer[2] != OK:
             return None
         _, zxid, _, body = answer
-        length = struct.unpack_from(">i", body)[0]
-        value = body[4 : 4 + max(length, 0)].decode()
+        value = body[4 : -STAT.size].decode()
         _, mzxid, _, _, version, *_ = STAT.unpack(body[-STAT.size :])
         saw = Saw(call, time.monotonic_ns(), zxid, path, mzxid, version, value, self.watched.get(path, 0))
-        self.saw.append(saw)
+        # In the place of what is noted of any answer.
+        self.saw[-1] = saw
         self.known[path] = version
         if watch:
             self.watched[path] = mzxid

@@ -3,12 +3,11 @@
 import os
 import pathlib
 import signal
-import socket
 import subprocess
 
 from e2e.faults.network import run
-from e2e.harness import paths
-from e2e.harness.zookeepers import apache_lib
+from e2e.harness import zkwire
+from e2e.harness.zookeepers import command_of
 
 CONFIG = {
     "tickTime": 500,
@@ -51,14 +50,8 @@ class Member:
         """`injected`: an error that strace puts in the place of a system call's answer, as it writes it."""
         config = {**CONFIG, "dataDir": self.data, "clientPort": self.port, **self.servers}
         self.settings.write_text("".join(f"{key}={value}\n" for key, value in config.items()))
-        if self.kind == "apache":
-            command = [
-                "java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", 
-                "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dzookeeper.preAllocSize=64", "-Dzookeeper.snapCount=5000",
-                "-cp", f"{apache_lib()}/*", "org.apache.zookeeper.server.quorum.QuorumPeerMain", str(self.settings),
-            ]  # fmt: skip
-        else:
-            command = [str(paths.troupe()), "member", "--config", str(self.settings)]
+        flags = [f"-Dzookeeper.{key}={CONFIG[key]}" for key in ("preAllocSize", "snapCount")]
+        command = command_of(self.kind, self.settings, flags)
         if injected:
             command = ["strace", "-f", "-qq", "--seccomp-bpf", "-e", "trace=fdatasync", "-e", f"inject={injected}", "-o", "/dev/null", *command]
         with open(self.log, "ab") as out:
@@ -105,9 +98,7 @@ class Member:
     def words(self, word):
         """The answer to a four-letter word; "" for none."""
         try:
-            with socket.create_connection((self.host, self.port), timeout=2) as link:
-                link.sendall(word.encode())
-                return b"".join(iter(lambda: link.recv(65536), b"")).decode()
+            return zkwire.words(self, word, timeout=2)
         except OSError:
             return ""
 

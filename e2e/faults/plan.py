@@ -3,6 +3,7 @@
 import random
 import time
 
+from e2e.faults.member import Member
 from e2e.harness.wait import until
 
 
@@ -33,9 +34,6 @@ def faults(members, swaps):
         for member in others(victim):
             member.network.heal()
 
-    def restart(victim):
-        victim.start()
-
     def flush_error(victim):
         victim.terminate()
         # The first flushes make its files; the one after them fails as a broken disk's does.
@@ -47,22 +45,19 @@ def faults(members, swaps):
             victim.terminate()
         victim.start()
 
-    def swap(victim):
-        victim.swap()
-
     kinds = [
-        Fault("SIGKILL", lambda victim: victim.kill(), restart, 0.1, 1.5),
-        Fault("SIGTERM", lambda victim: victim.terminate(), restart, 0.1, 1.0),
+        Fault("SIGKILL", Member.kill, Member.start, 0.1, 1.5),
+        Fault("SIGTERM", Member.terminate, Member.start, 0.1, 1.0),
         Fault("SIGSTOP", lambda victim: victim.freeze(True), lambda victim: victim.freeze(False), 0.5, 4.0),
         Fault("its packets to all others are lost", lose_all, lambda victim: victim.network.heal(), 0.5, 4.0),
         Fault("its packets to one other are lost", lose_one, lambda victim: victim.network.heal(), 0.5, 4.0),
         Fault("the others' packets to it are lost", unheard, hear_again, 0.5, 4.0),
         Fault("its cable is out", lambda victim: victim.network.plug(False), lambda victim: victim.network.plug(True), 0.5, 4.0),
         Fault("EIO from its flushes", flush_error, after_flush_error, 2.0, 4.0),
-        Fault("its disk is full", lambda victim: victim.fill(), lambda victim: victim.empty(), 1.0, 3.0),
+        Fault("its disk is full", Member.fill, Member.empty, 1.0, 3.0),
     ]
     if swaps:
-        kinds.append(Fault("changed for the other make", swap, restart, 0.0, 0.1))
+        kinds.append(Fault("changed for the other make", Member.swap, Member.start, 0.0, 0.1))
     return kinds
 
 

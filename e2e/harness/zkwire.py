@@ -49,6 +49,29 @@ def header(kind):
     return i32(kind) + b"\0" + i32(-1)
 
 
+def names(body, at=0):
+    """A vector of names at that place, and where it ends."""
+    (count,) = struct.unpack_from(">i", body, at)
+    at += 4
+    found = []
+    for _ in range(count):
+        (length,) = struct.unpack_from(">i", body, at)
+        found.append(body[at + 4 : at + 4 + length].decode())
+        at += 4 + length
+    return found, at
+
+
+def words(server, word, timeout=60):
+    """The answer to a four-letter word, from a new connection."""
+    with connect(server, timeout) as link:
+        link.sendall(word.encode())
+        return b"".join(iter(lambda: link.recv(65536), b"")).decode()
+
+
+def connect(server, timeout):
+    return socket.create_connection((getattr(server, "host", "127.0.0.1"), server.port), timeout=timeout)
+
+
 class Closed(Exception):
     """The server has hung up."""
 
@@ -57,7 +80,7 @@ class Link:
     """One connection. `session` and `password` once it has a session."""
 
     def __init__(self, server, timeout=60):
-        self.socket = socket.create_connection((getattr(server, "host", "127.0.0.1"), server.port), timeout=timeout)
+        self.socket = connect(server, timeout)
         self.xid = 0
         self.events = []
 

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from . import paths
+from . import paths, zkwire
 from .wait import until
 
 CONFIG = {
@@ -32,6 +32,17 @@ def apache_lib():
             pytest.fail(why + "; with CI=true nothing may be left out")
         pytest.skip(why)
     return lib
+
+
+def command_of(kind, config, flags=()):
+    """What starts a server of a kind, "apache" or another for ours. `flags` are for Apache's JVM."""
+    if kind != "apache":
+        return [str(paths.troupe()), "member", "--config", str(config)]
+    return [
+        "java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *flags,
+        "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+        "-cp", f"{apache_lib()}/*", "org.apache.zookeeper.server.quorum.QuorumPeerMain", str(config),
+    ]  # fmt: skip
 
 
 def free_port():
@@ -67,14 +78,7 @@ class ZooKeeper:
         file = self.folder / "zoo.cfg"
         file.write_text("".join(f"{key}={value}\n" for key, value in config.items()))
         env = dict(os.environ, JVMFLAGS=" ".join(shlex.quote(flag) for flag in self.flags))
-        if self.kind == "apache":
-            command = [
-                "java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *self.flags,
-                "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
-                "-cp", f"{apache_lib()}/*", "org.apache.zookeeper.server.quorum.QuorumPeerMain", str(file),
-            ]  # fmt: skip
-        else:
-            command = [str(paths.troupe()), "member", "--config", str(file)]
+        command = command_of(self.kind, file, self.flags)
         with open(self.folder / "out.log", "ab") as out:
             self.process = subprocess.Popen(command, stdout=out, stderr=out, env=env)
         try:
@@ -99,9 +103,7 @@ class ZooKeeper:
 
     def words(self, word, timeout=60):
         """The answer to a four-letter word."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=timeout) as link:
-            link.sendall(word.encode())
-            return b"".join(iter(lambda: link.recv(65536), b"")).decode()
+        return zkwire.words(self, word, timeout)
 
     def _serves(self):
         if self.process.poll() is not None:
