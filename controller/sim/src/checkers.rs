@@ -8,6 +8,8 @@ use std::fmt;
 
 use types::{Epoch, PeerId, Zxid};
 
+use crate::tree::{Link, Tree};
+
 /// A promise of the protocol that was broken.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Violation(pub String);
@@ -26,27 +28,22 @@ pub(crate) struct Checkers {
     leaders: BTreeMap<Epoch, PeerId>,
     /// The end of the history that each epoch began with.
     begun: BTreeMap<Epoch, Zxid>,
-}
-
-/// A transaction in a tree, with the hash of all up to it: equal hashes are equal histories.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Link {
-    pub(crate) zxid: Zxid,
-    pub(crate) hash: u64,
-}
-
-impl Link {
-    /// The one behind `before`.
-    pub(crate) fn after(before: Option<&Self>, zxid: Zxid, body: &[u8]) -> Self {
-        let mut hash = before.map_or(0xcbf2_9ce4_8422_2325, |link| link.hash);
-        for byte in zxid.bits().to_be_bytes().iter().chain(body) {
-            hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-        Self { zxid, hash }
-    }
+    /// What each history made of a tree, by the history's hash.
+    trees: BTreeMap<u64, u64>,
 }
 
 impl Checkers {
+    /// A peer has this tree: whoever has the same history has the same one.
+    pub(crate) fn has(&mut self, peer: PeerId, tree: &Tree) -> Result<(), Violation> {
+        let Some(link) = tree.links.last() else { return Ok(()) };
+        let is = tree.fingerprint();
+        let was = *self.trees.entry(link.hash).or_insert(is);
+        if is == was {
+            return Ok(());
+        }
+        Err(Violation(format!("{peer}'s tree of {} is not that of others", link.zxid)))
+    }
+
     /// A peer delivered the last transaction of its tree.
     pub(crate) fn delivered(&mut self, peer: PeerId, tree: &[Link]) -> Result<(), Violation> {
         let Some(link) = tree.last() else { return Ok(()) };

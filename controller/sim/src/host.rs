@@ -4,11 +4,13 @@
 
 use std::collections::BTreeMap;
 
-use types::{Instant, PeerId, Zxid};
-use zab::{Settings, Txn, Zab};
+use types::{Instant, PeerId};
+use zab::{Settings, Zab};
 
-use crate::checkers::{Link, Violation};
-use crate::disk::{Base, Disk};
+use crate::checkers::Violation;
+use crate::disk::Disk;
+use crate::server::Leading;
+use crate::tree::{Base, Tree};
 
 /// A member on its machine.
 #[derive(Debug)]
@@ -32,7 +34,9 @@ pub(crate) struct Host {
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) zab: Zab,
-    pub(crate) tree: Vec<Link>,
+    pub(crate) tree: Tree,
+    /// As the leader.
+    pub(crate) leading: Option<Leading>,
     /// The connection to the leader that is followed.
     pub(crate) up: Option<(usize, u64)>,
     /// As a leader: the newest connection of each learner.
@@ -64,14 +68,15 @@ impl Host {
         self.settings.me
     }
 
-    pub(crate) fn start(&mut self) {
+    pub(crate) fn start(&mut self) -> Result<(), Violation> {
         self.run += 1;
         let zab = Zab::new(self.settings.clone(), self.disk.durable());
         #[cfg(feature = "mutants")]
         let zab = zab.mutated(self.mutation);
         self.running = Some(Running {
             zab,
-            tree: self.disk.tree(),
+            tree: self.disk.tree(self.settings.me)?,
+            leading: None,
             up: None,
             learners: BTreeMap::new(),
             tick_at: None,
@@ -79,25 +84,12 @@ impl Host {
             received: None,
             stopping: false,
         });
+        Ok(())
     }
 
     pub(crate) fn crash(&mut self, part: u8) -> Result<(), Violation> {
         self.running = None;
         self.run += 1;
         self.disk.crash(part)
-    }
-}
-
-impl Running {
-    /// Applies a transaction, which must continue the tree.
-    pub(crate) fn apply(&mut self, me: PeerId, txn: &Txn) -> Result<(), Violation> {
-        let last = self.tree.last().map_or_else(Zxid::default, |link| link.zxid);
-        let next = last.next() == Some(txn.zxid)
-            || txn.zxid.epoch() > last.epoch() && txn.zxid.counter() == 1;
-        if !next {
-            return Err(Violation(format!("{me} applies {} behind {last}", txn.zxid)));
-        }
-        self.tree.push(Link::after(self.tree.last(), txn.zxid, &txn.body));
-        Ok(())
     }
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use types::Instant;
 use zab::Message;
 
-use crate::disk::Base;
+use crate::tree::Base;
 
 /// A connection of a learner to a leader; hosts are indices.
 #[derive(Debug)]
