@@ -44,11 +44,11 @@ impl Checkers {
         Err(Violation(format!("{peer}'s tree of {} is not that of others", link.zxid)))
     }
 
-    /// A peer delivered the last transaction of its tree.
-    pub(crate) fn delivered(&mut self, peer: PeerId, tree: &[Link]) -> Result<(), Violation> {
-        let Some(link) = tree.last() else { return Ok(()) };
+    /// A peer delivered the last transaction of its tree; `true` when it is the first to.
+    pub(crate) fn delivered(&mut self, peer: PeerId, tree: &[Link]) -> Result<bool, Violation> {
+        let Some(link) = tree.last() else { return Ok(false) };
         match self.committed.get(&link.zxid) {
-            Some(hash) if *hash == link.hash => Ok(()),
+            Some(hash) if *hash == link.hash => Ok(false),
             Some(_) => Err(Violation(format!(
                 "{peer} delivers {} after another history than the first to deliver it",
                 link.zxid
@@ -65,7 +65,7 @@ impl Checkers {
                     )));
                 }
                 self.committed.insert(link.zxid, link.hash);
-                Ok(())
+                Ok(true)
             }
         }
     }
@@ -134,6 +134,11 @@ impl Checkers {
             return Ok(());
         }
         Err(Violation(format!("{peer} lost the committed {zxid}: it has {:?}", tree.last())))
+    }
+
+    /// The last committed transaction.
+    pub(crate) fn last(&self) -> Zxid {
+        self.committed.last_key_value().map_or_else(Zxid::default, |(zxid, _)| *zxid)
     }
 
     /// How many transactions are committed.

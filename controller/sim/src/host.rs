@@ -9,7 +9,7 @@ use zab::{Settings, Zab};
 
 use crate::checkers::Violation;
 use crate::disk::Disk;
-use crate::server::Leading;
+use crate::server::Server;
 use crate::tree::{Base, Tree};
 
 /// A member on its machine.
@@ -28,6 +28,9 @@ pub(crate) struct Host {
     /// A defect of its protocol.
     #[cfg(feature = "mutants")]
     pub(crate) mutation: Option<zab::Mutation>,
+    /// A defect of what it does for clients.
+    #[cfg(feature = "mutants")]
+    pub(crate) defect: Option<crate::Defect>,
 }
 
 /// What a process has in memory.
@@ -35,8 +38,7 @@ pub(crate) struct Host {
 pub(crate) struct Running {
     pub(crate) zab: Zab,
     pub(crate) tree: Tree,
-    /// As the leader.
-    pub(crate) leading: Option<Leading>,
+    pub(crate) server: Server,
     /// The connection to the leader that is followed.
     pub(crate) up: Option<(usize, u64)>,
     /// As a leader: the newest connection of each learner.
@@ -48,6 +50,8 @@ pub(crate) struct Running {
     /// The state that came with SNAP and is not installed.
     pub(crate) received: Option<Base>,
     pub(crate) stopping: bool,
+    #[cfg(feature = "mutants")]
+    pub(crate) defect: Option<crate::Defect>,
 }
 
 impl Host {
@@ -61,6 +65,8 @@ impl Host {
             slow_by: std::time::Duration::ZERO,
             #[cfg(feature = "mutants")]
             mutation: None,
+            #[cfg(feature = "mutants")]
+            defect: None,
         }
     }
 
@@ -68,7 +74,7 @@ impl Host {
         self.settings.me
     }
 
-    pub(crate) fn start(&mut self) -> Result<(), Violation> {
+    pub(crate) fn start(&mut self, now: Instant) -> Result<(), Violation> {
         self.run += 1;
         let zab = Zab::new(self.settings.clone(), self.disk.durable());
         #[cfg(feature = "mutants")]
@@ -76,13 +82,15 @@ impl Host {
         self.running = Some(Running {
             zab,
             tree: self.disk.tree(self.settings.me)?,
-            leading: None,
+            server: Server::new(self.settings.me, now),
             up: None,
             learners: BTreeMap::new(),
             tick_at: None,
             serves: false,
             received: None,
             stopping: false,
+            #[cfg(feature = "mutants")]
+            defect: self.defect,
         });
         Ok(())
     }

@@ -9,7 +9,11 @@
 //! | `world` | the queue of events, and below it what each does |
 //! | `host` | one member: the protocol, its disk and its tree |
 //! | `tree` | the real state machine, and the hash of the history that made it |
-//! | `server` | requests to transactions |
+//! | `server` | a member's side of clients: sessions, requests, watches, syncs |
+//! | `client`, `watching` | a client, and what it may be told |
+//! | `links` | connections between clients and members |
+//! | `history` | what the committed history says: the state as of any zxid |
+//! | `defect` | defects to try the checkers by |
 //! | `disk` | a log, a snapshot and epoch files, of which a crash keeps what was flushed and a part of the rest |
 //! | `network` | connections that keep order, delay, break and are cut off |
 //! | `faults` | what goes wrong, and when |
@@ -17,16 +21,23 @@
 //! | `shrink` | the fewest faults that still fail |
 
 mod checkers;
+mod client;
+mod defect;
 mod disk;
 mod faults;
+mod history;
 mod host;
+mod links;
 mod network;
 mod server;
 mod shrink;
 mod tree;
+mod watching;
 mod world;
 
 pub use checkers::Violation;
+#[cfg(feature = "mutants")]
+pub use defect::Defect;
 pub use faults::{Fault, Schedule};
 pub use shrink::shrink;
 pub use world::{Shape, Tally, run, trace};

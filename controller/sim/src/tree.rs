@@ -67,6 +67,11 @@ impl Tree {
         self.links.last().map_or_else(Zxid::default, |link| link.zxid)
     }
 
+    /// Whether its history has this transaction.
+    pub(crate) fn has(&self, zxid: Zxid) -> bool {
+        self.links.binary_search_by_key(&zxid, |link| link.zxid).is_ok()
+    }
+
     /// Applies a transaction, which must continue the tree and make of it what its leader said.
     pub(crate) fn apply(&mut self, me: PeerId, txn: &Txn) -> Result<(Entry, Applied), Violation> {
         let last = self.last();

@@ -3,6 +3,7 @@
 //! Lives here: time, and the way from a protocol's outputs to disks, connections and other hosts. The faults end
 //! before the run does, and then the ensemble must go on: a leader, all hosts in step, a write committed.
 
+mod clients;
 mod misfortune;
 mod protocol;
 mod starting;
@@ -12,11 +13,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use types::{Instant, PeerId, Zxid};
-use zab::{Input, Notification, Settings, Timing, Voters};
+use zab::{Input, Notification, Settings, Timing, Txn, Voters};
 
 use crate::checkers::{Checkers, Violation};
+use crate::client::Client;
 use crate::faults::{self, Fault, Schedule};
+use crate::history::History;
 use crate::host::Host;
+use crate::links::Links;
 use crate::network::Network;
 
 /// What kind of ensemble runs, and for how long.
@@ -28,11 +32,16 @@ pub struct Shape {
     pub voters: usize,
     /// Observers beside them. At most 31 hosts in all.
     pub observers: usize,
+    /// Clients with sessions.
+    pub clients: usize,
     /// How long faults happen, in simulated time.
     pub length: Duration,
     /// A defect that every host has.
     #[cfg(feature = "mutants")]
     pub mutation: Option<zab::Mutation>,
+    /// A defect of what every host does for clients.
+    #[cfg(feature = "mutants")]
+    pub defect: Option<crate::Defect>,
 }
 
 impl Shape {
@@ -42,15 +51,19 @@ impl Shape {
         let voters = [3, 3, 3, 5, 5, 4, 2, 1, 7][rng.usize(0..9)];
         let observers = [0, 0, 1, 2][rng.usize(0..4)];
         let length = Duration::from_secs(rng.u64(20..90));
+        let schedule = faults::draw(&mut rng, voters + observers, length);
+        let clients = [0, 1, 2, 3, 4, 6][rng.usize(0..6)];
         let shape = Self {
             seed,
             voters,
             observers,
+            clients,
             length,
             #[cfg(feature = "mutants")]
             mutation: None,
+            #[cfg(feature = "mutants")]
+            defect: None,
         };
-        let schedule = faults::draw(&mut rng, voters + observers, length);
         (shape, schedule)
     }
 }
@@ -82,6 +95,11 @@ enum Event {
     Begin(Fault),
     End(Fault),
     Writes,
+    Client { client: usize },
+    Call { link: u64 },
+    Answer { link: u64 },
+    Dropped { client: usize, link: u64 },
+    Left { host: usize, link: u64 },
 }
 
 struct World {
@@ -92,6 +110,15 @@ struct World {
     hosts: Vec<Host>,
     network: Network,
     checkers: Checkers,
+    history: History,
+    /// All that leaders proposed: one of an epoch, so that a zxid is one transaction, or the last that was not taken back.
+    proposed: BTreeMap<Zxid, Txn>,
+    clients: Vec<Client>,
+    links: Links,
+    /// The last zxid that any client was told of.
+    acked: Zxid,
+    /// From here on nothing goes wrong.
+    calm_from: Instant,
     writes: u64,
     /// Milliseconds between bursts of writes, at most.
     writes_every: u64,
@@ -138,6 +165,8 @@ impl World {
             Host {
                 #[cfg(feature = "mutants")]
                 mutation: shape.mutation,
+                #[cfg(feature = "mutants")]
+                defect: shape.defect,
                 ..Host::new(settings)
             }
         });
@@ -149,6 +178,12 @@ impl World {
             hosts: hosts.collect(),
             network: Network::default(),
             checkers: Checkers::default(),
+            history: History::new(),
+            proposed: BTreeMap::new(),
+            clients: Vec::new(),
+            links: Links::default(),
+            acked: Zxid::ZERO,
+            calm_from: Instant::ZERO + shape.length + RECOVERY.mul_f64(0.6),
             writes: 0,
             writes_every: 0,
             steps: 0,
@@ -163,6 +198,12 @@ impl World {
             world.at(*at, Event::Begin(fault.clone()));
         }
         world.at(Instant::ZERO, Event::Writes);
+        for client in 0..shape.clients {
+            let one = Client::drawn(&mut world.rng);
+            world.clients.push(one);
+            let at = world.soon(0, 2_000);
+            world.at(at, Event::Client { client });
+        }
         world
     }
 
@@ -228,7 +269,8 @@ impl World {
                 if let Some(running) = &mut self.hosts[host].running {
                     running.tick_at = None;
                 }
-                self.step(host, Input::Tick)
+                self.step(host, Input::Tick)?;
+                self.expire(host)
             }
             Event::Vote { from, to, vote } => self.on_vote(from, to, vote),
             Event::Reach { host, peer: other, reachable: true } => {
@@ -251,6 +293,14 @@ impl World {
             Event::Begin(fault) => self.begin(fault),
             Event::End(fault) => self.end(fault),
             Event::Writes => self.on_writes(),
+            Event::Client { client } => self.on_client(client),
+            Event::Call { link } => self.on_call(link),
+            Event::Answer { link } => self.on_answer(link),
+            Event::Dropped { client, link } => self.on_dropped(client, link),
+            Event::Left { host, link } => {
+                self.on_left(host, link);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -263,6 +313,9 @@ impl World {
     fn step(&mut self, host: usize, input: Input) -> Result<(), Violation> {
         let now = self.now;
         let Some(running) = &mut self.hosts[host].running else { return Ok(()) };
+        if let Input::Propose(txn) = &input {
+            self.proposed.insert(txn.zxid, txn.clone());
+        }
         let told = self.trace.is_some().then(|| format!("{input:?}"));
         let outputs: Vec<_> = running.zab.step(now, input).collect();
         if let (Some(told), Some(trace)) = (told, &mut self.trace) {
@@ -276,7 +329,7 @@ impl World {
         self.begin_write(host);
         let run = self.hosts[host].run;
         let Some(running) = &mut self.hosts[host].running else { return Ok(()) };
-        let alarm = running.zab.alarm();
+        let alarm = running.zab.alarm().into_iter().chain(running.next_expiry()).min();
         if let Some(at) = alarm
             && running.tick_at.is_none_or(|due| at < due)
         {
@@ -290,6 +343,7 @@ impl World {
         if self.checkers.committed() <= committed {
             return Err(Violation("no write is committed long after the last fault".to_owned()));
         }
+        self.check_sessions()?;
         for host in &self.hosts {
             let Some(running) = &host.running else {
                 return Err(Violation(format!("{} is down long after the last fault", host.me())));
@@ -316,9 +370,14 @@ impl Event {
             | Self::Connect { learner: host, .. }
             | Self::Lost { host, .. }
             | Self::Disk { host, .. }
+            | Self::Left { host, .. }
             | Self::Locate { host, .. } => Some(*host),
             // A packet keeps its order by itself.
             Self::Packet { .. }
+            | Self::Call { .. }
+            | Self::Answer { .. }
+            | Self::Dropped { .. }
+            | Self::Client { .. }
             | Self::Start { .. }
             | Self::Begin(_)
             | Self::End(_)

@@ -14,6 +14,7 @@ impl World {
         match fault {
             Fault::Crash { host, part, down } => {
                 self.disconnect(host);
+                self.drop_clients(host);
                 self.hosts[host].crash(part)?;
                 for other in 0..self.hosts.len() {
                     self.tell_reach(host, other);
@@ -37,6 +38,13 @@ impl World {
                 self.at(self.now + dark, Event::End(end));
             }
             Fault::Reset { host } => {
+                for id in self.links.of(host) {
+                    if let Some(link) = self.links.close(id) {
+                        let (at, left) = (self.delay(), self.delay());
+                        self.at(at, Event::Dropped { client: link.client, link: id });
+                        self.at(left, Event::Left { host, link: id });
+                    }
+                }
                 for connection in self.network.of(host) {
                     self.close(connection, None);
                 }
@@ -73,6 +81,7 @@ impl World {
             Fault::Slow { host, .. } => self.hosts[host].slow_by = Duration::ZERO,
             Fault::Stop { host, .. } if self.is_stopping(host) => {
                 self.disconnect(host);
+                self.drop_clients(host);
                 self.hosts[host].crash(u8::MAX)?;
                 for other in 0..self.hosts.len() {
                     self.tell_reach(host, other);

@@ -1,5 +1,7 @@
 //! From a protocol's outputs to disks, connections and other hosts, and from those to its inputs.
 
+use std::ops::Bound::{Excluded, Included};
+
 use zab::{Input, Message, Notification, Output, PeerMisbehaved, SyncPlan, SyncStart};
 
 use super::{Event, RESEND, World, index, peer};
@@ -26,32 +28,56 @@ impl World {
                 self.hosts[host].disk.write(Write::Install(base));
             }
             Output::Deliver(txn) => {
-                running.deliver(me, &txn)?;
+                let mut say = Vec::new();
+                running.deliver(me, &txn, &mut say)?;
                 self.checkers.has(me, &running.tree)?;
                 // Before that it takes over the history of a leader that may come to nothing.
-                if running.serves {
-                    self.checkers.delivered(me, &running.tree.links)?;
+                if running.serves && self.checkers.delivered(me, &running.tree.links)? {
+                    self.history.commit(&txn)?;
+                    self.check_ended()?;
                 }
+                self.carry(host, say)?;
             }
             Output::Absorb(txn) => {
-                running.deliver(me, &txn)?;
+                running.tree.apply(me, &txn)?;
                 self.checkers.has(me, &running.tree)?;
             }
             Output::Leading(epoch) => {
-                running.serves = true;
-                running.lead(now);
+                running.begin_role(me, epoch, true, now);
+                let known = self.checkers.last();
                 self.checkers.leads(me, epoch, &running.tree.links)?;
+                // Not from its log, which may begin with a snapshot that has some of it.
+                let end = running.tree.last();
+                for (_, txn) in self.proposed.range((Excluded(known), Included(end.max(known)))) {
+                    if running.tree.has(txn.zxid) {
+                        self.history.commit(txn)?;
+                    }
+                }
+                self.check_ended()?;
             }
             Output::Following { epoch, .. } => {
-                running.serves = true;
+                running.begin_role(me, epoch, false, now);
                 self.checkers.follows(me, epoch, &running.tree.links)?;
             }
             Output::Resigned { .. } => {
-                running.serves = false;
-                running.leading = None;
+                for link in running.server.links() {
+                    self.tell_client(link, None);
+                }
+                if let Some(running) = &mut self.hosts[host].running {
+                    running.end_role(me, now);
+                }
                 self.disconnect(host);
             }
-            Output::Withdrawn { first } => running.withdraw(first),
+            Output::Withdrawn { first } => {
+                let mut say = Vec::new();
+                let awaited = running.withdraw(now, first, &mut say);
+                self.carry(host, say)?;
+                if awaited {
+                    for connection in self.network.of(host) {
+                        self.close(connection, None);
+                    }
+                }
+            }
             Output::Send { to, message } => self.send(host, index(to), message),
             // All hosts are honest.
             Output::HangUp {
@@ -89,6 +115,14 @@ impl World {
             let at = self.delay();
             self.at(at, Event::Vote { from, to, vote });
         } else if let Some(connection) = self.connection(from, to) {
+            let now = self.now;
+            if let Some(running) = &mut self.hosts[from].running
+                && matches!(message, Message::Ping(_))
+                && running.up == Some((to, connection))
+                && let Some(touches) = running.touches(now)
+            {
+                self.push(from, connection, Packet::Errand(touches));
+            }
             self.push(from, connection, Packet::Message(message));
         }
     }
@@ -224,6 +258,7 @@ impl World {
                 running.received = Some(base);
                 Message::Snap(zxid)
             }
+            Packet::Errand(errand) => return self.on_errand(to, connection, to_leader, errand),
         };
         self.step(to, Input::Received { from: peer(from), message })
     }

@@ -57,7 +57,7 @@ impl World {
         if self.hosts[host].running.is_some() {
             return Ok(());
         }
-        self.hosts[host].start()?;
+        self.hosts[host].start(self.now)?;
         let durable = self.hosts[host].disk.durable();
         let me = self.hosts[host].me();
         self.checkers.starts(me, durable.current, durable.last_logged)?;
