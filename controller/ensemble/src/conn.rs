@@ -328,6 +328,14 @@ impl Inner {
         !matches!(self.oldest(), None | Some(Pending::Write { .. })) && !self.is_stuffed()
     }
 
+    /// What the oldest write is; a sync through a leader counts as one.
+    pub(crate) fn oldest_write(&self) -> Option<OpCode> {
+        self.pending.iter().find_map(|one| match one {
+            Pending::Write { op, .. } => Some(*op),
+            _ => None,
+        })
+    }
+
     /// Answers the oldest write. It is the oldest request, too, or its answer waits behind those of the reads
     /// before it, which wait for the client.
     pub(crate) fn answer_write(

@@ -2,6 +2,7 @@
 
 mod support;
 
+use support::raw::Raw;
 use support::{EPHEMERAL, Ensemble, OPEN};
 use types::PeerId;
 use zookeeper_client as zk;
@@ -29,6 +30,20 @@ async fn three_elect_a_leader_and_each_takes_writes() {
         }
     }
     ensemble.assert_alike().await;
+    ensemble.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sync_and_a_write_behind_it_are_each_answered_on_a_learner_too() {
+    let ensemble = Ensemble::start(3, 1).await;
+    for (id, first) in [(ensemble.any_follower(), 0), (4, 100)] {
+        let addr = ensemble.client_addr(id);
+        let ask = move || Raw::open(addr, 10_000).sync_and_create(first, 100);
+        let replies = tokio::task::spawn_blocking(ask).await.expect("it does not panic");
+        let expected =
+            (first..first + 100).flat_map(|number| ["/".to_owned(), format!("/n{number}")]);
+        assert_eq!(replies, (1..).zip(expected).collect::<Vec<_>>(), "member {id}");
+    }
     ensemble.shutdown().await;
 }
 

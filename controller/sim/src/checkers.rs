@@ -8,6 +8,8 @@ use std::fmt;
 
 use types::{Epoch, PeerId, Zxid};
 
+use crate::tree::{Link, Tree};
+
 /// A promise of the protocol that was broken.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Violation(pub String);
@@ -26,32 +28,27 @@ pub(crate) struct Checkers {
     leaders: BTreeMap<Epoch, PeerId>,
     /// The end of the history that each epoch began with.
     begun: BTreeMap<Epoch, Zxid>,
-}
-
-/// A transaction in a tree, with the hash of all up to it: equal hashes are equal histories.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Link {
-    pub(crate) zxid: Zxid,
-    pub(crate) hash: u64,
-}
-
-impl Link {
-    /// The one behind `before`.
-    pub(crate) fn after(before: Option<&Self>, zxid: Zxid, body: &[u8]) -> Self {
-        let mut hash = before.map_or(0xcbf2_9ce4_8422_2325, |link| link.hash);
-        for byte in zxid.bits().to_be_bytes().iter().chain(body) {
-            hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-        Self { zxid, hash }
-    }
+    /// What each history made of a tree, by the history's hash.
+    trees: BTreeMap<u64, u64>,
 }
 
 impl Checkers {
-    /// A peer delivered the last transaction of its tree.
-    pub(crate) fn delivered(&mut self, peer: PeerId, tree: &[Link]) -> Result<(), Violation> {
-        let Some(link) = tree.last() else { return Ok(()) };
+    /// A peer has this tree: whoever has the same history has the same one.
+    pub(crate) fn has(&mut self, peer: PeerId, tree: &Tree) -> Result<(), Violation> {
+        let Some(link) = tree.links.last() else { return Ok(()) };
+        let is = tree.fingerprint();
+        let was = *self.trees.entry(link.hash).or_insert(is);
+        if is == was {
+            return Ok(());
+        }
+        Err(Violation(format!("{peer}'s tree of {} is not that of others", link.zxid)))
+    }
+
+    /// A peer delivered the last transaction of its tree; `true` when it is the first to.
+    pub(crate) fn delivered(&mut self, peer: PeerId, tree: &[Link]) -> Result<bool, Violation> {
+        let Some(link) = tree.last() else { return Ok(false) };
         match self.committed.get(&link.zxid) {
-            Some(hash) if *hash == link.hash => Ok(()),
+            Some(hash) if *hash == link.hash => Ok(false),
             Some(_) => Err(Violation(format!(
                 "{peer} delivers {} after another history than the first to deliver it",
                 link.zxid
@@ -68,7 +65,7 @@ impl Checkers {
                     )));
                 }
                 self.committed.insert(link.zxid, link.hash);
-                Ok(())
+                Ok(true)
             }
         }
     }
@@ -137,6 +134,11 @@ impl Checkers {
             return Ok(());
         }
         Err(Violation(format!("{peer} lost the committed {zxid}: it has {:?}", tree.last())))
+    }
+
+    /// The last committed transaction.
+    pub(crate) fn last(&self) -> Zxid {
+        self.committed.last_key_value().map_or_else(Zxid::default, |(zxid, _)| *zxid)
     }
 
     /// How many transactions are committed.

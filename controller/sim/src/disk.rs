@@ -4,10 +4,11 @@
 
 use std::collections::VecDeque;
 
-use types::{Epoch, Zxid};
+use types::{Epoch, PeerId, Zxid};
 use zab::{Durable, Located, SavedEpoch, Txn};
 
-use crate::checkers::{Link, Violation};
+use crate::checkers::Violation;
+use crate::tree::{Base, Tree};
 
 /// What is on disk, and what is on its way.
 #[derive(Debug, Default)]
@@ -22,12 +23,6 @@ pub(crate) struct Disk {
     under_way: usize,
     /// There is no room for appends.
     pub(crate) full: bool,
-}
-
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Base {
-    pub(crate) zxid: Zxid,
-    pub(crate) tree: Vec<Link>,
 }
 
 /// One thing to write.
@@ -165,12 +160,12 @@ impl Disk {
     }
 
     /// The tree that a start builds.
-    pub(crate) fn tree(&self) -> Vec<Link> {
-        let mut tree = self.base.tree.clone();
+    pub(crate) fn tree(&self, me: PeerId) -> Result<Tree, Violation> {
+        let mut tree = Tree::read(&self.base)?;
         for txn in &self.log {
-            tree.push(Link::after(tree.last(), txn.zxid, &txn.body));
+            tree.apply(me, txn)?;
         }
-        tree
+        Ok(tree)
     }
 
     /// Where a learner's history ends in this log.

@@ -4,11 +4,13 @@
 
 use std::collections::BTreeMap;
 
-use types::{Instant, PeerId, Zxid};
-use zab::{Settings, Txn, Zab};
+use types::{Instant, PeerId};
+use zab::{Settings, Zab};
 
-use crate::checkers::{Link, Violation};
-use crate::disk::{Base, Disk};
+use crate::checkers::Violation;
+use crate::disk::Disk;
+use crate::server::Server;
+use crate::tree::{Base, Tree};
 
 /// A member on its machine.
 #[derive(Debug)]
@@ -26,13 +28,17 @@ pub(crate) struct Host {
     /// A defect of its protocol.
     #[cfg(feature = "mutants")]
     pub(crate) mutation: Option<zab::Mutation>,
+    /// A defect of what it does for clients.
+    #[cfg(feature = "mutants")]
+    pub(crate) defect: Option<crate::Defect>,
 }
 
 /// What a process has in memory.
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) zab: Zab,
-    pub(crate) tree: Vec<Link>,
+    pub(crate) tree: Tree,
+    pub(crate) server: Server,
     /// The connection to the leader that is followed.
     pub(crate) up: Option<(usize, u64)>,
     /// As a leader: the newest connection of each learner.
@@ -44,6 +50,8 @@ pub(crate) struct Running {
     /// The state that came with SNAP and is not installed.
     pub(crate) received: Option<Base>,
     pub(crate) stopping: bool,
+    #[cfg(feature = "mutants")]
+    pub(crate) defect: Option<crate::Defect>,
 }
 
 impl Host {
@@ -57,6 +65,8 @@ impl Host {
             slow_by: std::time::Duration::ZERO,
             #[cfg(feature = "mutants")]
             mutation: None,
+            #[cfg(feature = "mutants")]
+            defect: None,
         }
     }
 
@@ -64,40 +74,30 @@ impl Host {
         self.settings.me
     }
 
-    pub(crate) fn start(&mut self) {
+    pub(crate) fn start(&mut self, now: Instant) -> Result<(), Violation> {
         self.run += 1;
         let zab = Zab::new(self.settings.clone(), self.disk.durable());
         #[cfg(feature = "mutants")]
         let zab = zab.mutated(self.mutation);
         self.running = Some(Running {
             zab,
-            tree: self.disk.tree(),
+            tree: self.disk.tree(self.settings.me)?,
+            server: Server::new(self.settings.me, now),
             up: None,
             learners: BTreeMap::new(),
             tick_at: None,
             serves: false,
             received: None,
             stopping: false,
+            #[cfg(feature = "mutants")]
+            defect: self.defect,
         });
+        Ok(())
     }
 
     pub(crate) fn crash(&mut self, part: u8) -> Result<(), Violation> {
         self.running = None;
         self.run += 1;
         self.disk.crash(part)
-    }
-}
-
-impl Running {
-    /// Applies a transaction, which must continue the tree.
-    pub(crate) fn apply(&mut self, me: PeerId, txn: &Txn) -> Result<(), Violation> {
-        let last = self.tree.last().map_or_else(Zxid::default, |link| link.zxid);
-        let next = last.next() == Some(txn.zxid)
-            || txn.zxid.epoch() > last.epoch() && txn.zxid.counter() == 1;
-        if !next {
-            return Err(Violation(format!("{me} applies {} behind {last}", txn.zxid)));
-        }
-        self.tree.push(Link::after(self.tree.last(), txn.zxid, &txn.body));
-        Ok(())
     }
 }

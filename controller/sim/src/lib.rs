@@ -1,13 +1,19 @@
 //! The deterministic world: whole ensembles under every fault, from one seed.
 //!
-//! Lives here: clock, network, disks, faults and checkers around the real `zab`. Must not: read a clock, use
+//! Lives here: clock, network, disks, faults and checkers around the real `zab` and `znodes`. Must not: read a clock, use
 //! randomness that is not the seed's, or keep anything in an order that does not repeat.
 //! Start at [`run`]: the same seed and the same faults are the same run, step by step.
 //!
 //! | file | holds |
 //! |---|---|
-//! | `world` | the queue of events and what each does |
+//! | `world` | the queue of events, and below it what each does |
 //! | `host` | one member: the protocol, its disk and its tree |
+//! | `tree` | the real state machine, and the hash of the history that made it |
+//! | `server` | a member's side of clients: sessions, requests, watches, syncs |
+//! | `client`, `watching` | a client, and what it may be told |
+//! | `links` | connections between clients and members |
+//! | `history` | what the committed history says: the state as of any zxid |
+//! | `defect` | defects to try the checkers by |
 //! | `disk` | a log, a snapshot and epoch files, of which a crash keeps what was flushed and a part of the rest |
 //! | `network` | connections that keep order, delay, break and are cut off |
 //! | `faults` | what goes wrong, and when |
@@ -15,14 +21,23 @@
 //! | `shrink` | the fewest faults that still fail |
 
 mod checkers;
+mod client;
+mod defect;
 mod disk;
 mod faults;
+mod history;
 mod host;
+mod links;
 mod network;
+mod server;
 mod shrink;
+mod tree;
+mod watching;
 mod world;
 
 pub use checkers::Violation;
+#[cfg(feature = "mutants")]
+pub use defect::Defect;
 pub use faults::{Fault, Schedule};
 pub use shrink::shrink;
 pub use world::{Shape, Tally, run, trace};

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, VecDeque};
 use types::Instant;
 use zab::Message;
 
-use crate::disk::Base;
+use crate::server::Errand;
+use crate::tree::Base;
 
 /// A connection of a learner to a leader; hosts are indices.
 #[derive(Debug)]
@@ -16,16 +17,36 @@ pub(crate) struct Connection {
     pub(crate) learner: usize,
     pub(crate) leader: usize,
     pub(crate) open: bool,
-    to_leader: Lane,
-    to_learner: Lane,
+    to_leader: Lane<Packet>,
+    to_learner: Lane<Packet>,
 }
 
 /// One direction.
-#[derive(Debug, Default)]
-struct Lane {
-    packets: VecDeque<Packet>,
+#[derive(Debug)]
+pub(crate) struct Lane<T> {
+    packets: VecDeque<T>,
     /// When the last one arrives: none overtakes it.
     last: Instant,
+}
+
+impl<T> Default for Lane<T> {
+    fn default() -> Self {
+        Self { packets: VecDeque::new(), last: Instant::ZERO }
+    }
+}
+
+impl<T> Lane<T> {
+    /// Puts something on its way; returns when it arrives.
+    pub(crate) fn push(&mut self, packet: T, at: Instant) -> Instant {
+        self.last = self.last.max(at);
+        self.packets.push_back(packet);
+        self.last
+    }
+
+    /// Takes what has arrived.
+    pub(crate) fn pop(&mut self) -> Option<T> {
+        self.packets.pop_front()
+    }
 }
 
 /// What goes over a connection.
@@ -34,6 +55,8 @@ pub(crate) enum Packet {
     Message(Message),
     /// SNAP with the state behind it.
     State(Base),
+    /// Of clients: no part of the protocol.
+    Errand(Errand),
 }
 
 /// All connections by number, and the directions that are cut, with how often.
@@ -67,16 +90,14 @@ impl Network {
     ) -> Option<Instant> {
         let connection = self.connections.get_mut(&id).filter(|connection| connection.open)?;
         let lane = if to_leader { &mut connection.to_leader } else { &mut connection.to_learner };
-        lane.last = lane.last.max(at);
-        lane.packets.push_back(packet);
-        Some(lane.last)
+        Some(lane.push(packet, at))
     }
 
     /// Takes the packet that has arrived.
     pub(crate) fn arrive(&mut self, id: u64, to_leader: bool) -> Option<Packet> {
         let connection = self.connections.get_mut(&id).filter(|connection| connection.open)?;
         let lane = if to_leader { &mut connection.to_leader } else { &mut connection.to_learner };
-        lane.packets.pop_front()
+        lane.pop()
     }
 
     /// Breaks a connection; `None` when it was broken already.

@@ -53,6 +53,10 @@ impl Follower {
         self.heard + if self.kin { core.timing.kin_silence } else { core.timing.sync_limit }
     }
 
+    pub(crate) fn committed(&self) -> Zxid {
+        self.pending.committed()
+    }
+
     pub(crate) fn on(mut self, core: &mut Core, input: Input) -> Phase {
         match input {
             Input::Received { from, message } if from == self.leader => {

@@ -236,6 +236,15 @@ impl Zab {
         matches!(self.phase, Phase::Election(_))
     }
 
+    /// The last transaction that this peer, a learner in step, knows to be committed: it is delivered once it is in the own log
+    /// too. `None` in any other role.
+    pub fn committed(&self) -> Option<Zxid> {
+        match &self.phase {
+            Phase::Following(follower) => Some(follower.committed()),
+            _ => None,
+        }
+    }
+
     /// The phase this peer is in.
     pub fn phase(&self) -> PhaseName {
         match self.phase {

@@ -57,6 +57,7 @@ impl Core {
             }
             changes.clear();
             self.answer(&tree, &entry, origin, response);
+            self.answer_synced(&tree);
         }
         self.changes = changes;
         if let Some(last) = last {
@@ -166,6 +167,7 @@ impl Core {
         });
         match origin {
             Origin::Client(conn) => {
+                self.answer_syncs_before_write(tree, &conn);
                 self.answer_client(tree, &conn, zxid, &response);
                 if ended || response == Err(ErrorCode::SessionMoved) {
                     conn.close(ended);
@@ -238,6 +240,12 @@ impl Core {
                     self.sessions.reopen(session, timeout, self.shared.now());
                 }
                 _ => {}
+            }
+            if matches!(origin, Origin::Elsewhere)
+                && session != SessionId(0)
+                && let Some(ensemble) = &mut self.ensemble
+            {
+                ensemble.awaited = true;
             }
             self.refuse(origin);
         }

@@ -472,6 +472,7 @@ impl Core {
                 tracing::error!(%error, "writes are stopped until there is room; reads go on");
                 self.stop_writes();
                 self.drive(Input::AppendRefused { first });
+                self.maybe_dismiss_learners();
             }
             LogEvent::EpochRefused { file, epoch, error } => {
                 let error = words(&error);

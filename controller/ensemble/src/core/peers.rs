@@ -46,6 +46,10 @@ pub(super) struct Ensemble {
     pub(super) forwarded_count: u64,
     /// As a learner: who waits for the leader's SYNC, in order.
     pub(super) syncs: VecDeque<(Origin, Text)>,
+    /// As a learner: whom the leader has answered, and what must be applied here before they are, in order.
+    pub(super) synced: VecDeque<(Zxid, Origin, Text)>,
+    /// As a leader: a learner waits for a transaction that was taken back.
+    pub(super) awaited: bool,
     /// As a learner: who came back and waits for the leader's word on it.
     pub(super) returning: HashMap<SessionId, Vec<Returning>>,
     /// As a learner: sessions that gave a sign of life and have no connection any more.
@@ -116,6 +120,8 @@ impl Ensemble {
             forwarded: HashMap::new(),
             forwarded_count: 0,
             syncs: VecDeque::new(),
+            synced: VecDeque::new(),
+            awaited: false,
             returning: HashMap::new(),
             touched: HashMap::new(),
             touched_at: types::Instant::ZERO,
@@ -241,6 +247,19 @@ impl Core {
     pub(super) fn hang_up(&mut self, link: LinkId, why: &str) {
         let why = std::io::Error::new(std::io::ErrorKind::InvalidData, why);
         self.on_link_ended(link, Some(why));
+    }
+
+    /// Learners wait for a transaction that was taken back: they, and their clients, are to come again.
+    pub(super) fn maybe_dismiss_learners(&mut self) {
+        let Some(ensemble) = self.ensemble.as_mut().filter(|ensemble| ensemble.awaited) else {
+            return;
+        };
+        ensemble.awaited = false;
+        let learners: Vec<_> = ensemble.by_peer.values().copied().collect();
+        for link in learners {
+            let why = std::io::ErrorKind::StorageFull.into();
+            self.on_link_ended(link, Some(why));
+        }
     }
 
     fn on_leaders_packet(&mut self, link: LinkId, packet: QuorumPacket) {
@@ -514,7 +533,8 @@ impl Core {
         ensemble.held.clear();
         ensemble.asked.clear();
         // They would have to be asked for again between other requests of their sessions.
-        for (origin, _) in ensemble.syncs.drain(..) {
+        let synced = ensemble.synced.drain(..).map(|(_, origin, _)| origin);
+        for origin in synced.chain(ensemble.syncs.drain(..).map(|(origin, _)| origin)) {
             if let Origin::Client(conn) = origin {
                 conn.close(false);
             }

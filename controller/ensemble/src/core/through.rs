@@ -9,10 +9,12 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use jute::learner::{Forwarded as Record, PacketType, Revalidated, Touch};
-use jute::{ConnectRequest, ConnectResponse, Entry, ErrorCode, Id, Put, Request, Response};
+use jute::{
+    ConnectRequest, ConnectResponse, Entry, ErrorCode, Id, OpCode, Put, Request, Response, Text,
+};
 use types::{PeerId, SessionId, Zxid};
 use znodes::access::SUPER;
-use znodes::password;
+use znodes::{State, password};
 
 use super::audit::Audited;
 use super::sessions::put_connect_response;
@@ -236,25 +238,56 @@ impl Core {
         Some((first.origin, first.audited))
     }
 
-    /// The leader has sent all that was committed when it heard of the oldest sync.
+    /// The leader has sent all that was committed when it heard of the oldest sync. What this member has not applied yet is on the
+    /// way to its own log.
     pub(super) fn on_synced(&mut self) {
-        let Some((origin, path)) =
-            self.ensemble.as_mut().and_then(|ensemble| ensemble.syncs.pop_front())
-        else {
-            return;
-        };
+        let upto = self.zab.committed().unwrap_or_default();
+        let Some(ensemble) = &mut self.ensemble else { return };
+        let Some((origin, path)) = ensemble.syncs.pop_front() else { return };
+        ensemble.synced.push_back((upto, origin, path));
         let shared = Arc::clone(&self.shared);
-        let zxid = shared.applied();
-        match origin {
-            Origin::Client(conn) => {
-                let tree = shared.tree();
-                self.answer_client(&tree, &conn, zxid, &Ok(Response::Path(path)));
+        self.answer_synced(&shared.tree());
+    }
+
+    /// Answers the syncs for which enough is applied.
+    pub(super) fn answer_synced(&mut self, tree: &State) {
+        let zxid = self.shared.applied();
+        while let Some(ensemble) = &mut self.ensemble
+            && ensemble.synced.front().is_some_and(|(upto, ..)| *upto <= zxid)
+            && let Some((_, origin, path)) = ensemble.synced.pop_front()
+        {
+            let result = Ok(Response::Path(path));
+            match origin {
+                Origin::Client(conn) => self.answer_client(tree, &conn, zxid, &result),
+                Origin::Local(reply) => drop(reply.send(LocalReply::Done { zxid, result })),
+                _ => {}
             }
-            Origin::Local(reply) => {
-                drop(reply.send(LocalReply::Done { zxid, result: Ok(Response::Path(path)) }));
-            }
-            _ => {}
         }
+    }
+
+    /// Answers the syncs that a client asked before its write that is answered next. The leader's word on them may come behind
+    /// the commit of that write; all that they wait for is applied by now.
+    pub(super) fn answer_syncs_before_write(&mut self, tree: &State, conn: &Arc<Conn>) {
+        while conn.lock().oldest_write() == Some(OpCode::Sync)
+            && let Some(path) = self.take_sync(conn)
+        {
+            let zxid = self.shared.applied();
+            self.answer_client(tree, conn, zxid, &Ok(Response::Path(path)));
+        }
+    }
+
+    /// The oldest sync of a client, which is nobody's from here on.
+    fn take_sync(&mut self, conn: &Arc<Conn>) -> Option<Text> {
+        let ensemble = self.ensemble.as_mut()?;
+        let synced = ensemble.synced.iter_mut().map(|(_, origin, path)| (origin, path));
+        let asked = ensemble.syncs.iter_mut().map(|(origin, path)| (origin, path));
+        let is_of = |origin: &Origin| match origin {
+            Origin::Client(one) => Arc::ptr_eq(one, conn),
+            _ => false,
+        };
+        let (origin, path) = synced.chain(asked).find(|(origin, _)| is_of(origin))?;
+        *origin = Origin::Elsewhere;
+        Some(path.clone())
     }
 
     /// What an answer to the leader's ping says: the sessions that were heard since the last one. `None`

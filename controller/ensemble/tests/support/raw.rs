@@ -107,6 +107,37 @@ impl Raw {
     }
 }
 
+impl Raw {
+    /// Sends a sync and a create by turns, all at once; returns the reply to each.
+    pub(crate) fn sync_and_create(&mut self, first: u32, count: u32) -> Vec<(i32, String)> {
+        let mut all = Vec::new();
+        for number in first..first + count {
+            let create = CreateRequest {
+                path: format!("/n{number}").into(),
+                data: None,
+                acl: vec![Acl::OPEN],
+                flags: create_flags::PERSISTENT,
+            };
+            for request in [Request::Sync { path: "/".into() }, Request::Create(create)] {
+                self.xid += 1;
+                let mut out = BytesMut::new();
+                RequestHeader { xid: self.xid, op: request.op().code() }.encode(&mut out);
+                request.encode(&mut out);
+                all.extend(framed(&out));
+            }
+        }
+        send(&mut self.stream, &all);
+        let replies = (0..count * 2).map(|_| {
+            let reply = receive(&mut self.stream);
+            let mut reader = Reader::new(&reply);
+            let header = ReplyHeader::decode(&mut reader).expect("it is a reply");
+            let path = reader.text_or_empty().expect("both are answered with a path");
+            (header.xid, path.to_string())
+        });
+        replies.collect()
+    }
+}
+
 fn framed(frame: &[u8]) -> Vec<u8> {
     let length = u32::try_from(frame.len()).expect("short").to_be_bytes();
     [&length, frame].concat()

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use sim::{Shape, run};
+use sim::{Defect, Shape, run};
 use zab::Mutation;
 
 /// Plants known defects of ZooKeeper's past and looks for a seed that shows each.
@@ -26,8 +26,11 @@ fn main() -> ExitCode {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "| defect | seed | found after | what was seen |\n|---|---|---|---|");
     let mut missed = false;
-    for mutation in Mutation::ALL {
-        let name = format!("{mutation:?}").replace("Zk", "ZOOKEEPER-");
+    let mutations = Mutation::ALL.map(|mutation| {
+        (format!("{mutation:?}").replace("Zk", "ZOOKEEPER-"), Some(mutation), None)
+    });
+    let defects = Defect::ALL.map(|defect| (format!("{defect:?}"), None, Some(defect)));
+    for (name, mutation, defect) in mutations.into_iter().chain(defects) {
         if args.only.as_ref().is_some_and(|only| !name.ends_with(only)) {
             continue;
         }
@@ -35,7 +38,7 @@ fn main() -> ExitCode {
         let limit = Duration::from_secs(args.seconds);
         let found = (1..).take_while(|_| started.elapsed() < limit).find_map(|seed| {
             let (shape, schedule) = Shape::drawn(seed);
-            let shape = Shape { mutation: Some(mutation), ..shape };
+            let shape = Shape { mutation, defect, ..shape };
             run(&shape, &schedule).err().map(|why| (seed, why))
         });
         let took = started.elapsed().as_secs_f64();

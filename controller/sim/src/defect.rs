@@ -1,0 +1,64 @@
+//! Defects of a member's side of clients, planted to see whether the checkers find them.
+
+use crate::host::Running;
+
+/// A defect.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(not(feature = "mutants"), expect(unreachable_pub, reason = "only tests plant them"))]
+pub enum Defect {
+    /// A session that has seen more than a member has is served by it.
+    BackInTime,
+    /// A read does not wait for the session's own writes.
+    ReadOvertakes,
+    /// A learner answers a sync before it has applied what is committed.
+    SyncIsNotApplied,
+    /// A write that comes back to a learner is answered in place of a sync that was asked before it.
+    WriteOvertakesSync,
+    /// Requests through a member that the session has left are served.
+    MoveIsNotSeen,
+    /// A session that is closing is served, so that ephemerals of it outlive it.
+    ClosedIsServed,
+    /// What learners hear of sessions does not reach the leader.
+    TouchesAreLost,
+    /// Of several watchers only the first is told.
+    WatchIsLost,
+    /// A watcher is told twice.
+    WatchFiresTwice,
+    /// A watcher is told behind the reply that shows the change.
+    WatchIsLate,
+    /// What a client missed between two connections is not told.
+    MissedIsForgotten,
+}
+
+#[cfg(feature = "mutants")]
+impl Defect {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::BackInTime,
+        Self::ReadOvertakes,
+        Self::SyncIsNotApplied,
+        Self::WriteOvertakesSync,
+        Self::MoveIsNotSeen,
+        Self::ClosedIsServed,
+        Self::TouchesAreLost,
+        Self::WatchIsLost,
+        Self::WatchFiresTwice,
+        Self::WatchIsLate,
+        Self::MissedIsForgotten,
+    ];
+}
+
+impl Running {
+    /// Whether this defect is planted.
+    #[cfg(feature = "mutants")]
+    pub(crate) fn has(&self, defect: Defect) -> bool {
+        self.defect == Some(defect)
+    }
+
+    /// None ever is.
+    #[cfg(not(feature = "mutants"))]
+    #[expect(clippy::unused_self, reason = "it is, with the feature")]
+    pub(crate) const fn has(&self, _: Defect) -> bool {
+        false
+    }
+}

@@ -1,0 +1,114 @@
+//! What a member has applied: the replicated state, and the hash of the history that made it.
+//!
+//! Lives here: transactions into the real state machine, its snapshots, and what two trees are compared by.
+
+use bytes::Bytes;
+use jute::Entry;
+use types::{PeerId, Zxid};
+use zab::Txn;
+use znodes::{Applied, State, snapshot};
+
+use crate::checkers::Violation;
+
+/// A member's tree.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    /// All that was applied, since the beginning of the ensemble.
+    pub(crate) links: Vec<Link>,
+    pub(crate) state: State,
+}
+
+/// A transaction in a history, with the hash of all up to it: equal hashes are equal histories.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Link {
+    pub(crate) zxid: Zxid,
+    pub(crate) hash: u64,
+}
+
+/// A tree as a snapshot; the default is that of a member that has nothing.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Base {
+    pub(crate) zxid: Zxid,
+    links: Vec<Link>,
+    body: Bytes,
+}
+
+impl Link {
+    /// The one behind `before`.
+    pub(crate) fn after(before: Option<&Self>, zxid: Zxid, body: &[u8]) -> Self {
+        let hash = before.map_or(OFFSET, |link| link.hash);
+        let hash = hashed(hash, &zxid.bits().to_be_bytes());
+        Self { zxid, hash: hashed(hash, body) }
+    }
+}
+
+impl Tree {
+    /// The tree that a snapshot was made of.
+    pub(crate) fn read(base: &Base) -> Result<Self, Violation> {
+        let state = if base.body.is_empty() {
+            State::new(HASH_SEED)
+        } else {
+            let read = snapshot::read(&mut base.body.as_ref(), base.zxid, usize::MAX, HASH_SEED);
+            read.map_err(|why| Violation(format!("the snapshot of {}: {why}", base.zxid)))?
+        };
+        Ok(Self { links: base.links.clone(), state })
+    }
+
+    /// A snapshot of it.
+    pub(crate) fn freeze(&self) -> Base {
+        let mut body = Vec::new();
+        // Nothing is refused by a vector.
+        let _written = self.state.freeze().write(&mut body);
+        Base { zxid: self.last(), links: self.links.clone(), body: body.into() }
+    }
+
+    /// The last transaction that was applied.
+    pub(crate) fn last(&self) -> Zxid {
+        self.links.last().map_or_else(Zxid::default, |link| link.zxid)
+    }
+
+    /// Whether its history has this transaction.
+    pub(crate) fn has(&self, zxid: Zxid) -> bool {
+        self.links.binary_search_by_key(&zxid, |link| link.zxid).is_ok()
+    }
+
+    /// Applies a transaction, which must continue the tree and make of it what its leader said.
+    pub(crate) fn apply(&mut self, me: PeerId, txn: &Txn) -> Result<(Entry, Applied), Violation> {
+        let last = self.last();
+        let next = last.next() == Some(txn.zxid)
+            || txn.zxid.epoch() > last.epoch() && txn.zxid.counter() == 1;
+        if !next {
+            return Err(Violation(format!("{me} applies {} behind {last}", txn.zxid)));
+        }
+        let entry = Entry::decode(&txn.body)
+            .map_err(|why| Violation(format!("{me} applies {}: {why}", txn.zxid)))?;
+        let applied = self.state.apply(&entry.header, &entry.txn);
+        if entry.digest.is_some_and(|digest| !self.state.agrees_with(digest)) {
+            let zxid = txn.zxid;
+            return Err(Violation(format!(
+                "{me}'s tree of {zxid} is not the one its leader meant"
+            )));
+        }
+        self.links.push(Link::after(self.links.last(), txn.zxid, &txn.body));
+        Ok((entry, applied))
+    }
+
+    /// Equal histories have equal ones: of all znodes, and of the sessions.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        let sum = hashed(OFFSET, &self.state.digest().tree.to_be_bytes());
+        self.state.sessions().fold(sum, |sum, (session, timeout_ms)| {
+            let sum = hashed(sum, &session.0.to_be_bytes());
+            hashed(sum, &timeout_ms.to_be_bytes())
+        })
+    }
+}
+
+/// Goes on with a sum (FNV-1a).
+fn hashed(sum: u64, bytes: &[u8]) -> u64 {
+    let step = |sum: u64, byte: &u8| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    bytes.iter().fold(sum, step)
+}
+
+const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+/// Where hash maps begin: nothing that is seen depends on it.
+const HASH_SEED: u64 = 1;

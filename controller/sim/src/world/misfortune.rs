@@ -1,0 +1,106 @@
+//! What each fault does, and how it ends.
+
+use std::time::Duration;
+
+use zab::Input;
+
+use super::{Event, World};
+use crate::checkers::Violation;
+use crate::faults::Fault;
+
+impl World {
+    pub(super) fn begin(&mut self, fault: Fault) -> Result<(), Violation> {
+        let end = fault.clone();
+        match fault {
+            Fault::Crash { host, part, down } => {
+                self.disconnect(host);
+                self.drop_clients(host);
+                self.hosts[host].crash(part)?;
+                for other in 0..self.hosts.len() {
+                    self.tell_reach(host, other);
+                }
+                self.at(self.now + down, Event::Start { host });
+            }
+            Fault::Pause { host, stopped } => {
+                let until = self.now + stopped;
+                self.hosts[host].paused_until = self.hosts[host].paused_until.max(until);
+            }
+            Fault::Cut { from, to, dark, reset } => {
+                for (one, other) in pairs(self.hosts.len(), from, to) {
+                    self.network.cut(one, other);
+                    if reset {
+                        for connection in self.network.between(one, other) {
+                            self.close(connection, None);
+                        }
+                        self.tell_reach(one, other);
+                    }
+                }
+                self.at(self.now + dark, Event::End(end));
+            }
+            Fault::Reset { host } => {
+                for id in self.links.of(host) {
+                    if let Some(link) = self.links.close(id) {
+                        let (at, left) = (self.delay(), self.delay());
+                        self.at(at, Event::Dropped { client: link.client, link: id });
+                        self.at(left, Event::Left { host, link: id });
+                    }
+                }
+                for connection in self.network.of(host) {
+                    self.close(connection, None);
+                }
+            }
+            Fault::Full { host, full } => {
+                self.hosts[host].disk.full = true;
+                self.at(self.now + full, Event::End(end));
+            }
+            Fault::Slow { host, by, slow } => {
+                self.hosts[host].slow_by = by;
+                self.at(self.now + slow, Event::End(end));
+            }
+            Fault::Stop { host, down } => {
+                if let Some(running) = &mut self.hosts[host].running {
+                    running.stopping = true;
+                }
+                self.step(host, Input::HandOver)?;
+                self.at(self.now + HAND_OVER, Event::End(end));
+                self.at(self.now + HAND_OVER + down, Event::Start { host });
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn end(&mut self, fault: Fault) -> Result<(), Violation> {
+        match fault {
+            Fault::Cut { from, to, .. } => {
+                for (one, other) in pairs(self.hosts.len(), from, to) {
+                    self.network.heal(one, other);
+                    self.tell_reach(one, other);
+                }
+            }
+            Fault::Full { host, .. } => self.hosts[host].disk.full = false,
+            Fault::Slow { host, .. } => self.hosts[host].slow_by = Duration::ZERO,
+            Fault::Stop { host, .. } if self.is_stopping(host) => {
+                self.disconnect(host);
+                self.drop_clients(host);
+                self.hosts[host].crash(u8::MAX)?;
+                for other in 0..self.hosts.len() {
+                    self.tell_reach(host, other);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_stopping(&self, host: usize) -> bool {
+        self.hosts[host].running.as_ref().is_some_and(|running| running.stopping)
+    }
+}
+
+fn pairs(hosts: usize, from: u32, to: u32) -> Vec<(usize, usize)> {
+    let of = |set: u32| (0..hosts).filter(move |host| set >> host & 1 == 1);
+    of(from).flat_map(|one| of(to).map(move |other| (one, other))).filter(|(a, b)| a != b).collect()
+}
+
+/// How long an orderly stop may take.
+const HAND_OVER: Duration = Duration::from_millis(500);

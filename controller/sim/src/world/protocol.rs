@@ -1,0 +1,278 @@
+//! From a protocol's outputs to disks, connections and other hosts, and from those to its inputs.
+
+use std::ops::Bound::{Excluded, Included};
+
+use zab::{Input, Message, Notification, Output, PeerMisbehaved, SyncPlan, SyncStart};
+
+use super::{Event, RESEND, World, index, peer};
+use crate::checkers::Violation;
+use crate::disk::Write;
+use crate::network::Packet;
+
+impl World {
+    pub(super) fn carry_out(&mut self, host: usize, output: Output) -> Result<(), Violation> {
+        let me = self.hosts[host].me();
+        let (run, now) = (self.hosts[host].run, self.now);
+        let Some(running) = &mut self.hosts[host].running else { return Ok(()) };
+        match output {
+            Output::Append(txn) => self.hosts[host].disk.write(Write::Append(txn)),
+            Output::SaveEpoch(saved) => self.hosts[host].disk.write(Write::Epoch(saved)),
+            Output::Truncate(zxid) => self.hosts[host].disk.write(Write::Truncate(zxid)),
+            Output::Install(zxid) => {
+                let base = running.received.take().filter(|base| base.zxid == zxid);
+                let Some(base) = base else {
+                    return Err(Violation(format!(
+                        "{me} installs {zxid}, which it never received"
+                    )));
+                };
+                self.hosts[host].disk.write(Write::Install(base));
+            }
+            Output::Deliver(txn) => {
+                let mut say = Vec::new();
+                running.deliver(me, &txn, &mut say)?;
+                self.checkers.has(me, &running.tree)?;
+                // Before that it takes over the history of a leader that may come to nothing.
+                if running.serves && self.checkers.delivered(me, &running.tree.links)? {
+                    self.history.commit(&txn)?;
+                    self.check_ended()?;
+                }
+                self.carry(host, say)?;
+            }
+            Output::Absorb(txn) => {
+                running.tree.apply(me, &txn)?;
+                self.checkers.has(me, &running.tree)?;
+            }
+            Output::Leading(epoch) => {
+                running.begin_role(me, epoch, true, now);
+                let known = self.checkers.last();
+                self.checkers.leads(me, epoch, &running.tree.links)?;
+                // Not from its log, which may begin with a snapshot that has some of it.
+                let end = running.tree.last();
+                for (_, txn) in self.proposed.range((Excluded(known), Included(end.max(known)))) {
+                    if running.tree.has(txn.zxid) {
+                        self.history.commit(txn)?;
+                    }
+                }
+                self.check_ended()?;
+            }
+            Output::Following { epoch, .. } => {
+                running.begin_role(me, epoch, false, now);
+                self.checkers.follows(me, epoch, &running.tree.links)?;
+            }
+            Output::Resigned { .. } => {
+                for link in running.server.links() {
+                    self.tell_client(link, None);
+                }
+                if let Some(running) = &mut self.hosts[host].running {
+                    running.end_role(me, now);
+                }
+                self.disconnect(host);
+            }
+            Output::Withdrawn { first } => {
+                let mut say = Vec::new();
+                let awaited = running.withdraw(now, first, &mut say);
+                self.carry(host, say)?;
+                if awaited {
+                    for connection in self.network.of(host) {
+                        self.close(connection, None);
+                    }
+                }
+            }
+            Output::Send { to, message } => self.send(host, index(to), message),
+            // All hosts are honest.
+            Output::HangUp {
+                peer,
+                why:
+                    why @ (PeerMisbehaved::OutOfTurn
+                    | PeerMisbehaved::Gap { .. }
+                    | PeerMisbehaved::TooMuch
+                    | PeerMisbehaved::CommitOfUnknown(_)),
+            } => return Err(Violation(format!("{me} says of {peer}: {why:?}"))),
+            Output::HangUp { peer, .. } => {
+                if let Some(connection) = self.connection(host, index(peer)) {
+                    self.forget(host, index(peer));
+                    self.close(connection, Some(host));
+                }
+            }
+            Output::Follow(leader) => {
+                self.disconnect(host);
+                let at = self.delay();
+                self.at(at, Event::Connect { learner: host, run, leader: index(leader) });
+            }
+            Output::Locate { learner, last } => {
+                let at = self.soon(0, 3);
+                self.at(at, Event::Locate { host, run, learner: index(learner), last });
+            }
+            Output::Sync { to, plan } => self.sync(host, index(to), plan)?,
+            Output::HandedOver(_) => {}
+            other => return Err(Violation(format!("{me} asks for {other:?}, which nobody does"))),
+        }
+        Ok(())
+    }
+
+    pub(super) fn send(&mut self, from: usize, to: usize, message: Message) {
+        if let Message::Notification(vote) = message {
+            let at = self.delay();
+            self.at(at, Event::Vote { from, to, vote });
+        } else if let Some(connection) = self.connection(from, to) {
+            let now = self.now;
+            if let Some(running) = &mut self.hosts[from].running
+                && matches!(message, Message::Ping(_))
+                && running.up == Some((to, connection))
+                && let Some(touches) = running.touches(now)
+            {
+                self.push(from, connection, Packet::Errand(touches));
+            }
+            self.push(from, connection, Packet::Message(message));
+        }
+    }
+
+    pub(super) fn push(&mut self, from: usize, connection: u64, packet: Packet) {
+        let to_leader = self.network.get(connection).is_some_and(|c| c.learner == from);
+        let at = self.delay();
+        if let Some(at) = self.network.send(connection, to_leader, packet, at) {
+            self.at(at, Event::Packet { connection, to_leader });
+        }
+    }
+
+    pub(super) fn connection(&self, host: usize, peer: usize) -> Option<u64> {
+        let running = self.hosts[host].running.as_ref()?;
+        let up = running.up.filter(|(leader, _)| *leader == peer).map(|(_, connection)| connection);
+        up.or_else(|| running.learners.get(&peer).copied())
+    }
+
+    pub(super) fn forget(&mut self, host: usize, peer: usize) {
+        if let Some(running) = &mut self.hosts[host].running {
+            running.up = running.up.filter(|(leader, _)| *leader != peer);
+            running.learners.remove(&peer);
+        }
+    }
+
+    /// Closes all of a host's connections between leader and learner.
+    pub(super) fn disconnect(&mut self, host: usize) {
+        if let Some(running) = &mut self.hosts[host].running {
+            running.up = None;
+            running.learners.clear();
+        }
+        for connection in self.network.of(host) {
+            self.close(connection, Some(host));
+        }
+    }
+
+    /// The other side, or both, hear of the end later.
+    pub(super) fn close(&mut self, connection: u64, by: Option<usize>) {
+        let Some((learner, leader)) = self.network.close(connection) else { return };
+        for (host, peer) in [(learner, leader), (leader, learner)] {
+            if by != Some(host) {
+                let at = self.delay();
+                self.at(at, Event::Lost { host, peer, connection });
+            }
+        }
+    }
+
+    pub(super) fn sync(&mut self, host: usize, to: usize, plan: SyncPlan) -> Result<(), Violation> {
+        let Some(connection) = self.connection(host, to) else { return Ok(()) };
+        let me = self.hosts[host].me();
+        let SyncPlan { start, after, upto } = plan;
+        let mut packets = Vec::new();
+        match start {
+            SyncStart::Diff => packets.push(Packet::Message(Message::Diff(upto))),
+            SyncStart::Trunc(zxid) => packets.push(Packet::Message(Message::Trunc(zxid))),
+            SyncStart::Snap => {
+                let Some(running) = &self.hosts[host].running else { return Ok(()) };
+                let base = running.tree.freeze();
+                if base.zxid != upto {
+                    let last = base.zxid;
+                    return Err(Violation(format!("{me} sends the state of {last} as {upto}")));
+                }
+                packets.push(Packet::State(base));
+            }
+        }
+        let mut last = after;
+        for txn in self.hosts[host].disk.range(after, upto) {
+            last = txn.zxid;
+            packets.push(Packet::Message(Message::Proposal(txn.clone())));
+            packets.push(Packet::Message(Message::Commit(txn.zxid)));
+        }
+        if last != upto && start != SyncStart::Snap {
+            return Err(Violation(format!("{me} has no {upto} in its log to send")));
+        }
+        for packet in packets {
+            self.push(host, connection, packet);
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_vote(
+        &mut self,
+        from: usize,
+        to: usize,
+        vote: Notification,
+    ) -> Result<(), Violation> {
+        if !self.network.passes(from, to) || self.hosts[from].running.is_none() {
+            return Ok(());
+        }
+        let message = Message::Notification(vote);
+        self.step(to, Input::Received { from: peer(from), message })
+    }
+
+    pub(super) fn on_connect(&mut self, learner: usize, leader: usize) -> Result<(), Violation> {
+        let stands = self.hosts[leader].running.is_some()
+            && self.network.passes(learner, leader)
+            && self.network.passes(leader, learner);
+        if !stands {
+            return self.step(learner, Input::LinkLost(peer(leader)));
+        }
+        let connection = self.network.connect(learner, leader);
+        if let Some(running) = &mut self.hosts[learner].running {
+            running.up = Some((leader, connection));
+        }
+        self.step(learner, Input::LeaderUp(peer(leader)))
+    }
+
+    pub(super) fn on_packet(&mut self, connection: u64, to_leader: bool) -> Result<(), Violation> {
+        let Some(ends) = self.network.get(connection) else { return Ok(()) };
+        let (learner, leader) = (ends.learner, ends.leader);
+        let (from, to) = if to_leader { (learner, leader) } else { (leader, learner) };
+        if !self.network.passes(from, to) || self.hosts[to].paused_until > self.now {
+            let at = self.hosts[to].paused_until.max(self.now + RESEND);
+            self.at(at, Event::Packet { connection, to_leader });
+            return Ok(());
+        }
+        let Some(packet) = self.network.arrive(connection, to_leader) else { return Ok(()) };
+        let Some(running) = &mut self.hosts[to].running else { return Ok(()) };
+        if to_leader {
+            if let Packet::Message(Message::Introduction(_)) = packet {
+                running.learners.insert(learner, connection);
+            }
+            if running.learners.get(&learner) != Some(&connection) {
+                return Ok(());
+            }
+        } else if running.up != Some((leader, connection)) {
+            return Ok(());
+        }
+        let message = match packet {
+            Packet::Message(message) => message,
+            Packet::State(base) => {
+                let zxid = base.zxid;
+                running.received = Some(base);
+                Message::Snap(zxid)
+            }
+            Packet::Errand(errand) => return self.on_errand(to, connection, to_leader, errand),
+        };
+        self.step(to, Input::Received { from: peer(from), message })
+    }
+
+    pub(super) fn on_lost(
+        &mut self,
+        host: usize,
+        other: usize,
+        connection: u64,
+    ) -> Result<(), Violation> {
+        if self.connection(host, other) != Some(connection) {
+            return Ok(());
+        }
+        self.forget(host, other);
+        self.step(host, Input::LinkLost(peer(other)))
+    }
+}
