@@ -236,6 +236,32 @@ async fn two_of_ours_follow_one_of_apaches() {
     mixed(&[1, 2], 3).await;
 }
 
+/// Sessions are their member's alone, up to their first ephemeral.
+fn with_local_sessions() -> Ensemble {
+    let mut ensemble = Ensemble::new(3, 0);
+    ensemble.particular = Some(Box::new(|_, config| {
+        config.rules.local_sessions = true;
+        config.rules.session_upgrades = true;
+    }));
+    let lines = "localSessionsEnabled=true\nlocalSessionsUpgradingEnabled=true\n";
+    ensemble.apaches_lines = Some(Box::new(move |_| lines.to_owned()));
+    ensemble
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn local_sessions_are_upgraded_when_apache_leads() {
+    if apache::lib().is_some() {
+        mixed_as(with_local_sessions(), &[1], 3).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn local_sessions_are_upgraded_when_ours_leads() {
+    if apache::lib().is_some() {
+        mixed_as(with_local_sessions(), &[3], 3).await;
+    }
+}
+
 /// Members that speak TLS with each other, each with a certificate for its own address.
 fn by_tls() -> Ensemble {
     let mut ensemble = Ensemble::new(3, 0);

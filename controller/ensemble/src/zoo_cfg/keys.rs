@@ -197,6 +197,8 @@ impl Draft {
             "skipACL" => config.skip_acl = value == "yes",
             "extendedTypesEnabled" => config.rules.extended_types = switch(value)?,
             "enforceQuota" => config.rules.enforce_quota = switch(value)?,
+            "localSessionsEnabled" => config.rules.local_sessions = switch(value)?,
+            "localSessionsUpgradingEnabled" => config.rules.session_upgrades = switch(value)?,
             "reconfigEnabled" => config.rules.reconfig = switch(value)?,
             "jute.maxbuffer" => {
                 config.max_request_bytes = integer(value).ok_or("a number of bytes")?;
@@ -486,8 +488,6 @@ const NOT_YET: &[&str] = &[
     "clientPortListenBacklog",
     "maxCnxns",
     "syncEnabled",
-    "localSessionsEnabled",
-    "localSessionsUpgradingEnabled",
     "snapSizeLimitInKb",
     "commitLogCount",
     "txnLogSizeLimitInKb",
