@@ -58,6 +58,7 @@ impl Core {
         };
         self.count_locals();
         if let Some(before) = self.speaking.insert(session, Arc::clone(conn)) {
+            self.shared.refusals.ended(&before);
             before.close(false);
         }
         self.welcome(conn, session, read_only);
