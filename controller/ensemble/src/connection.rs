@@ -24,7 +24,7 @@ use crate::conn::{Backlog, Conn, Pending};
 use crate::core::{Asked, Command};
 use crate::four_letter::{self, Word};
 use crate::metrics::Stats;
-use crate::sasl::Exchange;
+use crate::sasl::{CLIENTS, Exchange, random};
 use crate::serve;
 use crate::shared::Shared;
 use crate::socket::Socket;
@@ -496,13 +496,11 @@ impl Connection {
             return inner.reply_with_in_turn(xid, Zxid::ZERO, Ok(&Response::Token(None)));
         };
         let Some(exchange) = inner.sasl.take() else {
-            let mut random = [0; 16];
-            let provider = rustls::crypto::ring::default_provider();
-            if provider.secure_random.fill(&mut random).is_err() {
+            let Ok(random) = random() else {
                 drop(inner);
                 return self.refuse(xid, ErrorCode::SystemError);
-            }
-            let (exchange, challenge) = Exchange::begin(random);
+            };
+            let (exchange, challenge) = Exchange::begin(random, &CLIENTS);
             inner.sasl = Some(Box::new(exchange));
             let response = Response::Token(Some(challenge));
             return inner.reply_with_in_turn(xid, Zxid::ZERO, Ok(&response));

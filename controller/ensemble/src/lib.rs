@@ -37,7 +37,7 @@ pub use jute::{HostPort, Members, MembersError, Server, ServerAddress, ServerRol
 pub use load::LoadError;
 pub use local::{Change, Local, LocalOp, LocalResult, OpError, What};
 pub use member::{Member, MemberFailed, StartError};
-pub use peers::EnsembleConfig;
+pub use peers::{EnsembleConfig, PeerSaslConfig};
 pub use sasl::SaslConfig;
 pub use standing::{Learner, Role, View};
 pub use storage::Compression;

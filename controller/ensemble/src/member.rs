@@ -432,7 +432,8 @@ fn own_server(ensemble: &EnsembleConfig, me: PeerId) -> Result<&jute::Server, St
 fn security_of(ensemble: Option<&EnsembleConfig>) -> Result<PeerSecurity, StartError> {
     let tls = ensemble.and_then(|ensemble| ensemble.tls.clone());
     let tls = tls.map(PeerTls::load).transpose().map_err(StartError::PeerTls)?;
-    Ok(PeerSecurity { tls: tls.map(Arc::new) })
+    let sasl = ensemble.and_then(|ensemble| ensemble.sasl.clone());
+    Ok(PeerSecurity { tls: tls.map(Arc::new), sasl: sasl.map(Arc::new) })
 }
 
 async fn bind_for_peers(ensemble: &EnsembleConfig, me: PeerId) -> Result<BoundPorts, StartError> {
@@ -462,7 +463,9 @@ fn start_peers(
         let _ = commands.send(Command::Peer(event));
     });
     let server = own_server(ensemble, config.myid)?;
-    Ok(Peers::start(config.myid, server, ports, limits, security, desk, tell))
+    let told = if ensemble.multi_address { server.addresses.len() } else { 1 };
+    let told = server.addresses.iter().take(told);
+    Ok(Peers::start(config.myid, told, ports, limits, security, desk, tell))
 }
 
 async fn listen(addr: SocketAddr) -> Result<TcpListener, StartError> {

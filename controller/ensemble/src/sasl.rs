@@ -1,9 +1,10 @@
-//! SASL DIGEST-MD5 on the client port, as Java's server speaks it.
+//! SASL DIGEST-MD5 as Java speaks it: with clients, and between members.
 //!
 //! Lives here: the exchange of one connection, pure. Must not: send, or know what an id may do.
-//! Start at [`Exchange::begin`] and [`Exchange::finish`]. Source: RFC 2831; the challenge is the JDK's.
+//! Start at [`Exchange::begin`] and [`Exchange::finish`], or at [`Answer::to`] on the other side. Source: RFC 2831; the challenge is the JDK's.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use bytes::Bytes;
 use md5::{Digest, Md5};
@@ -25,10 +26,41 @@ impl std::fmt::Debug for SaslConfig {
     }
 }
 
+/// What is authenticated for.
+#[derive(Debug)]
+pub(crate) struct Service {
+    realm: &'static str,
+    protocol: &'static str,
+}
+
+/// The client port.
+pub(crate) const CLIENTS: Service = Service { realm: "zk-sasl-md5", protocol: "zookeeper" };
+/// The ports for peers.
+pub(crate) const MEMBERS: Service =
+    Service { realm: "zk-quorum-sasl-md5", protocol: "zookeeper-quorum" };
+
+/// 16 bytes that nobody foresees.
+pub(crate) fn random() -> io::Result<[u8; 16]> {
+    let mut random = [0; 16];
+    let provider = rustls::crypto::ring::default_provider();
+    let filled = provider.secure_random.fill(&mut random);
+    filled.map_err(|_| io::Error::other("the system gives no random bytes"))?;
+    Ok(random)
+}
+
 /// One connection's exchange, between the challenge and the answer to it.
 #[derive(Debug)]
 pub(crate) struct Exchange {
     nonce: String,
+    service: &'static Service,
+}
+
+/// What one that was challenged answers.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) token: Bytes,
+    /// What shows that the other side knows the password too.
+    proof: String,
 }
 
 /// The client has proven who it is.
@@ -52,11 +84,12 @@ impl NotProven {
 
 impl Exchange {
     /// Begins with 16 random bytes; answers with the challenge.
-    pub(crate) fn begin(random: [u8; 16]) -> (Self, Bytes) {
+    pub(crate) fn begin(random: [u8; 16], service: &'static Service) -> (Self, Bytes) {
         let nonce = hex(&random);
+        let realm = service.realm;
         let challenge =
-            format!("realm=\"{REALM}\",nonce=\"{nonce}\",charset=utf-8,algorithm=md5-sess");
-        (Self { nonce }, challenge.into())
+            format!("realm=\"{realm}\",nonce=\"{nonce}\",charset=utf-8,algorithm=md5-sess");
+        (Self { nonce, service }, challenge.into())
     }
 
     /// Judges the client's answer.
@@ -69,30 +102,80 @@ impl Exchange {
         if need("nonce")? != self.nonce || need("nc")? != "00000001" {
             return Err(NotProven("it answers another challenge"));
         }
-        if get("realm").unwrap_or_default() != REALM || !uri.starts_with("zookeeper/") {
+        let Service { realm, protocol } = self.service;
+        let is_for_it = uri.strip_prefix(protocol).is_some_and(|rest| rest.starts_with('/'));
+        if get("realm").unwrap_or_default() != *realm || !is_for_it {
             return Err(NotProven("it is for another service"));
         }
         if get("qop").unwrap_or("auth") != "auth" {
             return Err(NotProven("it asks for protection that is not offered"));
         }
         let password = config.users.get(user).ok_or(NotProven("the user is unknown"))?;
-        let secret = md5(&[&latin(user), b":", REALM.as_bytes(), b":", &latin(password)]);
-        let mut session = vec![&secret[..], b":", self.nonce.as_bytes(), b":", cnonce.as_bytes()];
-        if let Some(authzid) = get("authzid") {
+        let secret = Secret { realm, user, password, nonce: &self.nonce, cnonce, uri };
+        if !same(need("response")?, &secret.proof("AUTHENTICATE", get("authzid"))) {
+            return Err(NotProven("the password is wrong"));
+        }
+        let token = format!("rspauth={}", secret.proof("", get("authzid"))).into();
+        Ok(Proven { user: user.to_owned(), token })
+    }
+}
+
+impl Answer {
+    /// Answers a challenge as this user, with 16 random bytes.
+    pub(crate) fn to(
+        challenge: &[u8],
+        service: &Service,
+        user: &str,
+        password: &str,
+        random: [u8; 16],
+    ) -> Result<Self, NotProven> {
+        let text = std::str::from_utf8(challenge).map_err(|_| NotProven("it is not text"))?;
+        let said = directives(text).ok_or(NotProven("it is malformed"))?;
+        let nonce = said.get("nonce").ok_or(NotProven("a directive is missing"))?;
+        let realm = said.get("realm").map_or("", String::as_str);
+        let (cnonce, uri) = (hex(&random), format!("{}/{}", service.protocol, service.realm));
+        let secret = Secret { realm, user, password, nonce, cnonce: &cnonce, uri: &uri };
+        let response = secret.proof("AUTHENTICATE", None);
+        let (user, realm, nonce) = (quoted(user), quoted(realm), quoted(nonce));
+        let token = format!(
+            "charset=utf-8,username={user},realm={realm},nonce={nonce},nc=00000001,\
+             cnonce=\"{cnonce}\",digest-uri=\"{uri}\",maxbuf=65536,response={response},qop=auth"
+        );
+        Ok(Self { token: token.into(), proof: format!("rspauth={}", secret.proof("", None)) })
+    }
+
+    /// Whether the other side has shown that it knows the password.
+    pub(crate) fn is_proven_by(&self, token: &[u8]) -> bool {
+        std::str::from_utf8(token).is_ok_and(|token| same(token, &self.proof))
+    }
+}
+
+/// What both sides know and say.
+struct Secret<'a> {
+    realm: &'a str,
+    user: &'a str,
+    password: &'a str,
+    nonce: &'a str,
+    cnonce: &'a str,
+    uri: &'a str,
+}
+
+impl Secret<'_> {
+    fn proof(&self, method: &str, authzid: Option<&str>) -> String {
+        let Self { realm, user, password, nonce, cnonce, uri } = *self;
+        let secret = md5(&[&latin(user), b":", realm.as_bytes(), b":", &latin(password)]);
+        let mut session = vec![&secret[..], b":", nonce.as_bytes(), b":", cnonce.as_bytes()];
+        if let Some(authzid) = authzid {
             session.extend([&b":"[..], authzid.as_bytes()]);
         }
         let session = hex(&md5(&session));
-        let proof = |method: &str| {
-            let a2 = hex(&md5(&[method.as_bytes(), b":", uri.as_bytes()]));
-            let all = format!("{session}:{}:00000001:{cnonce}:auth:{a2}", self.nonce);
-            hex(&md5(&[all.as_bytes()]))
-        };
-        if !same(need("response")?, &proof("AUTHENTICATE")) {
-            return Err(NotProven("the password is wrong"));
-        }
-        let token = format!("rspauth={}", proof("")).into();
-        Ok(Proven { user: user.to_owned(), token })
+        let a2 = hex(&md5(&[method.as_bytes(), b":", uri.as_bytes()]));
+        hex(&md5(&[format!("{session}:{nonce}:00000001:{cnonce}:auth:{a2}").as_bytes()]))
     }
+}
+
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// `key=value` and `key="quoted"`, with commas; `None` when it is anything else, or a key comes twice.
@@ -153,8 +236,6 @@ fn same(one: &str, other: &str) -> bool {
     one.len() == other.len() && differ == 0
 }
 
-const REALM: &str = "zk-sasl-md5";
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,7 +260,7 @@ mod tests {
 
     #[test]
     fn the_right_password_is_proof_and_nothing_else_is() {
-        let begin = || Exchange::begin([7; 16]);
+        let begin = || Exchange::begin([7; 16], &CLIENTS);
         let (exchange, challenge) = begin();
         let nonce = hex(&[7; 16]);
         assert_eq!(
@@ -205,13 +286,32 @@ mod tests {
     }
 
     #[test]
+    fn both_sides_of_ours_believe_each_other_and_only_with_the_same_password() {
+        for (password, right) in [("s\u{e9}cret", true), ("other", false)] {
+            let (exchange, challenge) = Exchange::begin([7; 16], &MEMBERS);
+            let answer = Answer::to(&challenge, &MEMBERS, "jane", password, [8; 16]);
+            let answer = answer.expect("it is a challenge");
+            let judged = exchange.finish(&answer.token, &config());
+            assert_eq!(judged.is_ok(), right, "{judged:?}");
+            if let Ok(proven) = judged {
+                assert!(answer.is_proven_by(&proven.token));
+                assert!(!answer.is_proven_by(b"rspauth=00000000000000000000000000000000"));
+            }
+        }
+        let (exchange, _) = Exchange::begin([7; 16], &MEMBERS);
+        let nonce = hex(&[7; 16]);
+        let for_clients = answer(&nonce, "jane", "s\u{e9}cret");
+        exchange.finish(for_clients.as_bytes(), &config()).expect_err("it is for clients");
+    }
+
+    #[test]
     fn whatever_comes_is_no_panic() {
         let good = answer(&hex(&[7; 16]), "jane", "x");
         for at in 0..good.len() {
             let mut bad = good.clone().into_bytes();
             bad[at] = b'"';
-            let _ = Exchange::begin([7; 16]).0.finish(&bad, &config());
-            let _ = Exchange::begin([7; 16]).0.finish(&bad[..at], &config());
+            let _ = Exchange::begin([7; 16], &CLIENTS).0.finish(&bad, &config());
+            let _ = Exchange::begin([7; 16], &CLIENTS).0.finish(&bad[..at], &config());
         }
     }
 }

@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ensemble::Role;
+use ensemble::{PeerSaslConfig, Role, SaslConfig};
 use support::{Ensemble, OPEN, Tree};
 use types::Epoch;
 
@@ -210,16 +210,27 @@ async fn what_is_damaged_comes_back_and_nothing_else_is_served() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn members_with_different_damage_mend_each_other() {
     let template = Template::new().await;
-    let mut ensemble = template.copy();
-    damage(&version_2(&ensemble, 1), Target::OldLog, Fault::Delete);
-    damage(&version_2(&ensemble, 2), Target::NewLog, Fault::Delete);
-    damage(&version_2(&ensemble, 3), Target::Snapshot, Fault::Delete);
-    for id in 1..=3 {
-        ensemble.run(id).await;
+    for prove in [false, true] {
+        let mut ensemble = template.copy();
+        if prove {
+            // They ask before they vote, and must prove who they are then, too.
+            ensemble.particular = Some(Box::new(|_, config| {
+                let both = || ("member".to_owned(), "word".to_owned());
+                let users = SaslConfig { users: [both()].into(), super_users: Vec::new() };
+                config.ensemble.as_mut().expect("it is one of three").sasl =
+                    Some(PeerSaslConfig { users, login: Some(both()), required: true });
+            }));
+        }
+        damage(&version_2(&ensemble, 1), Target::OldLog, Fault::Delete);
+        damage(&version_2(&ensemble, 2), Target::NewLog, Fault::Delete);
+        damage(&version_2(&ensemble, 3), Target::Snapshot, Fault::Delete);
+        for id in 1..=3 {
+            ensemble.run(id).await;
+        }
+        within("each lacks something else", &ensemble, ensemble.all_serve()).await;
+        assert_eq!(ensemble.assert_alike().await, template.tree);
+        ensemble.shutdown().await;
     }
-    within("each lacks something else", &ensemble, ensemble.all_serve()).await;
-    assert_eq!(ensemble.assert_alike().await, template.tree);
-    ensemble.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use apache::Apache;
 use authority::Authority;
-use ensemble::{ClientAuth, PeerTlsConfig};
+use ensemble::{ClientAuth, PeerSaslConfig, PeerTlsConfig, SaslConfig, ServerAddress};
 use support::{EPHEMERAL, Ensemble, OPEN};
 use zookeeper_client as zk;
 
@@ -234,6 +234,102 @@ async fn two_of_ours_lead_one_of_apaches() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_of_ours_follow_one_of_apaches() {
     mixed(&[1, 2], 3).await;
+}
+
+/// Sessions are their member's alone, up to their first ephemeral.
+fn with_local_sessions() -> Ensemble {
+    let mut ensemble = Ensemble::new(3, 0);
+    ensemble.particular = Some(Box::new(|_, config| {
+        config.rules.local_sessions = true;
+        config.rules.session_upgrades = true;
+    }));
+    let lines = "localSessionsEnabled=true\nlocalSessionsUpgradingEnabled=true\n";
+    ensemble.apaches_lines = Some(Box::new(move |_| lines.to_owned()));
+    ensemble
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn local_sessions_are_upgraded_when_apache_leads() {
+    if apache::lib().is_some() {
+        mixed_as(with_local_sessions(), &[1], 3).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn local_sessions_are_upgraded_when_ours_leads() {
+    if apache::lib().is_some() {
+        mixed_as(with_local_sessions(), &[3], 3).await;
+    }
+}
+
+/// Each member has two addresses, and listens on both.
+fn with_two_addresses() -> Ensemble {
+    let mut ensemble = Ensemble::new(3, 0);
+    let second = support::own_host().to_string();
+    for server in ensemble.members.servers.values_mut() {
+        let first = server.addresses[0].clone();
+        server.addresses.push(ServerAddress { host: second.clone(), ..first });
+    }
+    ensemble.particular = Some(Box::new(|_, config| {
+        config.ensemble.as_mut().expect("it is one of three").multi_address = true;
+    }));
+    ensemble.apaches_lines = Some(Box::new(|_| "multiAddress.enabled=true\n".to_owned()));
+    // Apache looks for it there when it reads the servers' lines.
+    ensemble.apaches_flags = vec!["-Dzookeeper.multiAddress.enabled=true".to_owned()];
+    ensemble
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_with_two_addresses_follow_apaches() {
+    if apache::lib().is_some() {
+        mixed_as(with_two_addresses(), &[1], 3).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_with_two_addresses_lead_apaches() {
+    if apache::lib().is_some() {
+        mixed_as(with_two_addresses(), &[3], 3).await;
+    }
+}
+
+/// Members that all prove by SASL who they are.
+fn by_sasl() -> Ensemble {
+    let mut ensemble = Ensemble::new(3, 0);
+    let jaas = ensemble.dir.path().join("jaas.conf");
+    let module = "org.apache.zookeeper.server.auth.DigestLoginModule required";
+    let text = format!(
+        "QuorumServer {{ {module} user_member=\"a \\\"word\\\"\"; }};\n\
+         QuorumLearner {{ {module} username=\"member\" password=\"a \\\"word\\\"\"; }};\n"
+    );
+    std::fs::write(&jaas, text).expect("it is writable");
+    ensemble.particular = Some(Box::new(|_, config| {
+        let both = || ("member".to_owned(), "a \"word\"".to_owned());
+        let users = SaslConfig { users: [both()].into(), super_users: Vec::new() };
+        config.ensemble.as_mut().expect("it is one of three").sasl =
+            Some(PeerSaslConfig { users, login: Some(both()), required: true });
+    }));
+    ensemble.apaches_lines = Some(Box::new(|_| {
+        "quorum.auth.enableSasl=true\nquorum.auth.learnerRequireSasl=true\n\
+         quorum.auth.serverRequireSasl=true\n"
+            .to_owned()
+    }));
+    ensemble.apaches_flags = vec![format!("-Djava.security.auth.login.config={}", jaas.display())];
+    ensemble
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_ours_follows_apaches_by_sasl() {
+    if apache::lib().is_some() {
+        mixed_as(by_sasl(), &[1], 3).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_ours_leads_apaches_by_sasl() {
+    if apache::lib().is_some() {
+        mixed_as(by_sasl(), &[3], 3).await;
+    }
 }
 
 /// Members that speak TLS with each other, each with a certificate for its own address.

@@ -19,6 +19,7 @@ mod members;
 mod multi;
 mod op;
 mod page;
+pub mod quorum_auth;
 mod read;
 mod request;
 mod response;

@@ -11,6 +11,10 @@ pub struct Rules {
     /// `reconfigEnabled`: whether a change of the members is refused as switched off, or as nothing that
     /// this member can do alone.
     pub reconfig: bool,
+    /// `localSessionsEnabled`: a session may be known to its own member alone, and then has no ephemerals.
+    pub local_sessions: bool,
+    /// `localSessionsUpgradingEnabled`: such a session becomes everybody's at its first ephemeral.
+    pub session_upgrades: bool,
     /// Whether an ACL may name ids that are proven by SASL.
     pub sasl_ids: bool,
     /// Whether an ACL may name ids that are proven by a client's certificate.

@@ -139,6 +139,11 @@ impl Sessions {
         expired
     }
 
+    /// Whether the session is there, closing or not.
+    pub fn is_tracked(&self, session: SessionId) -> bool {
+        self.tracked.contains_key(&session)
+    }
+
     /// How many are tracked, those that are closing among them.
     pub fn len(&self) -> usize {
         self.tracked.len()

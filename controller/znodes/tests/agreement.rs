@@ -16,6 +16,8 @@ const RULES: Rules = Rules {
     extended_types: true,
     enforce_quota: true,
     reconfig: false,
+    local_sessions: false,
+    session_upgrades: false,
     sasl_ids: false,
     x509_ids: false,
 };

@@ -103,11 +103,13 @@ impl World {
             ["rules", ref names @ ..] => {
                 let on = |name| names.contains(&name);
                 let rules = Rules {
+                    local_sessions: on("local"),
                     extended_types: on("ttl"),
                     enforce_quota: on("quota"),
                     reconfig: on("reconfig"),
                     sasl_ids: on("sasl"),
                     x509_ids: on("x509"),
+                    ..Rules::default()
                 };
                 self.prep = Prep::new(&self.state).under(rules);
             }

@@ -9,6 +9,7 @@ use std::path::Path;
 use bytes::{Bytes, BytesMut};
 use jute::election::{Initial, Notification};
 use jute::learner::{Forwarded, LearnerInfo, QuorumPacket, Revalidated, Touch};
+use jute::quorum_auth::AuthPacket;
 use jute::{ConnectRequest, ConnectResponse, Entry, OpCode, Reader, Request, Response};
 use types::Zxid;
 
@@ -103,6 +104,10 @@ fn election(bytes: &[u8], _: &Path) {
     let frame = Bytes::copy_from_slice(bytes);
     let _ = Initial::decode(&frame);
     let _ = Notification::decode(&frame);
+    if let Some(head) = bytes.first_chunk() {
+        let _ = AuthPacket::token_length(head, 1 << 14);
+    }
+    let _ = AuthPacket::decode(&frame);
 }
 
 fn snapshot(bytes: &[u8], dir: &Path, suffix: &str) {

@@ -156,7 +156,7 @@ impl Core {
         tree: &State,
         entry: &Entry,
         origin: Origin,
-        response: Result<Response, ErrorCode>,
+        mut response: Result<Response, ErrorCode>,
     ) {
         let zxid = entry.header.zxid;
         let session = entry.header.session;
@@ -168,6 +168,7 @@ impl Core {
         match origin {
             Origin::Client(conn) => {
                 self.answer_syncs_before_write(tree, &conn);
+                self.say_local(session, &conn, &mut response);
                 self.answer_client(tree, &conn, zxid, &response);
                 if ended || response == Err(ErrorCode::SessionMoved) {
                     conn.close(ended);
@@ -215,6 +216,9 @@ impl Core {
         serve::what_waited(tree, &self.shared, conn, &mut inner);
         drop(inner);
         self.will_wake(conn);
+        if self.locals.is_some() {
+            self.maybe_close_local(tree, conn);
+        }
     }
 
     /// Has the connection look at what it is to send, once all that is known now is queued.
@@ -233,7 +237,10 @@ impl Core {
             let session = entry.header.session;
             match entry.txn {
                 // It never began.
-                Txn::CreateSession { .. } => self.sessions.forget(session),
+                Txn::CreateSession { timeout_ms } => {
+                    self.sessions.forget(session);
+                    self.maybe_local_again(session, timeout_ms);
+                }
                 // It lives on until its end can be written.
                 Txn::CloseSession(_) => {
                     let timeout = timeout(self.granted(session));

@@ -9,6 +9,7 @@ mod audit;
 mod deliver;
 mod ending;
 mod learners;
+mod local_sessions;
 mod mending;
 mod peers;
 mod recent;
@@ -109,6 +110,8 @@ pub(crate) struct Core {
     snapshots: Snapshots,
     /// Which connection speaks for a session.
     speaking: HashMap<SessionId, Arc<Conn>>,
+    /// Sessions that are this member's alone; `None`: all are everybody's.
+    locals: Option<Sessions>,
     /// Sessions of which more must go before they end.
     endings: VecDeque<Ending>,
     /// Proposed and not applied, in zxid order.
@@ -212,6 +215,7 @@ impl Core {
         let ensemble = peers.zip(members);
         let ensemble = ensemble.map(|(peers, members)| Box::new(Ensemble::new(peers, members, me)));
         let reaper = Reaper::new(shared.config.reaper, shared.now());
+        let locals = Self::locals_of(&shared.config);
         Self {
             shared,
             zab,
@@ -223,6 +227,7 @@ impl Core {
             log,
             snapshots,
             speaking: HashMap::new(),
+            locals,
             endings: VecDeque::new(),
             outstanding: VecDeque::new(),
             waiting: VecDeque::new(),
@@ -386,6 +391,9 @@ impl Core {
             if let Request::Sync { .. } = asked.request {
                 // It was meant for the leader that this member followed when it was asked.
                 self.answer_sync(origin, asked.request);
+                continue;
+            }
+            if !self.may_order(session, &conn, &asked.request) {
                 continue;
             }
             if matches!(asked.request, Request::CloseSession) {

@@ -564,6 +564,7 @@ impl Core {
         ensemble.forwarded_count = 0;
         ensemble.touched.clear();
         self.waiting.clear();
+        self.touch_locals();
         self.speaking.clear();
         self.close_clients();
     }

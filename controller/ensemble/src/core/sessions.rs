@@ -28,6 +28,9 @@ impl Core {
         let timeout_ms = request.timeout_ms.clamp(least, most);
         conn.lock().timeout_ms = timeout_ms;
         let read_only = request.read_only.map(|_| false);
+        if self.connect_local(&conn, request, timeout_ms, read_only) {
+            return;
+        }
         if self.is_through() {
             return self.connect_through(conn, request, timeout_ms, read_only);
         }
@@ -93,6 +96,7 @@ impl Core {
             self.touch(session, conn);
             self.speaking.remove(&session);
             if self.is_through()
+                && !self.is_local(session)
                 && let Some(ensemble) = &mut self.ensemble
             {
                 ensemble.touched.insert(session, conn.lock().timeout_ms);
@@ -104,7 +108,7 @@ impl Core {
     pub(super) fn next_alarm(&self) -> Option<Instant> {
         let protocol = self.zab.alarm().filter(|_| !self.stands_still());
         let protocol = protocol.into_iter().chain(self.read_only_at()).chain(self.mend_again_at());
-        let protocol = protocol.min();
+        let protocol = protocol.chain(self.locals_due()).min();
         if self.full.is_some() || self.zab.next_zxid().is_none() {
             return self.full.into_iter().chain(protocol).min();
         }
@@ -122,6 +126,7 @@ impl Core {
         if self.read_only_at().is_some_and(|at| at <= now) {
             self.begin_read_only();
         }
+        self.expire_locals(now);
         if let Some(look) = self.full {
             if look <= now {
                 self.tell_log(LogCommand::Probe);
@@ -150,6 +155,9 @@ impl Core {
     fn touch(&mut self, session: SessionId, conn: &Conn) {
         let timeout_ms = conn.lock().timeout_ms;
         self.sessions.touch(session, timeout(timeout_ms), conn.heard());
+        if let Some(locals) = &mut self.locals {
+            locals.touch(session, timeout(timeout_ms), conn.heard());
+        }
     }
 }
 

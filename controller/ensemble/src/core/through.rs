@@ -77,7 +77,7 @@ impl Core {
                 let session = conn.lock().session;
                 let audits = self.shared.config.audit;
                 for Asked { xid, request, .. } in requests.drain(..) {
-                    if !conn.is_closed() {
+                    if !conn.is_closed() && self.may_order(session, &conn, &request) {
                         let audited = if audits { Audited::of(&request) } else { None };
                         let origin = Origin::Client(Arc::clone(&conn));
                         let auth = Some(Arc::clone(&auth));
@@ -128,8 +128,7 @@ impl Core {
             let session = self.ids.next_id();
             let request = Request::CreateSession { timeout_ms };
             let origin = Origin::Connect { conn, read_only };
-            let (cxid, auth, audited) = (0, None, None);
-            return self.forward(session, Forwarded { cxid, auth, request, origin, audited });
+            return self.forward_own(session, request, origin);
         }
         if request.password.as_deref() != Some(password(session).as_slice()) {
             put_connect_response(&conn, &ConnectResponse::invalid(read_only));
@@ -169,6 +168,12 @@ impl Core {
             before.close(false);
         }
         self.welcome(&conn, session, read_only);
+    }
+
+    /// Has the leader order what this member asks for itself.
+    pub(super) fn forward_own(&mut self, session: SessionId, request: Request, origin: Origin) {
+        let (cxid, auth, audited) = (0, None, None);
+        self.forward(session, Forwarded { cxid, auth, request, origin, audited });
     }
 
     fn forward(&mut self, session: SessionId, forwarded: Forwarded) {
@@ -307,7 +312,8 @@ impl Core {
             wire::put_touch(session, timeout_ms, &mut touches);
         }
         for (session, conn) in &self.speaking {
-            if conn.heard() >= since {
+            let local = self.locals.as_ref().is_some_and(|locals| locals.is_tracked(*session));
+            if !local && conn.heard() >= since {
                 wire::put_touch(*session, conn.lock().timeout_ms, &mut touches);
             }
         }

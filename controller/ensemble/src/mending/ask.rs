@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use types::{PeerId, Zxid};
 
 use super::wire;
-use crate::peers::{PeerSecurity, Stream, dial};
+use crate::peers::{PeerSecurity, Stream, dial_for_packets};
 
 /// The other voters, for one round of questions.
 #[derive(Debug)]
@@ -96,7 +96,7 @@ impl Other {
     ) -> io::Result<Told> {
         let stream = match &mut self.stream {
             Some(stream) => stream,
-            none => none.insert(dial(&self.places, connect, security).await?),
+            none => none.insert(dial_for_packets(&self.places, connect, security).await?),
         };
         let mut data = Vec::new();
         wire::put_question(question, &mut data);

@@ -84,7 +84,7 @@ fn gauges(shared: &Shared) -> Vec<(&'static str, Value<'static>)> {
         ("ephemerals_count", size(ephemerals)),
         ("approximate_data_size", gauge(approximate_data_size(shared, nodes))),
         ("global_sessions", size(sessions)),
-        ("local_sessions", Value::Gauge(0)),
+        ("local_sessions", gauge(stats.local_sessions.load(Relaxed))),
         ("open_file_descriptor_count", size(open_files())),
         ("max_file_descriptor_count", gauge(max_files())),
         ("connection_drop_probability", Value::Fraction(0.0)),

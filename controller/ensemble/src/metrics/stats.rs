@@ -35,6 +35,8 @@ pub(crate) struct Stats {
     pub(crate) watch_bytes: AtomicU64,
     /// Writes on their way.
     pub(crate) outstanding: AtomicU64,
+    /// Sessions that this member alone knows.
+    pub(crate) local_sessions: AtomicU64,
     /// 1 while writes are refused because the disk is full.
     pub(crate) disk_full: AtomicU64,
     /// Bytes of the newest snapshot; 0 while none was taken or loaded.
@@ -91,6 +93,7 @@ impl Default for Stats {
             proposals: AtomicU64::default(),
             watch_bytes: AtomicU64::default(),
             outstanding: AtomicU64::default(),
+            local_sessions: AtomicU64::default(),
             disk_full: AtomicU64::default(),
             snapshot_bytes: AtomicU64::default(),
             reads: Summary::latency(),

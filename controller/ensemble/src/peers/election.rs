@@ -63,9 +63,12 @@ struct Slot {
     /// The peer has called anew: whatever connection there is, it is not the peer's any more.
     anew: Notify,
     /// Connections that the peer opened.
-    adopt: mpsc::Sender<Stream>,
+    adopt: mpsc::Sender<Call>,
     job: Mutex<Option<AbortHandle>>,
 }
+
+/// A connection, and what was read of it already.
+type Call = (Stream, BytesMut);
 
 #[derive(Debug, Default)]
 struct Mail {
@@ -186,6 +189,7 @@ async fn accept(listener: TcpListener, all: Arc<All>) {
 async fn introduce(stream: TcpStream, all: &Arc<All>) -> io::Result<()> {
     let mut stream = all.security.accept(stream).await?;
     let said: Initial = initial::receive(&mut stream).await?;
+    let early = all.security.demand(&mut stream).await?;
     if said.peer == all.me {
         tracing::warn!(peer = %said.peer, "a peer calls with this member's own id; each needs a myid of its own");
         return Ok(());
@@ -193,7 +197,7 @@ async fn introduce(stream: TcpStream, all: &Arc<All>) -> io::Result<()> {
     let Some(slot) = all.slot(said.peer) else { return Ok(()) };
     if said.peer > all.me {
         // Full: one that is newer still waits already.
-        let _ = slot.adopt.try_send(stream);
+        let _ = slot.adopt.try_send((stream, early));
         return Ok(());
     }
     drop(stream);
@@ -217,24 +221,24 @@ impl Slot {
         }
     }
 
-    async fn run(self: Arc<Self>, all: Arc<All>, mut adopted: mpsc::Receiver<Stream>) {
-        let mut next: Option<Stream> = None;
+    async fn run(self: Arc<Self>, all: Arc<All>, mut adopted: mpsc::Receiver<Call>) {
+        let mut next: Option<Call> = None;
         loop {
-            let stream = match next.take() {
-                Some(stream) => stream,
+            let call = match next.take() {
+                Some(call) => call,
                 None => tokio::select! {
-                    stream = adopted.recv() => match stream {
-                        Some(stream) => stream,
+                    call = adopted.recv() => match call {
+                        Some(call) => call,
                         None => return,
                     },
-                    stream = self.dial(&all) => stream,
+                    stream = self.dial(&all) => (stream, BytesMut::new()),
                 },
             };
             tokio::select! {
                 // A newer connection takes the place of this one.
-                stream = adopted.recv() => next = stream,
+                call = adopted.recv() => next = call,
                 () = self.anew.notified() => {}
-                ended = self.talk(stream, &all.tell) => {
+                ended = self.talk(call, &all.tell) => {
                     if let Err(error) = ended {
                         tracing::debug!(peer = %self.peer, %error, "connection for votes ended");
                     }
@@ -276,6 +280,7 @@ impl Slot {
     async fn call(&self, places: &[HostPort], all: &All) -> io::Result<Option<Stream>> {
         let mut stream = dial(places, all.connect_timeout, &all.security).await?;
         initial::send(&mut stream, all.me, &all.own).await?;
+        timeout(all.connect_timeout, all.security.prove(&mut stream)).await??;
         if self.peer > all.me {
             // Wait for the peer to have read it: closing at once could take it back.
             stream.shutdown().await?;
@@ -288,7 +293,11 @@ impl Slot {
     }
 
     /// Both ways until the connection ends.
-    async fn talk(&self, stream: Stream, tell: &mpsc::Sender<(PeerId, Heard)>) -> io::Result<()> {
+    async fn talk(
+        &self,
+        (stream, early): Call,
+        tell: &mpsc::Sender<(PeerId, Heard)>,
+    ) -> io::Result<()> {
         let _ = tell.send((self.peer, Heard::Up)).await;
         {
             let mut mail = self.mail();
@@ -302,7 +311,7 @@ impl Slot {
         }
         let (read, write) = stream.into_split();
         tokio::select! {
-            ended = self.listen(read, tell) => ended,
+            ended = self.listen(read, early, tell) => ended,
             ended = self.speak(write) => ended,
         }
     }
@@ -330,9 +339,9 @@ impl Slot {
     async fn listen(
         &self,
         mut read: ReadHalf,
+        mut input: BytesMut,
         tell: &mpsc::Sender<(PeerId, Heard)>,
     ) -> io::Result<()> {
-        let mut input = BytesMut::new();
         loop {
             while let Some(frame) = take_frame(&mut input)? {
                 match Notification::decode(&frame) {

@@ -12,8 +12,7 @@ use super::stream::Stream;
 
 /// Says who dials, and where that member can be dialled.
 pub(super) async fn send(stream: &mut Stream, me: PeerId, own: &[HostPort]) -> io::Result<()> {
-    // Several addresses need an option that must be on everywhere, so one is told.
-    let addresses = own.first().map(|place| place.to_string().into()).into_iter().collect();
+    let addresses = own.iter().map(|place| place.to_string().into()).collect();
     let mut out = BytesMut::new();
     Initial { peer: me, addresses }.encode(&mut out);
     stream.write_all(&out).await?;

@@ -13,6 +13,7 @@ mod initial;
 mod listen;
 mod outbox;
 mod packets;
+mod sasl;
 mod security;
 mod settings;
 mod source;
@@ -26,7 +27,7 @@ use std::sync::Arc;
 
 use jute::election::Notification;
 use jute::learner::QuorumPacket;
-use jute::{Members, Server};
+use jute::{Members, Server, ServerAddress};
 use storage::SnapshotWriter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::AbortHandle;
@@ -35,14 +36,14 @@ use znodes::State;
 
 use crate::mending::Desk;
 
-pub(crate) use dial::dial;
+pub(crate) use dial::dial_for_packets;
 use election::Elections;
 pub(crate) use election::Heard;
 pub(crate) use listen::{BoundPorts, bind};
 pub(crate) use outbox::Outbox;
 pub(crate) use packets::{Limits, Link, LinkId, put_packet};
 pub(crate) use security::PeerSecurity;
-pub use settings::EnsembleConfig;
+pub use settings::{EnsembleConfig, PeerSaslConfig};
 pub(crate) use source::Source;
 pub(crate) use stream::Stream;
 
@@ -102,10 +103,11 @@ pub(crate) struct Peers {
 }
 
 impl Peers {
-    /// Serves the ports of `me`, which are open. Snapshots that come are staged where the desk's are.
-    pub(crate) fn start(
+    /// Serves the ports of `me`, which are open; peers are `told` where they are. Snapshots that come are staged where
+    /// the desk's are.
+    pub(crate) fn start<'a>(
         me: PeerId,
-        server: &Server,
+        told: impl Iterator<Item = &'a ServerAddress>,
         ports: BoundPorts,
         limits: Limits,
         security: PeerSecurity,
@@ -115,7 +117,7 @@ impl Peers {
         let (dir, desk) = (Arc::from(desk.snapshots()), Arc::new(desk));
         let ids = Arc::new(packets::Ids::default());
         let (votes, mut heard) = mpsc::channel(1);
-        let own = server.addresses.iter().map(address::election).collect();
+        let own = told.map(address::election).collect();
         let elections =
             Elections::start(me, own, limits.connect, security.clone(), ports.election, votes);
         let to_core = tell.clone();

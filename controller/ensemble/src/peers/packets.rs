@@ -17,7 +17,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use super::dial::dial;
+use super::dial::dial_for_packets;
 use super::outbox::{Item, Outbox};
 use super::security::PeerSecurity;
 use super::stream::{ReadHalf, Stream, WriteHalf};
@@ -103,8 +103,13 @@ pub(super) async fn accept(
             // Not before the core knows of it.
             if begun.await.is_ok() {
                 let talk = async {
-                    let stream = timeout(limits.introduction, security.accept(stream)).await??;
-                    run(id, stream, out, limits, dir, Some(desk), to_core.clone()).await
+                    let welcome = async {
+                        let mut stream = security.accept(stream).await?;
+                        let early = security.demand(&mut stream).await?;
+                        io::Result::Ok((stream, early))
+                    };
+                    let caller = timeout(limits.introduction, welcome).await??;
+                    run(id, caller, out, limits, dir, Some(desk), to_core.clone()).await
                 };
                 let error = talk.await.err();
                 (to_core)(Event::Ended { link: id, error });
@@ -131,7 +136,7 @@ pub(super) fn call(
         let talk = async {
             let stream = call_again(&places, limits.connect, &security).await?;
             (tell)(Event::Up { link: id });
-            run(id, stream, out, limits, dir, None, tell.clone()).await
+            run(id, (stream, BytesMut::new()), out, limits, dir, None, tell.clone()).await
         };
         let error = talk.await.err();
         (tell)(Event::Ended { link: id, error });
@@ -148,7 +153,7 @@ async fn call_again(
     let mut tries = 0;
     loop {
         tries += 1;
-        match dial(places, limit, security).await {
+        match dial_for_packets(places, limit, security).await {
             Ok(stream) => return Ok(stream),
             Err(error) if tries == TRIES => return Err(error),
             Err(_) => sleep(BETWEEN_TRIES).await,
@@ -158,7 +163,7 @@ async fn call_again(
 
 async fn run(
     id: LinkId,
-    stream: Stream,
+    (stream, early): (Stream, BytesMut),
     outbox: Arc<Outbox>,
     limits: Limits,
     dir: Arc<Path>,
@@ -167,7 +172,7 @@ async fn run(
 ) -> io::Result<()> {
     let (read, write) = stream.into_split();
     tokio::select! {
-        ended = listen(id, read, &outbox, limits, dir, desk, &tell) => ended,
+        ended = listen(id, (read, early), &outbox, limits, dir, desk, &tell) => ended,
         ended = speak(write, &outbox) => ended,
     }
 }
@@ -198,7 +203,7 @@ async fn speak(mut write: WriteHalf, outbox: &Outbox) -> io::Result<()> {
 
 async fn listen(
     id: LinkId,
-    mut read: ReadHalf,
+    (mut read, mut input): (ReadHalf, BytesMut),
     outbox: &Outbox,
     limits: Limits,
     dir: Arc<Path>,
@@ -206,7 +211,6 @@ async fn listen(
     tell: &Tell,
 ) -> io::Result<()> {
     let room = Arc::new(Semaphore::new(BATCHES));
-    let mut input = BytesMut::new();
     let mut first = true;
     loop {
         let mut packets = Vec::new();

@@ -3,10 +3,13 @@
 use std::io;
 use std::sync::Arc;
 
+use bytes::BytesMut;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
+use super::sasl;
+use super::settings::PeerSaslConfig;
 use super::stream::Stream;
 use crate::tls::PeerTls;
 
@@ -15,6 +18,8 @@ use crate::tls::PeerTls;
 pub(crate) struct PeerSecurity {
     /// `None`: in the open.
     pub(crate) tls: Option<Arc<PeerTls>>,
+    /// `None`: not by SASL.
+    pub(crate) sasl: Option<Arc<PeerSaslConfig>>,
 }
 
 impl PeerSecurity {
@@ -45,6 +50,21 @@ impl PeerSecurity {
             )),
             _ => Ok(Stream::Plain(stream)),
         }
+    }
+
+    /// Proves to whom was called who this member is: behind the first message on a connection for votes, and
+    /// before it on one for packets.
+    pub(super) async fn prove(&self, stream: &mut Stream) -> io::Result<()> {
+        let Some(config) = &self.sasl else { return Ok(()) };
+        let proven = sasl::prove(stream, config).await;
+        proven.inspect_err(|error| tracing::warn!(%error, "a member is not called"))
+    }
+
+    /// The same at the other end. Answers with what was read beyond.
+    pub(super) async fn demand(&self, stream: &mut Stream) -> io::Result<BytesMut> {
+        let Some(config) = &self.sasl else { return Ok(BytesMut::new()) };
+        let demanded = sasl::demand(stream, config).await;
+        demanded.inspect_err(|error| tracing::warn!(%error, "a member's call refused"))
     }
 
     /// Goes on with a call to `host`, by TLS if members are called so.

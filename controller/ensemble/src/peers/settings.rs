@@ -1,10 +1,11 @@
 //! What a member of an ensemble must know of it before it starts.
 
+use std::fmt;
 use std::time::Duration;
 
 use jute::Members;
 
-use crate::PeerTlsConfig;
+use crate::{PeerTlsConfig, SaslConfig};
 
 /// An ensemble, as one of its members is told of it.
 #[derive(Clone, Debug)]
@@ -25,6 +26,34 @@ pub struct EnsembleConfig {
     pub read_only_mode: bool,
     /// How members speak TLS with each other; `None`: not at all.
     pub tls: Option<PeerTlsConfig>,
+    /// How members prove to each other by SASL who they are; `None`: not at all.
+    pub sasl: Option<PeerSaslConfig>,
+    /// Whether peers are told of all addresses of this member, which releases before 3.6 do not understand,
+    /// and not of the first only.
+    pub multi_address: bool,
+}
+
+/// How members prove to each other by SASL who they are.
+#[derive(Clone, Eq, PartialEq)]
+pub struct PeerSaslConfig {
+    /// Whom this member believes when it is called.
+    pub users: SaslConfig,
+    /// The name and password by which it proves itself to those that it calls; `None`: it does not.
+    pub login: Option<(String, String)>,
+    /// Whether those that call must prove themselves.
+    pub required: bool,
+}
+
+impl fmt::Debug for PeerSaslConfig {
+    /// Without the passwords.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let login = self.login.as_ref().map(|(user, _)| user);
+        f.debug_struct("PeerSaslConfig")
+            .field("users", &self.users)
+            .field("login", &login)
+            .field("required", &self.required)
+            .finish()
+    }
 }
 
 impl EnsembleConfig {
@@ -39,6 +68,8 @@ impl EnsembleConfig {
             bind_retries: Some(3),
             read_only_mode: false,
             tls: None,
+            sasl: None,
+            multi_address: false,
         }
     }
 }

@@ -5,17 +5,26 @@ use std::collections::BTreeMap;
 /// The users of a section; `None` when there is no such section. A section is
 /// `Name { Module required user_<name>="<password>" … ; };`, and only these entries count.
 pub(super) fn users(text: &str, section: &str) -> Option<BTreeMap<String, String>> {
+    let options = options(text, section)?;
+    let users = options
+        .into_iter()
+        .filter_map(|(key, value)| key.strip_prefix("user_").map(|user| (user.to_owned(), value)));
+    Some(users.collect())
+}
+
+/// The user that a section logs in as, and its password.
+pub(super) fn login(text: &str, section: &str) -> Option<(String, String)> {
+    let mut options = options(text, section)?;
+    Some((options.remove("username")?, options.remove("password")?))
+}
+
+fn options(text: &str, section: &str) -> Option<BTreeMap<String, String>> {
     let tokens = tokens(text);
     let start = tokens.windows(2).position(|two| two[0] == section && two[1] == "{")? + 2;
     let end =
         tokens[start..].iter().position(|token| token == "}").map_or(tokens.len(), |at| start + at);
-    let mut users = BTreeMap::new();
-    for three in tokens[start..end].windows(3) {
-        if let (Some(user), "=") = (three[0].strip_prefix("user_"), three[1].as_str()) {
-            users.insert(user.to_owned(), three[2].clone());
-        }
-    }
-    Some(users)
+    let options = tokens[start..end].windows(3).filter(|three| three[1] == "=");
+    Some(options.map(|three| (three[0].clone(), three[2].clone())).collect())
 }
 
 /// Words, quoted texts, and the signs `{ } = ;`; comments as in Java are left out.
@@ -65,6 +74,9 @@ mod tests {
         let users: Vec<_> = users.iter().map(|(name, word)| (&name[..], &word[..])).collect();
         assert_eq!(users, [("bob", "b;b"), ("super", "ad\"min")]);
         assert_eq!(super::users(text, "Other"), None);
+        let text = "QuorumLearner { x required username=\"m\" password=\"w\"; };";
+        assert_eq!(login(text, "QuorumLearner"), Some(("m".to_owned(), "w".to_owned())));
+        assert_eq!(login("Client { x required username=\"m\"; };", "Client"), None);
         assert_eq!(super::users("Server {", "Server").map(|users| users.len()), Some(0));
     }
 }

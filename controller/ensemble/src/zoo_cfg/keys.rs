@@ -197,6 +197,8 @@ impl Draft {
             "skipACL" => config.skip_acl = value == "yes",
             "extendedTypesEnabled" => config.rules.extended_types = switch(value)?,
             "enforceQuota" => config.rules.enforce_quota = switch(value)?,
+            "localSessionsEnabled" => config.rules.local_sessions = switch(value)?,
+            "localSessionsUpgradingEnabled" => config.rules.session_upgrades = switch(value)?,
             "reconfigEnabled" => config.rules.reconfig = switch(value)?,
             "jute.maxbuffer" => {
                 config.max_request_bytes = integer(value).ok_or("a number of bytes")?;
@@ -299,17 +301,10 @@ impl Draft {
             },
             "electionAlg" if value != "3" => return Err("3, the only election there is"),
             "electionAlg" => {}
-            // Without it strangers would be taken for members where somebody wants them not to.
-            "quorum.auth.enableSasl"
-            | "quorum.auth.learnerRequireSasl"
-            | "quorum.auth.serverRequireSasl"
-                if switch(value)? =>
-            {
-                return Err("false: members do not authenticate each other yet");
+            "multiAddress.enabled" => self.peers.multi_address = switch(value)?,
+            // All addresses are tried at once: there is nothing to be found out before.
+            "multiAddress.reachabilityCheckEnabled" | "multiAddress.reachabilityCheckTimeoutMs" => {
             }
-            "quorum.auth.enableSasl"
-            | "quorum.auth.learnerRequireSasl"
-            | "quorum.auth.serverRequireSasl" => {}
             "initLimit" => self.peers.init_limit = number(value).ok_or(TICKS)?,
             "syncLimit" => self.peers.sync_limit = number(value).ok_or(TICKS)?,
             "cnxTimeout" => self.peers.connect_timeout = millis(value).ok_or(MILLIS)?,
@@ -367,12 +362,20 @@ impl Draft {
             let members = |source| ConfigError::Members { path: path.to_owned(), source };
             self.members.check().map_err(members)?;
             self.peers.members = self.members;
+            if !self.peers.multi_address
+                && self.peers.members.servers.values().any(|server| server.addresses.len() > 1)
+            {
+                return Err(missing("multiAddress.enabled"));
+            }
+            self.peers.sasl = self.quorum.sasl(self.jaas.as_deref(), missing)?;
             self.peers.tls = self.quorum.tls(missing)?;
             self.config.ensemble = Some(self.peers);
         } else if let (None, Some(server)) = (self.port, self.members.servers.values().next()) {
             // A member alone may have its client port there.
             self.config.client_addr = client_addr(server);
         }
+        // A member alone has nobody to keep a session from.
+        self.config.rules.local_sessions &= self.config.ensemble.is_some();
         let secure = self.config.tls.as_ref().is_some_and(|tls| tls.secure_addr.is_some());
         let by_line = self.config.ensemble.is_some();
         if self.config.client_addr.is_none() && !secure && !by_line {
@@ -407,7 +410,7 @@ impl Draft {
     }
 
     fn sasl(&mut self) -> Result<Option<SaslConfig>, ConfigError> {
-        let Some(path) = self.jaas.take() else { return Ok(None) };
+        let Some(path) = self.jaas.clone() else { return Ok(None) };
         let text = std::fs::read_to_string(&path)
             .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
         let Some(mut users) = jaas::users(&text, &self.jaas_section) else { return Ok(None) };
@@ -484,10 +487,9 @@ const MAX_REQUEST: usize = 1 << 30;
 /// Keys of Apache's that a member understands later.
 const NOT_YET: &[&str] = &[
     "clientPortListenBacklog",
+    "observerMasterPort",
     "maxCnxns",
     "syncEnabled",
-    "localSessionsEnabled",
-    "localSessionsUpgradingEnabled",
     "snapSizeLimitInKb",
     "commitLogCount",
     "txnLogSizeLimitInKb",

@@ -77,6 +77,14 @@ pub enum ConfigError {
         /// Where it is from.
         myid: PathBuf,
     },
+    /// The JAAS file lacks a section, or what must be in it.
+    #[error("{}: there is no section {section} for members; a server's has lines user_NAME=\"PASSWORD\", a learner's username=\"NAME\" and password=\"PASSWORD\"", path.display())]
+    Section {
+        /// The file.
+        path: PathBuf,
+        /// Its name.
+        section: String,
+    },
     /// A member of an ensemble must have an id of its own.
     #[error("{} is missing; write this member's id into it, the N of its line server.N=…", path.display())]
     NoId {
@@ -244,8 +252,12 @@ mod tests {
             error("tickTime=0"),
             "zoo.cfg: line 1: tickTime=0 is not a number of milliseconds above 0"
         );
-        let refused = error("dataDir=/d\nquorum.auth.enableSasl=true");
-        assert!(refused.contains("line 2") && refused.contains("not false: members"), "{refused}");
+        let two = "dataDir=/d\nserver.1=a:1:2;3\nserver.2=b:1:2|c:1:2;3\n";
+        assert!(error(two).contains("multiAddress.enabled is missing"), "{}", error(two));
+        let two = "dataDir=/d\nserver.1=a:1:2;3\nserver.2=b:1:2;3\nquorum.auth.enableSasl=true\n";
+        assert!(error(two).contains("java.security.auth.login.config is missing"));
+        let demands = format!("{two}quorum.auth.serverRequireSasl=true\n");
+        assert!(error(&demands).contains("quorum.auth.learnerRequireSasl is missing"));
         let refused = error("ssl.quorum.crl=true");
         assert!(
             refused.ends_with(
@@ -360,6 +372,28 @@ mod tests {
         let text = text.replace("sslQuorum=true", "sslQuorum=false");
         let (config, _) = check(&text).expect("it is complete");
         assert_eq!(config.ensemble.and_then(|ensemble| ensemble.tls), None);
+    }
+
+    #[test]
+    fn members_may_authenticate_by_a_jaas_file() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let file = dir.path().join("jaas.conf");
+        let jaas = "QuorumServer { x required user_m=\"w\"; };\n\
+            QuorumLearner { x required username=\"m\" password=\"w\"; };\n";
+        fs::write(&file, jaas).expect("it is writable");
+        let text = format!(
+            "dataDir=/d\nserver.1=a:1:2;3\nserver.2=b:1:2;3\nquorum.auth.enableSasl=true\n\
+             quorum.auth.learnerRequireSasl=true\njava.security.auth.login.config={}\n",
+            file.display()
+        );
+        let (config, warnings) = check(&text).expect("it is complete");
+        assert!(warnings.is_empty(), "{warnings:?}");
+        let sasl = config.ensemble.and_then(|ensemble| ensemble.sasl).expect("it is wanted");
+        assert!(!sasl.required && !format!("{sasl:?}").contains("\"w\""));
+        assert_eq!(sasl.login, Some(("m".to_owned(), "w".to_owned())));
+        fs::write(&file, "QuorumServer { x required; };").expect("it is writable");
+        let error = check(&text).expect_err("no learner").to_string();
+        assert!(error.contains("there is no section QuorumLearner for members"), "{error}");
     }
 
     #[test]

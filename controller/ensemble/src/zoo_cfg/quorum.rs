@@ -1,8 +1,10 @@
 //! The keys that say how members prove to each other who they are.
 
-use super::ConfigError;
+use std::path::Path;
+
 use super::keys::{Effect, Store, switch};
-use crate::{ClientAuth, PeerTlsConfig};
+use super::{ConfigError, jaas};
+use crate::{ClientAuth, PeerSaslConfig, PeerTlsConfig, SaslConfig};
 
 /// What the file says of it.
 #[derive(Debug)]
@@ -14,6 +16,13 @@ pub(super) struct Quorum {
     client_auth: ClientAuth,
     key_store: Store,
     trust_store: Store,
+    sasl: bool,
+    /// This member proves itself to those that it calls.
+    proves: bool,
+    /// Those that call it must.
+    demands: bool,
+    server_section: String,
+    learner_section: String,
 }
 
 impl Default for Quorum {
@@ -26,6 +35,11 @@ impl Default for Quorum {
             client_auth: ClientAuth::Need,
             key_store: Store::default(),
             trust_store: Store::default(),
+            sasl: false,
+            proves: false,
+            demands: false,
+            server_section: "QuorumServer".to_owned(),
+            learner_section: "QuorumLearner".to_owned(),
         }
     }
 }
@@ -40,6 +54,14 @@ impl Quorum {
         match key {
             "sslQuorum" => self.speak = switch(value)?,
             "portUnification" => self.unify = switch(value)?,
+            "quorum.auth.enableSasl" => self.sasl = switch(value)?,
+            "quorum.auth.learnerRequireSasl" => self.proves = switch(value)?,
+            "quorum.auth.serverRequireSasl" => self.demands = switch(value)?,
+            "quorum.auth.server.saslLoginContext" => value.clone_into(&mut self.server_section),
+            "quorum.auth.learner.saslLoginContext" => value.clone_into(&mut self.learner_section),
+            // Calls are answered as they come, without a pool.
+            "quorum.cnxn.threads.size" => {}
+            "quorum.auth.kerberos.servicePrincipal" => return Ok(Some(Effect::NotYet)),
             "sslQuorumReloadCertFiles" => self.reload = switch(value)?,
             _ => {
                 let Some(key) = key.strip_prefix("ssl.quorum.") else { return Ok(None) };
@@ -77,6 +99,38 @@ impl Quorum {
             _ => return Ok(Effect::Unknown),
         }
         Ok(Effect::Some)
+    }
+
+    /// With the JAAS file that was named. What is asked for without what it needs is refused, as Apache does.
+    pub(super) fn sasl(
+        &self,
+        file: Option<&Path>,
+        missing: impl Fn(&'static str) -> ConfigError,
+    ) -> Result<Option<PeerSaslConfig>, ConfigError> {
+        if !self.sasl {
+            return match self.proves || self.demands {
+                true => Err(missing("quorum.auth.enableSasl")),
+                false => Ok(None),
+            };
+        }
+        if self.demands && !self.proves {
+            // It could not join those that demand the same.
+            return Err(missing("quorum.auth.learnerRequireSasl"));
+        }
+        let file = file.ok_or_else(|| missing("java.security.auth.login.config"))?;
+        let text = std::fs::read_to_string(file)
+            .map_err(|source| ConfigError::Read { path: file.to_owned(), source })?;
+        let section =
+            |name: &str| ConfigError::Section { path: file.to_owned(), section: name.to_owned() };
+        let users = jaas::users(&text, &self.server_section);
+        let users = users.ok_or_else(|| section(&self.server_section))?;
+        let login = jaas::login(&text, &self.learner_section);
+        let login = match self.proves {
+            true => Some(login.ok_or_else(|| section(&self.learner_section))?),
+            false => None,
+        };
+        let users = SaslConfig { users, super_users: Vec::new() };
+        Ok(Some(PeerSaslConfig { users, login, required: self.demands }))
     }
 
     pub(super) fn tls(

@@ -29,6 +29,7 @@ impl Apache {
         let log = log.expect("it is writable");
         let child = Command::new("java")
             .args(["-Xmx200m", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"])
+            .args(&ensemble.apaches_flags)
             .args(["-cp", &format!("{}/*", lib.display())])
             .arg("org.apache.zookeeper.server.quorum.QuorumPeerMain")
             .arg(file)

@@ -35,6 +35,8 @@ pub(crate) struct Ensemble {
     pub(crate) particular: Option<Particular>,
     /// What is particular about each member of Apache's: lines of its file.
     pub(crate) apaches_lines: Option<Box<dyn Fn(i64) -> String>>,
+    /// Flags of its JVM.
+    pub(crate) apaches_flags: Vec<String>,
 }
 
 type Particular = Box<dyn Fn(i64, &mut MemberConfig)>;
@@ -72,6 +74,7 @@ impl Ensemble {
             read_only_mode: false,
             particular: None,
             apaches_lines: None,
+            apaches_flags: Vec::new(),
         }
     }
 

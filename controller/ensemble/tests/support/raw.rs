@@ -73,14 +73,33 @@ impl Raw {
         Stat::decode(&mut reader).expect("the answer to a setData").version
     }
 
+    /// The same session on another connection. It is gone when the answer has session 0.
+    pub(crate) fn come_back(&self, addr: SocketAddr) -> Self {
+        let timeout_ms = i32::try_from(self.timeout.as_millis()).expect("short");
+        Self::connect(addr, timeout_ms, self.ticket)
+    }
+
+    /// Until the member closes the connection.
+    pub(crate) fn closed(&mut self) {
+        // However it ends.
+        let _ = self.stream.read_to_end(&mut Vec::new());
+    }
+
+    pub(crate) fn close(&mut self) {
+        assert_eq!(self.ask(Request::CloseSession), None);
+    }
+
     pub(crate) fn create_ephemeral(&mut self, path: &str) {
-        let create = CreateRequest {
-            path: path.into(),
-            data: None,
-            acl: vec![Acl::OPEN],
-            flags: create_flags::EPHEMERAL,
-        };
-        assert_eq!(self.all(&[Request::Create(create)]), [None]);
+        assert_eq!(self.create(path, create_flags::EPHEMERAL), None);
+    }
+
+    pub(crate) fn create(&mut self, path: &str, flags: i32) -> Option<ErrorCode> {
+        self.ask(Request::Create(create(path, flags)))
+    }
+
+    /// With what one request was refused.
+    pub(crate) fn ask(&mut self, request: Request) -> Option<ErrorCode> {
+        self.all(&[request])[0]
     }
 
     /// Sends all at once; answers with what was refused, in their order.
@@ -112,12 +131,7 @@ impl Raw {
     pub(crate) fn sync_and_create(&mut self, first: u32, count: u32) -> Vec<(i32, String)> {
         let mut all = Vec::new();
         for number in first..first + count {
-            let create = CreateRequest {
-                path: format!("/n{number}").into(),
-                data: None,
-                acl: vec![Acl::OPEN],
-                flags: create_flags::PERSISTENT,
-            };
+            let create = create(&format!("/n{number}"), create_flags::PERSISTENT);
             for request in [Request::Sync { path: "/".into() }, Request::Create(create)] {
                 self.xid += 1;
                 let mut out = BytesMut::new();
@@ -136,6 +150,10 @@ impl Raw {
         });
         replies.collect()
     }
+}
+
+pub(crate) fn create(path: &str, flags: i32) -> CreateRequest {
+    CreateRequest { path: path.into(), data: None, acl: vec![Acl::OPEN], flags }
 }
 
 fn framed(frame: &[u8]) -> Vec<u8> {

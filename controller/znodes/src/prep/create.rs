@@ -88,7 +88,10 @@ impl Prep {
         sequential: bool,
         owner: Owner,
     ) -> Result<CreateTxn, ErrorCode> {
-        ask.check_session()?;
+        match owner {
+            Owner::Session(_) => ask.check_global_session()?,
+            _ => ask.check_session()?,
+        }
         let parent_path = path::parent(&create.path).ok_or(ErrorCode::BadArguments)?;
         if create.path.contains('\0') {
             return Err(ErrorCode::BadArguments);

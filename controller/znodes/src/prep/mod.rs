@@ -61,6 +61,8 @@ struct Ask<'a> {
     sessions: &'a mut Sessions,
     requester: &'a Requester<'a>,
     turn: Turn,
+    /// A session that is not tracked may be one that its own member alone knows.
+    local_sessions: bool,
 }
 
 impl Prep {
@@ -88,7 +90,8 @@ impl Prep {
         requester: &Requester<'_>,
         request: &Request,
     ) -> Entry {
-        let mut ask = Ask { state, sessions, requester, turn };
+        let local_sessions = self.rules.local_sessions;
+        let mut ask = Ask { state, sessions, requester, turn, local_sessions };
         match self.txn(&mut ask, request) {
             Ok(txn) => {
                 let tree = self.overlay.digest;
@@ -224,6 +227,14 @@ impl Prep {
 
 impl Ask<'_> {
     fn check_session(&mut self) -> Result<(), ErrorCode> {
+        match self.requester.session {
+            session if self.local_sessions && !self.sessions.is_tracked(session) => Ok(()),
+            _ => self.check_global_session(),
+        }
+    }
+
+    /// The same for what only a session may have that everybody knows.
+    fn check_global_session(&mut self) -> Result<(), ErrorCode> {
         match self.requester.session {
             SessionId(0) => Ok(()),
             session => self.sessions.check(session, self.requester.speaker),
