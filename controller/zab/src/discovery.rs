@@ -72,6 +72,13 @@ impl Discovery {
                     self.give_up(core)
                 }
             }
+            Message::Notification(vote) => {
+                if self.learners.may_come(core, from, &vote) {
+                    Phase::Discovery(self)
+                } else {
+                    self.give_up(core)
+                }
+            }
             _ => {
                 self.learners.hear(core, from);
                 Phase::Discovery(self)

@@ -9,7 +9,10 @@ use types::{Epoch, Instant, PeerId, Zxid};
 
 use crate::mutation::Mutation;
 use crate::zab::Core;
-use crate::{Introduction, Located, Message, Output, PeerMisbehaved, SyncPlan, SyncStart, Txn};
+use crate::{
+    Introduction, Located, Message, Notification, Output, PeerMisbehaved, PeerState, SyncPlan,
+    SyncStart, Txn,
+};
 
 /// The learners of a leader.
 #[derive(Debug, Default)]
@@ -17,6 +20,8 @@ pub(crate) struct Learners {
     all: BTreeMap<PeerId, Learner>,
     /// Those that promised the epoch to this leader and to nobody before; it holds although they come again.
     fresh: BTreeSet<PeerId>,
+    /// Voters that look for another leader, as far as is known.
+    elsewhere: BTreeSet<PeerId>,
 }
 
 #[derive(Debug)]
@@ -78,6 +83,25 @@ impl Learners {
             owes_since: None,
         };
         self.all.insert(peer, learner);
+        self.elsewhere.remove(&peer);
+    }
+
+    /// A peer votes. `false` once a quorum cannot come to this leader any more: those that it lacks look for another one, or
+    /// are gone. They may have missed that this one was named, or have left it before it led.
+    pub(crate) fn may_come(&mut self, core: &Core, peer: PeerId, vote: &Notification) -> bool {
+        if vote.state != PeerState::Looking {
+            return true;
+        }
+        let for_me = vote.candidate.is_none_or(|candidate| candidate.leader == core.me);
+        if for_me || self.is_introduced(peer) {
+            self.elsewhere.remove(&peer);
+        } else {
+            self.elsewhere.insert(peer);
+        }
+        core.voters.decide(|peer| {
+            let gone = self.elsewhere.contains(&peer) || core.unreachable.contains(&peer);
+            peer == core.me || self.is_introduced(peer) || !gone
+        })
     }
 
     pub(crate) fn remove(&mut self, peer: PeerId) {

@@ -82,6 +82,11 @@ impl Synchronization {
                 self.learners.ack(core, from, (self.epoch, zxid), Zxid::ZERO);
                 return self.maybe_lead(core);
             }
+            Message::Notification(vote) => {
+                if !self.learners.may_come(core, from, &vote) {
+                    return self.give_up(core);
+                }
+            }
             _ => self.learners.hear(core, from),
         }
         Phase::Synchronization(self)

@@ -304,7 +304,10 @@ impl Zab {
                 if !matches!(self.phase, Phase::Election(_)) =>
             {
                 answer(core, &self.phase, *from, *vote);
-                return;
+                // Who is chosen and does not lead yet may have to give way.
+                if !matches!(self.phase, Phase::Discovery(_) | Phase::Synchronization(_)) {
+                    return;
+                }
             }
             Input::Received { from, message: Message::Introduction(introduction) }
                 if keeps_waiting(core, &self.phase, *from, *introduction) =>

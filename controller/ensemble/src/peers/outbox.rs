@@ -37,9 +37,14 @@ pub(super) enum Item {
     Source(Source),
 }
 
-/// The connection is to end.
-#[derive(Debug)]
-pub(crate) struct Closed;
+/// Why nothing more is to be sent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Closed {
+    /// The last words were sent.
+    Finished,
+    /// The peer takes too little.
+    GivenUp,
+}
 
 impl Outbox {
     /// Keeps up to `limit` bytes that the socket has not taken.
@@ -102,7 +107,7 @@ impl Outbox {
             {
                 let mut inner = self.lock();
                 if inner.closed {
-                    return Err(Closed);
+                    return Err(Closed::GivenUp);
                 }
                 if let Some(item) = inner.items.pop_front() {
                     if let Item::Bytes(bytes) = &item {
@@ -122,7 +127,7 @@ impl Outbox {
                     }
                 }
                 if inner.finishing {
-                    return Err(Closed);
+                    return Err(Closed::Finished);
                 }
             }
             self.wake.notified().await;
@@ -155,7 +160,7 @@ mod tests {
         assert!(outbox.put(|out| out.extend_from_slice(&[1; 4])));
         assert!(!outbox.put(|out| out.extend_from_slice(&[1; 7])));
         assert!(!outbox.put(|_| {}));
-        outbox.take(BytesMut::new()).await.expect_err("it is given up");
+        assert_eq!(outbox.take(BytesMut::new()).await.err(), Some(Closed::GivenUp));
     }
 
     #[tokio::test]
@@ -166,6 +171,6 @@ mod tests {
         assert!(!outbox.put(|out| out.extend_from_slice(&[1; 3])));
         let taken = outbox.take(BytesMut::new()).await.expect("there is something");
         assert!(matches!(taken, Item::Bytes(bytes) if bytes.len() == 3));
-        outbox.take(BytesMut::new()).await.expect_err("there is no more");
+        assert_eq!(outbox.take(BytesMut::new()).await.err(), Some(Closed::Finished));
     }
 }

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::dial::dial_for_packets;
-use super::outbox::{Item, Outbox};
+use super::outbox::{Closed, Item, Outbox};
 use super::security::PeerSecurity;
 use super::stream::{ReadHalf, Stream, WriteHalf};
 use super::{Event, Tell, incoming};
@@ -171,16 +172,32 @@ async fn run(
     tell: Tell,
 ) -> io::Result<()> {
     let (read, write) = stream.into_split();
+    let listen = listen(id, (read, early), &outbox, limits, dir, desk, &tell);
+    let mut listen = pin!(listen);
     tokio::select! {
-        ended = listen(id, (read, early), &outbox, limits, dir, desk, &tell) => ended,
-        ended = speak(write, &outbox) => ended,
+        ended = &mut listen => ended,
+        ended = speak(write, &outbox) => match ended {
+            Ok(Closed::GivenUp) => Ok(()),
+            // Both sides read what the other has said last: closed over bytes that nobody read, a connection loses what is on its
+            // way in the other direction.
+            Ok(Closed::Finished) => listen.await,
+            Err(error) => timeout(LAST_WORDS, listen).await.unwrap_or(Ok(())).and(Err(error)),
+        },
     }
 }
 
-async fn speak(mut write: WriteHalf, outbox: &Outbox) -> io::Result<()> {
+async fn speak(mut write: WriteHalf, outbox: &Outbox) -> io::Result<Closed> {
     let mut spare = BytesMut::new();
     loop {
-        let Ok(item) = outbox.take(std::mem::take(&mut spare)).await else { return Ok(()) };
+        let item = match outbox.take(std::mem::take(&mut spare)).await {
+            Ok(item) => item,
+            Err(closed) => {
+                if closed == Closed::Finished {
+                    write.shutdown().await?;
+                }
+                return Ok(closed);
+            }
+        };
         match item {
             Item::Bytes(mut bytes) => {
                 write.write_all(&bytes).await?;
