@@ -43,9 +43,12 @@ pub(crate) enum Event {
 struct Recording {
     root: PathBuf,
     events: Vec<Event>,
-    /// How many changes are made before one fails.
-    fails_after: Option<usize>,
+    /// Which change fails, and how many like it are made before.
+    fails: Option<(Kind, usize)>,
 }
+
+/// What is done to which file: `("Sync", "log")`. The numbers in names do not count.
+pub(crate) type Kind = (&'static str, String);
 
 static RECORDING: Mutex<Option<Recording>> = Mutex::new(None);
 
@@ -54,14 +57,14 @@ pub(crate) fn begin(root: &Path) {
     record(root, None);
 }
 
-/// As [`begin`]; after so many changes one fails, as of a disk that does not answer.
-pub(crate) fn begin_failing(root: &Path, after: usize) {
-    record(root, Some(after));
+/// As [`begin`]; after so many changes of a kind one fails, as of a disk that does not answer.
+pub(crate) fn begin_failing(root: &Path, kind: Kind, after: usize) {
+    record(root, Some((kind, after)));
 }
 
-fn record(root: &Path, fails_after: Option<usize>) {
+fn record(root: &Path, fails: Option<(Kind, usize)>) {
     set_witness(Box::new(|change| note(owned(change))));
-    let recording = Recording { root: root.to_owned(), events: Vec::new(), fails_after };
+    let recording = Recording { root: root.to_owned(), events: Vec::new(), fails };
     *RECORDING.lock().expect("nobody panics here") = Some(recording);
 }
 
@@ -82,14 +85,16 @@ fn note(event: Event) -> io::Result<()> {
         if !path.starts_with(&recording.root) {
             return Ok(());
         }
-        match &mut recording.fails_after {
-            Some(0) => {
-                recording.fails_after = None;
-                recording.events.push(Event::Failed(path.to_owned()));
-                return Err(io::Error::from_raw_os_error(EIO));
+        match &mut recording.fails {
+            Some((kind, after)) if event.kind().as_ref() == Some(kind) => {
+                if *after == 0 {
+                    recording.fails = None;
+                    recording.events.push(Event::Failed(path.to_owned()));
+                    return Err(io::Error::from_raw_os_error(EIO));
+                }
+                *after -= 1;
             }
-            Some(after) => *after -= 1,
-            None => {}
+            _ => {}
         }
     }
     recording.events.push(event);
@@ -122,6 +127,26 @@ impl Event {
             | Self::SyncDir(path) => Some(path),
             Self::Failed(_) | Self::Mark(_) => None,
         }
+    }
+
+    /// None of what is no change.
+    pub(crate) fn kind(&self) -> Option<Kind> {
+        let verb = match self {
+            Self::MakeDir(_) => "MakeDir",
+            Self::Create(_) => "Create",
+            Self::Write(..) => "Write",
+            Self::SetLength(..) => "SetLength",
+            Self::Sync(_) => "Sync",
+            Self::Rename(..) => "Rename",
+            Self::Remove(_) => "Remove",
+            Self::SyncDir(_) => "SyncDir",
+            Self::Failed(_) | Self::Mark(_) => return None,
+        };
+        let name = self.path()?.file_name()?.to_string_lossy();
+        let file = ["log", "snapshot", "troupe-snapshot"]
+            .into_iter()
+            .find(|kind| name.strip_prefix(kind).is_some_and(|rest| rest.starts_with('.')));
+        Some((verb, file.unwrap_or(&name).to_owned()))
     }
 }
 
