@@ -1,7 +1,7 @@
 //! What a connection shares with the core: its answers on their way out, and the order they are due in.
 //!
 //! Replies leave in the order of the requests. A read is answered at once when nothing of the same
-//! session waits for the log; behind a write it waits in [`Inner::pending`] and is answered in the very
+//! session waits for the log; behind a write it waits in [`Queue::pending`] and is answered in the very
 //! step that applies that write. Lock order: the tree, then a connection's [`Inner`], then the watchers;
 //! under the tree's write lock nobody else holds either of the last two for long.
 
@@ -23,7 +23,8 @@ use crate::long_replies::LongReplies;
 use crate::metrics::micros;
 use crate::sasl::Exchange;
 
-/// One client connection.
+/// One client connection. In three parts of less than 112 bytes: such fill the room that the allocator leaves beside
+/// the socket's and the job's own parts, which begin at multiples of 128.
 #[derive(Debug)]
 pub(crate) struct Conn {
     /// Its place among the watchers, its own as long as it is open.
@@ -40,8 +41,7 @@ pub(crate) struct Conn {
     /// The client has gone or was sent away: what it still had queued counts no more.
     closed: AtomicBool,
     pub(crate) received: AtomicU64,
-    pub(crate) sent: AtomicU64,
-    inner: Mutex<Inner>,
+    inner: Box<Mutex<Inner>>,
 }
 
 /// What is guarded by the connection's lock.
@@ -49,11 +49,8 @@ pub(crate) struct Conn {
 pub(crate) struct Inner {
     /// Encoded and not yet taken by the connection's job.
     pub(crate) out: BytesMut,
-    /// Requests not yet answered, oldest first. Invariant: the first is a [`Pending::Write`], unless
-    /// [`Inner::is_stuffed`].
-    pending: VecDeque<Pending>,
-    /// What the requests in `pending` keep in memory.
-    pending_bytes: usize,
+    /// Requests not yet answered; `None`: none.
+    queue: Option<Box<Queue>>,
     /// 0 until the session is there.
     pub(crate) session: SessionId,
     pub(crate) timeout_ms: i32,
@@ -61,12 +58,26 @@ pub(crate) struct Inner {
     pub(crate) auth: Arc<[Id]>,
     /// Close once all of `out` is sent.
     pub(crate) closing: bool,
-    pub(crate) talk: Talk,
-    /// Where the last page of children ended.
-    pub(crate) page: Option<PageMark>,
-    pub(crate) long: LongReplies,
+    pub(crate) said: Box<Said>,
     /// The client was challenged and has not answered.
     pub(crate) sasl: Option<Box<Exchange>>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    /// Oldest first. Invariant: the first is a [`Pending::Write`], unless [`Inner::is_stuffed`].
+    pending: VecDeque<Pending>,
+    /// What the requests in `pending` keep in memory.
+    bytes: usize,
+}
+
+/// What is kept of what was said.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) talk: Talk,
+    /// Where the last page of children ended.
+    pub(crate) page: Option<Box<PageMark>>,
+    pub(crate) long: LongReplies,
 }
 
 /// What was said lastly, and how quickly it was answered; times in ms.
@@ -78,6 +89,8 @@ pub(crate) struct Talk {
     pub(crate) last_response_ms: u64,
     pub(crate) last_zxid: i64,
     pub(crate) last_cxid: i32,
+    /// Answers to requests and notifications.
+    pub(crate) sent: u64,
     last_op: Option<OpCode>,
     answers: u32,
     total_us: u64,
@@ -221,20 +234,20 @@ impl Conn {
             heard: AtomicU64::new(now.as_nanos()),
             closed: AtomicBool::new(false),
             received: AtomicU64::new(0),
-            sent: AtomicU64::new(0),
-            inner: Mutex::new(Inner {
+            inner: Box::new(Mutex::new(Inner {
                 out: BytesMut::new(),
-                pending: VecDeque::new(),
-                pending_bytes: 0,
+                queue: None,
                 session: SessionId(0),
                 timeout_ms: 0,
                 auth,
                 closing: false,
-                talk: Talk::begun(wall_ms()),
-                page: None,
-                long: LongReplies::default(),
+                said: Box::new(Said {
+                    talk: Talk::begun(wall_ms()),
+                    page: None,
+                    long: LongReplies::default(),
+                }),
                 sasl: None,
-            }),
+            })),
         }
     }
 
@@ -269,8 +282,7 @@ impl Conn {
         self.closed.store(true, Relaxed);
         let mut inner = self.lock();
         inner.closing = true;
-        inner.pending.clear();
-        inner.pending_bytes = 0;
+        inner.queue = None;
         if !flush {
             inner.out.clear();
         }
@@ -293,7 +305,7 @@ impl Conn {
             return;
         }
         inner.put_event(kind, path, zxid);
-        self.sent.fetch_add(1, Relaxed);
+        inner.said.talk.sent += 1;
     }
 }
 
@@ -312,8 +324,8 @@ impl Inner {
     pub(crate) fn backlog(&self) -> Backlog {
         Backlog {
             unsent: self.out.len(),
-            waiting: self.pending.len(),
-            waiting_bytes: self.pending_bytes,
+            waiting: self.queue.as_ref().map_or(0, |queue| queue.pending.len()),
+            waiting_bytes: self.queue.as_ref().map_or(0, |queue| queue.bytes),
             held_up: self.is_held_up(),
         }
     }
@@ -330,7 +342,7 @@ impl Inner {
 
     /// What the oldest write is; a sync through a leader counts as one.
     pub(crate) fn oldest_write(&self) -> Option<OpCode> {
-        self.pending.iter().find_map(|one| match one {
+        self.queue.as_ref()?.pending.iter().find_map(|one| match one {
             Pending::Write { op, .. } => Some(*op),
             _ => None,
         })
@@ -344,10 +356,9 @@ impl Inner {
         result: Result<&Response, ErrorCode>,
     ) -> Option<Answered> {
         let is_write = |one: &Pending| matches!(one, Pending::Write { .. });
-        let at = self.pending.iter().position(is_write)?;
-        let Some(&Pending::Write { xid, op, since, .. }) = self.pending.get(at) else {
-            return None;
-        };
+        let pending = &self.queue.as_ref()?.pending;
+        let at = pending.iter().position(is_write)?;
+        let Some(&Pending::Write { xid, op, since, .. }) = pending.get(at) else { return None };
         let start = self.out.len();
         let length = if at == 0 {
             self.pop();
@@ -358,9 +369,10 @@ impl Inner {
             put_reply(&mut frame, xid, zxid, result);
             let ready = Pending::Ready { frame: frame.freeze() };
             let length = ready.bytes();
-            self.pending_bytes += length;
-            self.pending_bytes -= self.pending[at].bytes();
-            self.pending[at] = ready;
+            let queue = self.queue.as_mut()?;
+            queue.bytes += length;
+            queue.bytes -= queue.pending[at].bytes();
+            queue.pending[at] = ready;
             length
         };
         Some(Answered { xid, op, since, length })
@@ -368,19 +380,21 @@ impl Inner {
 
     /// The oldest request that is not answered.
     pub(crate) fn oldest(&self) -> Option<&Pending> {
-        self.pending.front()
+        self.queue.as_ref()?.pending.front()
     }
 
     pub(crate) fn push(&mut self, pending: Pending) {
-        self.pending_bytes += pending.bytes();
-        self.pending.push_back(pending);
+        let queue = self.queue.get_or_insert_default();
+        queue.bytes += pending.bytes();
+        queue.pending.push_back(pending);
     }
 
     pub(crate) fn pop(&mut self) -> Option<Pending> {
-        let oldest = self.pending.pop_front()?;
-        self.pending_bytes -= oldest.bytes();
-        if self.pending.is_empty() && self.pending.capacity() > KEEP_PENDING {
-            self.pending = VecDeque::new();
+        let queue = self.queue.as_mut()?;
+        let oldest = queue.pending.pop_front()?;
+        queue.bytes -= oldest.bytes();
+        if queue.pending.is_empty() && queue.pending.capacity() > KEEP_PENDING {
+            self.queue = None;
         }
         Some(oldest)
     }
@@ -407,7 +421,7 @@ impl Inner {
         zxid: Zxid,
         result: Result<&Response, ErrorCode>,
     ) {
-        if self.pending.is_empty() {
+        if self.oldest().is_none() {
             self.put_reply(xid, zxid, result);
         } else {
             let mut frame = BytesMut::new();
@@ -453,6 +467,14 @@ mod tests {
     fn conn() -> Conn {
         let remote = "127.0.0.1:1".parse().expect("an address");
         Conn::new(0, remote, Arc::from([]), Instant::ZERO)
+    }
+
+    #[test]
+    fn a_connection_fills_the_room_beside_what_it_is_allocated_with() {
+        let counts = 2 * size_of::<usize>();
+        assert!(counts + size_of::<Conn>() <= 104, "{}", size_of::<Conn>());
+        assert!(size_of::<Mutex<Inner>>() <= 104, "{}", size_of::<Mutex<Inner>>());
+        assert!(size_of::<Said>() <= 104, "{}", size_of::<Said>());
     }
 
     #[test]

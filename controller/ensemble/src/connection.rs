@@ -465,7 +465,7 @@ impl Connection {
         let now = self.shared.now();
         let mut inner = self.conn.lock();
         inner.put_reply(jute::xid::PING, zxid, Ok(&Response::Empty));
-        inner.talk.answered(OpCode::Ping, jute::xid::PING, zxid, Duration::ZERO, now);
+        inner.said.talk.answered(OpCode::Ping, jute::xid::PING, zxid, Duration::ZERO, now);
         drop(inner);
         Stats::count(&self.shared.stats.sent);
     }

@@ -66,7 +66,7 @@ impl Refusals {
     pub(crate) fn ended(&self, conn: &Conn) {
         if !conn.is_closed() {
             let inner = conn.lock();
-            let (session, long) = (inner.session, inner.long);
+            let (session, long) = (inner.session, inner.said.long);
             drop(inner);
             self.gone(session, long);
         }

@@ -46,11 +46,11 @@ fn client(shared: &Shared, conn: &Conn) -> Client {
         secure: conn.secure.load(Relaxed),
         queued: inner.backlog().waiting,
         received: conn.received.load(Relaxed),
-        sent: conn.sent.load(Relaxed),
+        sent: inner.said.talk.sent,
         session: inner.session,
         timeout_ms: inner.timeout_ms,
         expires: Instant::from_nanos(ticks.saturating_add(1).saturating_mul(tick)),
-        talk: inner.talk,
+        talk: inner.said.talk,
     }
 }
 
@@ -59,9 +59,8 @@ pub(crate) fn reset_clients(shared: &Shared) {
     let conns: Vec<_> = shared.watchers().conns().cloned().collect();
     for conn in conns {
         conn.received.store(0, Relaxed);
-        conn.sent.store(0, Relaxed);
         let mut inner = conn.lock();
-        inner.talk = Talk::begun(inner.talk.since_ms);
+        inner.said.talk = Talk::begun(inner.said.talk.since_ms);
     }
 }
 

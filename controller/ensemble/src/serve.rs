@@ -63,9 +63,9 @@ fn answer(
 ) {
     let watcher = Watcher(conn.slot);
     let auth = Arc::clone(&inner.auth);
-    let longest = inner.long.longest();
+    let longest = inner.said.long.longest();
     let reading = Reading { session: inner.session, auth: &auth, longest };
-    let mut page = inner.page.take();
+    let mut page = inner.said.page.take().map(|page| *page);
     let has_room = has_room(shared, watcher, request);
     if let Request::SetWatches(wanted) | Request::SetWatches2(wanted) = request
         && has_room
@@ -95,12 +95,12 @@ fn answer(
     });
     let now = shared.now();
     let length = inner.out.len() - start;
-    inner.page = page;
-    inner.long.answered(length - LENGTH_BYTES);
+    inner.said.page = page.map(Box::new);
+    inner.said.long.answered(length - LENGTH_BYTES);
     shared.stats.responded(length);
     shared.stats.reads.record(micros(now - since));
-    inner.talk.answered(request.op(), xid, shared.applied(), now - since, now);
-    conn.sent.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    inner.said.talk.answered(request.op(), xid, shared.applied(), now - since, now);
+    inner.said.talk.sent += 1;
 }
 
 /// Whether the connection may have the watches that the request asks for. Without, nothing of it is done.

@@ -1,4 +1,4 @@
-//! The replicated table of sessions: ids and timeouts, in order.
+//! A table by session, in order: the replicated one has timeouts.
 //!
 //! A copy shares its chunks with the original until one of them is written, so that a snapshot begins at
 //! once however many sessions there are. **Invariant:** no chunk is empty or longer than [`CHUNK`], and
@@ -8,45 +8,58 @@ use std::sync::Arc;
 
 use types::SessionId;
 
-/// Sessions and their timeouts in ms.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct SessionTable {
-    chunks: Vec<Arc<Vec<Row>>>,
+/// Sessions, and of each a timeout in ms or another small value.
+#[derive(Clone, Debug)]
+pub(crate) struct SessionTable<V = i32> {
+    chunks: Vec<Arc<Vec<Row<V>>>>,
     len: usize,
 }
 
-type Row = (SessionId, i32);
+type Row<V> = (SessionId, V);
 
 /// Rows in a chunk.
 const CHUNK: usize = 256;
 
-impl SessionTable {
-    pub(crate) fn get(&self, session: SessionId) -> Option<i32> {
+impl<V> Default for SessionTable<V> {
+    fn default() -> Self {
+        Self { chunks: Vec::new(), len: 0 }
+    }
+}
+
+impl<V: Copy> SessionTable<V> {
+    pub(crate) fn get(&self, session: SessionId) -> Option<V> {
         let chunk = self.chunks.get(self.chunk_of(session))?;
         let found = chunk.binary_search_by_key(&session, |row| row.0);
         found.ok().map(|at| chunk[at].1)
     }
 
-    /// Adds a session, or changes its timeout.
-    pub(crate) fn insert(&mut self, session: SessionId, timeout_ms: i32) {
+    pub(crate) fn get_mut(&mut self, session: SessionId) -> Option<&mut V> {
+        let at = self.chunk_of(session);
+        let chunk = self.chunks.get_mut(at)?;
+        let found = chunk.binary_search_by_key(&session, |row| row.0).ok()?;
+        Some(&mut Arc::make_mut(chunk)[found].1)
+    }
+
+    /// Adds a session, or changes its value; returns what it had.
+    pub(crate) fn insert(&mut self, session: SessionId, value: V) -> Option<V> {
         let at = self.chunk_of(session);
         let Some(chunk) = self.chunks.get_mut(at) else {
-            self.chunks.push(Arc::new(vec![(session, timeout_ms)]));
+            self.chunks.push(Arc::new(vec![(session, value)]));
             self.len += 1;
-            return;
+            return None;
         };
         let place = match chunk.binary_search_by_key(&session, |row| row.0) {
             Ok(place) => {
-                Arc::make_mut(chunk)[place].1 = timeout_ms;
-                return;
+                let before = std::mem::replace(&mut Arc::make_mut(chunk)[place].1, value);
+                return Some(before);
             }
             Err(place) => place,
         };
         self.len += 1;
-        let row = (session, timeout_ms);
+        let row = (session, value);
         if chunk.len() < CHUNK {
             Arc::make_mut(chunk).insert(place, row);
-            return;
+            return None;
         }
         // New sessions mostly have the highest id: what came before them stays full.
         let split = if place == CHUNK { CHUNK } else { CHUNK / 2 };
@@ -56,18 +69,15 @@ impl SessionTable {
             None => Arc::make_mut(chunk).insert(place, row),
         }
         self.chunks.insert(at + 1, Arc::new(rest));
+        None
     }
 
-    /// Removes a session, if it is there.
-    pub(crate) fn remove(&mut self, session: SessionId) {
+    /// Removes a session; returns what it had.
+    pub(crate) fn remove(&mut self, session: SessionId) -> Option<V> {
         let at = self.chunk_of(session);
-        let Some(chunk) = self.chunks.get_mut(at) else {
-            return;
-        };
-        let Ok(place) = chunk.binary_search_by_key(&session, |row| row.0) else {
-            return;
-        };
-        Arc::make_mut(chunk).remove(place);
+        let chunk = self.chunks.get_mut(at)?;
+        let place = chunk.binary_search_by_key(&session, |row| row.0).ok()?;
+        let (_, removed) = Arc::make_mut(chunk).remove(place);
         self.len -= 1;
         let len = chunk.len();
         if len == 0 {
@@ -76,13 +86,14 @@ impl SessionTable {
             let next = self.chunks.remove(at + 1);
             Arc::make_mut(&mut self.chunks[at]).extend_from_slice(&next);
         }
+        Some(removed)
     }
 
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = Row> {
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = Row<V>> {
         Rows { rows: self.chunks.iter().flat_map(|chunk| chunk.iter().copied()), left: self.len }
     }
 
@@ -98,10 +109,10 @@ struct Rows<I> {
     left: usize,
 }
 
-impl<I: Iterator<Item = Row>> Iterator for Rows<I> {
-    type Item = Row;
+impl<I: Iterator> Iterator for Rows<I> {
+    type Item = I::Item;
 
-    fn next(&mut self) -> Option<Row> {
+    fn next(&mut self) -> Option<I::Item> {
         let row = self.rows.next()?;
         self.left -= 1;
         Some(row)
@@ -112,7 +123,7 @@ impl<I: Iterator<Item = Row>> Iterator for Rows<I> {
     }
 }
 
-impl<I: Iterator<Item = Row>> ExactSizeIterator for Rows<I> {}
+impl<I: Iterator> ExactSizeIterator for Rows<I> {}
 
 #[cfg(test)]
 mod tests {
@@ -136,12 +147,14 @@ mod tests {
             for (at, (id, gone)) in steps.into_iter().enumerate() {
                 let session = SessionId(id);
                 if gone {
-                    table.remove(session);
-                    map.remove(&session);
+                    prop_assert_eq!(table.remove(session), map.remove(&session));
                 } else {
                     let timeout_ms = i32::try_from(at).expect("few");
-                    table.insert(session, timeout_ms);
-                    map.insert(session, timeout_ms);
+                    prop_assert_eq!(table.insert(session, timeout_ms), map.insert(session, timeout_ms));
+                }
+                if let Some(value) = table.get_mut(session) {
+                    *value += 1;
+                    map.insert(session, *value);
                 }
                 prop_assert_eq!(table.get(session), map.get(&session).copied());
             }

@@ -4,13 +4,14 @@
 //! Must not: make ids (`session_id`), delete ephemerals (`prep`, `apply`), read a clock.
 //! Start at [`Sessions::check`] and [`Sessions::expire`]. Source: `SessionTrackerImpl`, `ExpiryQueue`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jute::ErrorCode;
 use types::{Instant, SessionId};
 
 use crate::State;
+use crate::session_table::SessionTable;
 
 /// Through whom a session speaks: this member's own connections, or one learner's link.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -20,23 +21,27 @@ pub struct Speaker(pub u64);
 #[derive(Debug)]
 pub struct Sessions {
     tick: Duration,
-    tracked: BTreeMap<SessionId, Tracked>,
+    tracked: SessionTable<Tracked>,
     /// Who ends when. A session that is closing is in none.
-    deadlines: BTreeMap<Instant, BTreeSet<SessionId>>,
+    deadlines: BTreeMap<Instant, SessionTable<()>>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Tracked {
     deadline: Instant,
-    speaker: Option<Speaker>,
+    /// [`NOBODY`]: none yet.
+    speaker: Speaker,
     closing: bool,
 }
+
+/// In place of a speaker; no connection has this number.
+const NOBODY: Speaker = Speaker(u64::MAX);
 
 impl Sessions {
     /// None yet. Deadlines are rounded up to whole ticks, so that many end together.
     pub fn new(tick: Duration) -> Self {
         let tick = tick.max(Duration::from_millis(1));
-        Self { tick, tracked: BTreeMap::new(), deadlines: BTreeMap::new() }
+        Self { tick, tracked: SessionTable::default(), deadlines: BTreeMap::new() }
     }
 
     /// Takes up every session of the table with a full timeout from `now`: what a new leader does.
@@ -49,18 +54,17 @@ impl Sessions {
     /// A session begins, or is known to live.
     pub fn track(&mut self, session: SessionId, timeout: Duration, now: Instant) {
         let deadline = self.deadline(timeout, now);
-        let tracked = Tracked { deadline, speaker: None, closing: false };
+        let tracked = Tracked { deadline, speaker: NOBODY, closing: false };
         if let Some(before) = self.tracked.insert(session, tracked) {
             self.drop_deadline(session, before.deadline);
         }
-        self.deadlines.entry(deadline).or_default().insert(session);
+        self.deadlines.entry(deadline).or_default().insert(session, ());
     }
 
     /// A sign of life. False when the session is not there or is closing.
     pub fn touch(&mut self, session: SessionId, timeout: Duration, now: Instant) -> bool {
         let deadline = self.deadline(timeout, now);
-        let Some(tracked) = self.tracked.get_mut(&session).filter(|tracked| !tracked.closing)
-        else {
+        let Some(tracked) = self.tracked.get_mut(session).filter(|tracked| !tracked.closing) else {
             return false;
         };
         let before = tracked.deadline;
@@ -68,7 +72,7 @@ impl Sessions {
         if deadline > before {
             tracked.deadline = deadline;
             self.drop_deadline(session, before);
-            self.deadlines.entry(deadline).or_default().insert(session);
+            self.deadlines.entry(deadline).or_default().insert(session, ());
         }
         true
     }
@@ -78,24 +82,23 @@ impl Sessions {
     /// The first to ask becomes the speaker. [`ErrorCode::SessionExpired`] when it is closing or unknown,
     /// [`ErrorCode::SessionMoved`] when it speaks through another.
     pub fn check(&mut self, session: SessionId, speaker: Speaker) -> Result<(), ErrorCode> {
-        let known = self.tracked.get_mut(&session).filter(|tracked| !tracked.closing);
+        let known = self.tracked.get_mut(session).filter(|tracked| !tracked.closing);
         let tracked = known.ok_or(ErrorCode::SessionExpired)?;
-        if *tracked.speaker.get_or_insert(speaker) == speaker {
-            Ok(())
-        } else {
-            Err(ErrorCode::SessionMoved)
+        if tracked.speaker == NOBODY {
+            tracked.speaker = speaker;
         }
+        if tracked.speaker == speaker { Ok(()) } else { Err(ErrorCode::SessionMoved) }
     }
 
     /// The session has come back through `speaker`. False when it is not there or is closing.
     pub fn move_to(&mut self, session: SessionId, speaker: Speaker) -> bool {
-        let known = self.tracked.get_mut(&session).filter(|tracked| !tracked.closing);
-        known.map(|tracked| tracked.speaker = Some(speaker)).is_some()
+        let known = self.tracked.get_mut(session).filter(|tracked| !tracked.closing);
+        known.map(|tracked| tracked.speaker = speaker).is_some()
     }
 
     /// Nothing more of this session is served; its end is on its way through the log.
     pub fn close(&mut self, session: SessionId) {
-        let Some(tracked) = self.tracked.get_mut(&session) else {
+        let Some(tracked) = self.tracked.get_mut(session) else {
             return;
         };
         tracked.closing = true;
@@ -106,16 +109,16 @@ impl Sessions {
     /// The end that was on its way was given up: the session is served again, with a full timeout from `now`.
     pub fn reopen(&mut self, session: SessionId, timeout: Duration, now: Instant) {
         let deadline = self.deadline(timeout, now);
-        if let Some(tracked) = self.tracked.get_mut(&session).filter(|tracked| tracked.closing) {
+        if let Some(tracked) = self.tracked.get_mut(session).filter(|tracked| tracked.closing) {
             tracked.closing = false;
             tracked.deadline = deadline;
-            self.deadlines.entry(deadline).or_default().insert(session);
+            self.deadlines.entry(deadline).or_default().insert(session, ());
         }
     }
 
     /// The session's end was applied, or its beginning was given up.
     pub fn forget(&mut self, session: SessionId) {
-        if let Some(tracked) = self.tracked.remove(&session) {
+        if let Some(tracked) = self.tracked.remove(session) {
             self.drop_deadline(session, tracked.deadline);
         }
     }
@@ -129,10 +132,10 @@ impl Sessions {
     pub fn expire(&mut self, now: Instant) -> Vec<SessionId> {
         let mut expired = Vec::new();
         while let Some(bucket) = self.deadlines.first_entry().filter(|first| *first.key() <= now) {
-            expired.extend(bucket.remove());
+            expired.extend(bucket.remove().iter().map(|(session, ())| session));
         }
         for session in &expired {
-            if let Some(tracked) = self.tracked.get_mut(session) {
+            if let Some(tracked) = self.tracked.get_mut(*session) {
                 tracked.closing = true;
             }
         }
@@ -141,7 +144,7 @@ impl Sessions {
 
     /// Whether the session is there, closing or not.
     pub fn is_tracked(&self, session: SessionId) -> bool {
-        self.tracked.contains_key(&session)
+        self.tracked.get(session).is_some()
     }
 
     /// How many are tracked, those that are closing among them.
@@ -151,7 +154,7 @@ impl Sessions {
 
     /// Whether none is tracked.
     pub fn is_empty(&self) -> bool {
-        self.tracked.is_empty()
+        self.tracked.len() == 0
     }
 
     /// The next tick's start after `now + timeout`.
@@ -163,8 +166,8 @@ impl Sessions {
 
     fn drop_deadline(&mut self, session: SessionId, deadline: Instant) {
         if let Some(bucket) = self.deadlines.get_mut(&deadline) {
-            bucket.remove(&session);
-            if bucket.is_empty() {
+            bucket.remove(session);
+            if bucket.len() == 0 {
                 self.deadlines.remove(&deadline);
             }
         }

@@ -211,8 +211,8 @@ impl Core {
         let now = self.now;
         self.shared.stats.responded(length);
         self.shared.stats.updates.record(micros(now.saturating_since(since)));
-        inner.talk.answered(op, xid, zxid, now.saturating_since(since), now);
-        conn.sent.fetch_add(1, Relaxed);
+        inner.said.talk.answered(op, xid, zxid, now.saturating_since(since), now);
+        inner.said.talk.sent += 1;
         serve::what_waited(tree, &self.shared, conn, &mut inner);
         drop(inner);
         self.will_wake(conn);

@@ -80,7 +80,7 @@ impl Core {
         let timeout_ms = {
             let mut inner = conn.lock();
             inner.session = session;
-            inner.long.limit(self.shared.refusals.longest(session));
+            inner.said.long.limit(self.shared.refusals.longest(session));
             inner.timeout_ms
         };
         let password = password(session);
