@@ -12,7 +12,7 @@ use storage::{
 };
 use types::Zxid;
 use zab::Durable;
-use znodes::State;
+use znodes::{Changes, State};
 
 use crate::snapshots;
 
@@ -116,6 +116,7 @@ pub(crate) fn load(dirs: &DataDir, limit: usize, trust_empty: bool) -> Result<Fo
     let mut reader = LogReader::open(dirs.logs(), after)?;
     let mut replayed = 0u32;
     let mut disagreed = None;
+    let mut nobodys = Changes::default();
     while let Some(entry) = reader.next_entry()? {
         if fresh && !trust_empty {
             return Err(LoadError::NoSnapshot {
@@ -129,7 +130,8 @@ pub(crate) fn load(dirs: &DataDir, limit: usize, trust_empty: bool) -> Result<Fo
             zxid,
             source,
         })?;
-        state.apply(&entry.header, &entry.txn);
+        // What it answers is nobody's any more.
+        let _ = state.apply_into(&entry.header, &entry.txn, &mut nobodys);
         replayed = replayed.saturating_add(1);
         let agrees = entry.digest.is_none_or(|digest| state.agrees_with(digest));
         disagreed = (!agrees).then_some(zxid);

@@ -223,6 +223,11 @@ impl Shared {
         receiver
     }
 
+    /// Whether a change may concern a watch or a follower.
+    pub(crate) fn is_anybody_told(&self) -> bool {
+        self.watchers().watches.total() > 0 || !self.lock_followers().is_empty()
+    }
+
     /// Tells the followers what a transaction changed. To be called while the tree is locked for writing.
     pub(crate) fn tell_followers(&self, zxid: Zxid, changes: &[znodes::Change]) {
         if changes.is_empty() {

@@ -42,6 +42,26 @@ pub struct Change {
     pub(crate) parent: NodeId,
 }
 
+/// The changes of a transaction, where somebody is to be told of them.
+#[derive(Debug, Default)]
+pub struct Changes {
+    list: Vec<Change>,
+    are_wanted: bool,
+}
+
+impl Changes {
+    /// Another transaction follows. What is not wanted is not kept.
+    pub fn begin(&mut self, are_wanted: bool) {
+        self.list.clear();
+        self.are_wanted = are_wanted;
+    }
+
+    /// In order.
+    pub fn list(&self) -> &[Change] {
+        &self.list
+    }
+}
+
 /// How a znode changed.
 #[derive(Clone, Debug)]
 pub enum What {
@@ -71,17 +91,18 @@ pub enum What {
 impl State {
     /// Applies the transaction that comes next. Total and, over what already has it, without effect.
     pub fn apply(&mut self, header: &TxnHeader, txn: &Txn) -> Applied {
-        let mut changes = Vec::new();
+        let mut changes = Changes::default();
+        changes.begin(true);
         let response = self.apply_into(header, txn, &mut changes);
-        Applied { response, changes }
+        Applied { response, changes: changes.list }
     }
 
-    /// As [`Self::apply`], with the changes appended to a vector that is used again and again.
+    /// As [`Self::apply`], with the changes appended to what is used again and again.
     pub fn apply_into(
         &mut self,
         header: &TxnHeader,
         txn: &Txn,
-        changes: &mut Vec<Change>,
+        changes: &mut Changes,
     ) -> Result<Response, ErrorCode> {
         let response = self.apply_to(header, txn, changes);
         // Last, so that a snapshot never claims what it does not have.
@@ -94,7 +115,7 @@ impl State {
     pub fn apply_prepared(
         &mut self,
         entry: &Entry,
-        changes: &mut Vec<Change>,
+        changes: &mut Changes,
     ) -> Result<Response, ErrorCode> {
         let is_checked =
             cfg!(debug_assertions) || entry.header.zxid.counter().is_multiple_of(SUMMED_EVERY);
@@ -113,7 +134,7 @@ impl State {
         &mut self,
         header: &TxnHeader,
         txn: &Txn,
-        changes: &mut Vec<Change>,
+        changes: &mut Changes,
     ) -> Result<Response, ErrorCode> {
         match txn {
             Txn::Create(create) => {
@@ -155,12 +176,7 @@ impl State {
     }
 
     /// All, or none when one of them is an error.
-    fn multi(
-        &mut self,
-        header: &TxnHeader,
-        txns: &[Txn],
-        changes: &mut Vec<Change>,
-    ) -> Vec<OpResult> {
+    fn multi(&mut self, header: &TxnHeader, txns: &[Txn], changes: &mut Changes) -> Vec<OpResult> {
         if txns.iter().any(|txn| matches!(txn, Txn::Error(_))) {
             let undone = |txn: &Txn| match txn {
                 Txn::Error(code) => OpResult::Error(Some(*code)),
@@ -187,7 +203,7 @@ impl State {
         header: &TxnHeader,
         create: &CreateTxn,
         owner: Owner,
-        changes: &mut Vec<Change>,
+        changes: &mut Changes,
     ) -> Result<Response, ErrorCode> {
         let stat = self.create(header, create, owner, changes)?;
         Ok(Response::Created { path: create.path.clone(), stat })
@@ -198,7 +214,7 @@ impl State {
         header: &TxnHeader,
         create: &CreateTxn,
         owner: Owner,
-        changes: &mut Vec<Change>,
+        changes: &mut Changes,
     ) -> Result<Stat, ErrorCode> {
         let parent_path = path::parent(&create.path).ok_or(ErrorCode::NoNode)?;
         let parent =
@@ -227,10 +243,12 @@ impl State {
         self.count_made(&create.path, create.data.as_deref());
         let length = create.data.as_ref().map_or(0, Bytes::len);
         let stat = public_stat(&stat, length, 0);
-        let parent_acl = self.acl(parent).clone();
-        let what = What::Created { data: create.data.clone(), stat, parent_acl };
-        let acl = self.acl(id).clone();
-        changes.push(Change { path: create.path.clone(), what, acl, id, parent });
+        if changes.are_wanted {
+            let parent_acl = self.acl(parent).clone();
+            let what = What::Created { data: create.data.clone(), stat, parent_acl };
+            let acl = self.acl(id).clone();
+            changes.list.push(Change { path: create.path.clone(), what, acl, id, parent });
+        }
         Ok(stat)
     }
 
@@ -248,12 +266,7 @@ impl State {
         }
     }
 
-    fn delete(
-        &mut self,
-        zxid: Zxid,
-        path: &Text,
-        changes: &mut Vec<Change>,
-    ) -> Result<(), ErrorCode> {
+    fn delete(&mut self, zxid: Zxid, path: &Text, changes: &mut Changes) -> Result<(), ErrorCode> {
         let parent_path = path::parent(path).ok_or(ErrorCode::NoNode)?;
         let parent = self.tree.find(parent_path).ok_or(ErrorCode::NoNode)?;
         let mut stat = self.tree.stat(parent);
@@ -272,19 +285,21 @@ impl State {
     }
 
     /// Takes a znode without children out.
-    fn cut(&mut self, id: NodeId, path: Text, changes: &mut Vec<Change>) {
+    fn cut(&mut self, id: NodeId, path: Text, changes: &mut Changes) {
         let acl = self.acl(id).clone();
         let parent = self.tree.parent(id).unwrap_or(id);
         self.cut_leaf(id, &path);
-        let what = What::Deleted { parent_acl: self.acl(parent).clone() };
-        changes.push(Change { path, what, acl, id, parent });
+        if changes.are_wanted {
+            let what = What::Deleted { parent_acl: self.acl(parent).clone() };
+            changes.list.push(Change { path, what, acl, id, parent });
+        }
     }
 
     fn set_data(
         &mut self,
         header: &TxnHeader,
         set: &SetDataTxn,
-        changes: &mut Vec<Change>,
+        changes: &mut Changes,
     ) -> Result<Stat, ErrorCode> {
         let found = self.tree.find_near(&set.path, &mut self.recent);
         let id = found.ok_or(ErrorCode::NoNode)?;
@@ -303,10 +318,12 @@ impl State {
         self.count_change(&set.path, change);
         let length = set.data.as_ref().map_or(0, Bytes::len);
         let stat = public_stat(&stat, length, self.tree.child_count(id));
-        let what = What::DataSet { data: set.data.clone(), stat };
-        let acl = self.acl(id).clone();
-        let parent = self.tree.parent(id).unwrap_or(id);
-        changes.push(Change { path: set.path.clone(), what, acl, id, parent });
+        if changes.are_wanted {
+            let what = What::DataSet { data: set.data.clone(), stat };
+            let acl = self.acl(id).clone();
+            let parent = self.tree.parent(id).unwrap_or(id);
+            changes.list.push(Change { path: set.path.clone(), what, acl, id, parent });
+        }
         Ok(stat)
     }
 
@@ -320,7 +337,7 @@ impl State {
         Ok(self.stat(id))
     }
 
-    fn close_session(&mut self, header: &TxnHeader, paths: &[Text], changes: &mut Vec<Change>) {
+    fn close_session(&mut self, header: &TxnHeader, paths: &[Text], changes: &mut Changes) {
         for path in paths {
             // A path may belong to another by now, when a log is replayed over a later snapshot.
             if self.owns(header.session, path) {

@@ -46,7 +46,7 @@ mod watches;
 
 pub use access::Access;
 pub use acls::AclList;
-pub use apply::{Applied, Change, What};
+pub use apply::{Applied, Change, Changes, What};
 pub use owner::Owner;
 pub use path::is_valid as is_valid_path;
 pub use prep::{Prep, Requester, Turn};

@@ -38,27 +38,29 @@ impl Core {
             }
             let Outstanding { entry, origin, audited } = found;
             let zxid = entry.header.zxid;
+            // Nobody is added while the tree is locked, but by the answers to what waited behind a write.
+            changes.begin(shared.is_anybody_told());
             let response = match is_prepared {
                 true => tree.apply_prepared(&entry, &mut changes),
                 false => tree.apply_into(&entry.header, &entry.txn, &mut changes),
             };
             last = Some(zxid);
             self.compare(&tree, &entry, is_prepared);
-            self.fire(zxid, &changes);
+            self.fire(zxid, changes.list());
             // Not before its events are queued: a reply that carries this zxid comes behind them.
             shared.set_applied(zxid);
             shared.keep_digest(zxid, tree.digest().tree);
-            shared.tell_followers(zxid, &changes);
+            shared.tell_followers(zxid, changes.list());
             if self.shared.config.audit {
                 audit::tell_ephemerals(entry.header.session, &entry.txn);
             }
             if let (Some(audited), Origin::Client(conn)) = (audited, &origin) {
                 audited.tell(conn, entry.header.session, &entry.txn, response.is_err());
             }
-            changes.clear();
             self.answer(&tree, &entry, origin, response);
             self.answer_synced(&tree);
         }
+        changes.begin(false);
         self.changes = changes;
         if let Some(last) = last {
             self.prep.applied(last);

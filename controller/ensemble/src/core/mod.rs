@@ -133,7 +133,7 @@ pub(crate) struct Core {
     now: Instant,
     wall_ms: i64,
     /// What the transaction that is applied changes.
-    changes: Vec<znodes::Change>,
+    changes: znodes::Changes,
     /// One transaction on its way into `encoded`.
     encoding: Vec<u8>,
     encoded: BytesMut,
@@ -239,7 +239,7 @@ impl Core {
             appends: Records::default(),
             now: Instant::ZERO,
             wall_ms: 0,
-            changes: Vec::new(),
+            changes: znodes::Changes::default(),
             encoding: Vec::new(),
             encoded: BytesMut::new(),
             fired: Vec::new(),
