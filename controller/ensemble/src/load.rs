@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use storage::{
 };
 use types::Zxid;
 use zab::Durable;
+use znodes::snapshot::{self, Batch, Index};
 use znodes::{Changes, State};
 
 use crate::snapshots;
@@ -153,7 +155,7 @@ pub(crate) fn load(dirs: &DataDir, limit: usize, trust_empty: bool) -> Result<Fo
     Ok(Found { state, durable, replayed, disagreed, snapshot_time, replay_time, damage })
 }
 
-/// The tree on this thread, and the sum over it on another.
+/// The tree on this thread, and the sum over it and its index on two others.
 fn read_snapshot(
     reader: &mut SnapshotReader,
     zxid: Zxid,
@@ -163,13 +165,34 @@ fn read_snapshot(
     let mut twin = reader.twin();
     let size = reader.size();
     thread::scope(|scope| {
-        let summing = scope.spawn(move || znodes::snapshot::sum(&mut twin, limit));
-        let read = znodes::snapshot::read_buffered(reader, zxid, limit, seed, size);
+        let summing = scope.spawn(move || snapshot::sum(&mut twin, limit));
+        let (sender, batches) = mpsc::sync_channel::<Batch>(BATCHES_AHEAD);
+        let (back, emptied) = mpsc::channel();
+        let indexing = scope.spawn(move || {
+            let mut index = Index::default();
+            for mut batch in batches {
+                index.add(&batch);
+                batch.clear();
+                // Nobody wants it any more at the end.
+                let _ = back.send(batch);
+            }
+            index
+        });
+        let read = snapshot::read_buffered(reader, zxid, limit, seed, size, |batch| {
+            let next = emptied.try_recv().unwrap_or_default();
+            // It ends only when the sender is gone.
+            let _ = sender.send(std::mem::replace(batch, next));
+        });
+        drop(sender);
         reader.end_twin();
         let sum = summing.join().expect("summing does not panic");
-        Ok(read?.with_sum(sum?))
+        let index = indexing.join().expect("indexing does not panic");
+        read?.finish(sum?, index)
     })
 }
+
+/// How far the index may be behind the tree.
+const BATCHES_AHEAD: usize = 16;
 
 /// A member that ran alone under Apache has no epoch files: the log's own epoch stands in.
 fn durable(dir: &Path, last_logged: Zxid) -> Result<Durable, LoadError> {

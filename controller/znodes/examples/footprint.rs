@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use jute::{Acl, CreateTxn, SetDataTxn, Txn, TxnHeader};
 use types::{SessionId, Zxid};
+use znodes::snapshot::Index;
 use znodes::{State, WatchKind, Watcher, Watches, snapshot};
 
 const ZNODES: u32 = 1_000_000;
@@ -65,8 +66,12 @@ fn load() {
     drop(frozen);
     let start = Cpu::now();
     let size = bytes.len() as u64;
-    let read = snapshot::read_buffered(&mut &bytes[..], Zxid::ZERO, 1 << 20, 1, size);
-    let state = read.expect("just written");
+    let mut index = Index::default();
+    let read = snapshot::read_buffered(&mut &bytes[..], Zxid::ZERO, 1 << 20, 1, size, |batch| {
+        index.add(batch);
+        batch.clear();
+    });
+    let state = read.and_then(|read| read.finish(0, index)).expect("just written");
     println!("load of 1M znodes: {:?}", start.elapsed());
     drop(state);
 }

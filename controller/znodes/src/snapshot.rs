@@ -13,6 +13,7 @@ use types::{SessionId, Zxid};
 
 use crate::acls::{AclId, Acls};
 use crate::session_table::SessionTable;
+pub use crate::tree::{Batch, Index};
 use crate::tree::{NodeId, Pages, Tree};
 use crate::{State, digest, path};
 
@@ -128,7 +129,7 @@ pub fn read(
     hash_seed: u64,
 ) -> Result<State, SnapshotError> {
     let source = Source { from: Stream { from, taken: Vec::new() }, at: 0, limit };
-    read_from(source, zxid, hash_seed, 0, digest::node)
+    read_alone(source, zxid, hash_seed)
 }
 
 /// As [`read`], without a copy of what is in the buffer already.
@@ -139,32 +140,56 @@ pub fn read_stream(
     hash_seed: u64,
 ) -> Result<State, SnapshotError> {
     let from = Buffered { from, taken: 0, joined: Vec::new() };
-    read_from(Source { from, at: 0, limit }, zxid, hash_seed, 0, digest::node)
+    read_alone(Source { from, at: 0, limit }, zxid, hash_seed)
 }
 
-/// A state whose sum is made by [`sum`], on another thread.
-#[derive(Debug)]
-pub struct Unsummed(State);
+/// Tree, sum and index on one thread.
+fn read_alone<T: Take>(
+    source: Source<T>,
+    zxid: Zxid,
+    hash_seed: u64,
+) -> Result<State, SnapshotError> {
+    let mut index = Index::default();
+    let mut add = |batch: &mut Batch| {
+        index.add(batch);
+        batch.clear();
+    };
+    let read = read_from(source, zxid, hash_seed, 0, digest::node, &mut add)?;
+    let sum = read.0.digest;
+    read.finish(sum, index)
+}
 
-impl Unsummed {
-    /// The state with the sum over the same bytes.
-    pub fn with_sum(self, sum: i64) -> State {
-        State { digest: sum, ..self.0 }
+/// A state whose sum is made by [`sum`], and its index by [`Index::add`], on other threads.
+#[derive(Debug)]
+pub struct Unfinished(State);
+
+impl Unfinished {
+    /// The state with the sum over the same bytes, and the index of all batches.
+    pub fn finish(self, sum: i64, index: Index) -> Result<State, SnapshotError> {
+        let mut state = self.0;
+        if let Err(id) = state.tree.take_index(index) {
+            return Err(SnapshotError::Misplaced { path: state.tree.path(id) });
+        }
+        state.digest = sum;
+        state.take_up_quotas();
+        Ok(state)
     }
 }
 
 /// As [`read`], without a copy of what is in the buffer already. `size` is about how many bytes there are:
-/// room is made for as many znodes as that may be, once it is known how long they are.
+/// room is made for as many znodes as that may be, once it is known how long they are. `add` is to have each batch
+/// added to an [`Index`], and leaves it empty or another empty one in its place.
 pub fn read_buffered(
     from: &mut impl BufRead,
     zxid: Zxid,
     limit: usize,
     hash_seed: u64,
     size: u64,
-) -> Result<Unsummed, SnapshotError> {
+    mut add: impl FnMut(&mut Batch),
+) -> Result<Unfinished, SnapshotError> {
     let from = Buffered { from, taken: 0, joined: Vec::new() };
     let source = Source { from, at: 0, limit };
-    read_from(source, zxid, hash_seed, size, |_, _, _| 0).map(Unsummed)
+    read_from(source, zxid, hash_seed, size, |_, _, _| 0, &mut add)
 }
 
 /// The sum over the tree in a body: a fair part of what it takes to load one, and nothing else needs it.
@@ -187,7 +212,8 @@ fn read_from<T: Take>(
     hash_seed: u64,
     size: u64,
     sum: impl Fn(&str, Option<&[u8]>, &StatPersisted) -> i64,
-) -> Result<State, SnapshotError> {
+    add: &mut dyn FnMut(&mut Batch),
+) -> Result<Unfinished, SnapshotError> {
     let sessions = read_sessions(&mut source)?;
     let mut loading = Loading::new(read_lists(&mut source)?, hash_seed);
     let (mut count, mut total) = (0, 0_i64);
@@ -198,16 +224,21 @@ fn read_from<T: Take>(
         if count == TYPICAL {
             loading.expect(size / (at / TYPICAL));
         }
+        if loading.batch.entries.len() >= BATCH {
+            let expected = loading.batch.expected;
+            add(&mut loading.batch);
+            loading.batch.expected = expected;
+        }
         Ok(())
     })?;
+    add(&mut loading.batch);
     source.from.end();
     let misplaced = || SnapshotError::Misplaced { path: END.to_owned() };
     let mut state = loading.state.ok_or_else(misplaced)?;
     state.sessions = sessions;
     state.zxid = zxid;
     state.digest = total;
-    state.take_up_quotas();
-    Ok(state)
+    Ok(Unfinished(state))
 }
 
 fn read_sessions<T: Take>(source: &mut Source<T>) -> Result<SessionTable, SnapshotError> {
@@ -256,6 +287,8 @@ fn read_znodes<T: Take>(
 
 /// So many znodes tell how long the others are.
 const TYPICAL: u64 = 1024;
+/// Znodes in a batch for the index.
+const BATCH: usize = 1024;
 
 /// What follows a znode's data: ACL, stat and the length of the next path.
 struct Tail {
@@ -294,20 +327,25 @@ struct Loading {
     taken: BTreeMap<i64, AclId>,
     hash_seed: u64,
     state: Option<State>,
-    /// The last znode's parent: the next one's, mostly.
-    parent: (String, NodeId),
+    /// The last znode's path, and where in it those above end, and itself: a znode's parent is among them, as each is
+    /// followed by what is below it.
+    path: String,
+    above: Vec<(usize, NodeId)>,
+    batch: Batch,
 }
 
 impl Loading {
     fn new(lists: BTreeMap<i64, Vec<Acl>>, hash_seed: u64) -> Self {
-        let parent = (String::new(), Tree::ROOT);
-        Self { lists, taken: BTreeMap::new(), hash_seed, state: None, parent }
+        let above = vec![(0, Tree::ROOT)];
+        let (path, batch) = (String::new(), Batch::default());
+        Self { lists, taken: BTreeMap::new(), hash_seed, state: None, path, above, batch }
     }
 
     /// About so many znodes will come in all.
     fn expect(&mut self, count: u64) {
         if let (Some(state), Ok(count)) = (&mut self.state, usize::try_from(count)) {
             state.tree.expect(count);
+            self.batch.expected = count;
         }
     }
 
@@ -330,18 +368,33 @@ impl Loading {
             self.state = Some(state);
             return Ok(());
         };
-        let parent = path::parent(path).ok_or_else(misplaced)?;
-        if parent != self.parent.0 {
-            let id = state.tree.find(parent).ok_or_else(misplaced)?;
-            self.parent.0.clear();
-            self.parent.0.push_str(parent);
-            self.parent.1 = id;
+        let (parent, name) = path::split(path).ok_or_else(misplaced)?;
+        if name.is_empty() {
+            return Err(misplaced());
         }
-        let free = !path::name(path).is_empty();
+        let is_above = self.path.get(..parent.len()) == Some(parent);
+        let above = self.above.iter().rposition(|above| is_above && above.0 == parent.len());
+        let id = match above {
+            Some(at) => {
+                self.above.truncate(at + 1);
+                self.above[at].1
+            }
+            // In another order than all that are known write.
+            None => {
+                let id = state.tree.find_unindexed(parent).ok_or_else(misplaced)?;
+                self.above.clear();
+                self.above.push((parent.len(), id));
+                id
+            }
+        };
         let acl = take(&mut state.acls, &self.lists, &mut self.taken, acl);
-        let add = || state.add_unsummed(self.parent.1, path, stat, data, acl);
-        let added = free.then(add).flatten();
-        added.map(drop).ok_or_else(misplaced)
+        let (id, entry) = state.tree.insert_unindexed(id, name, stat, data, acl);
+        state.take_in(id, stat);
+        self.batch.entries.push(entry);
+        self.above.push((path.len(), id));
+        self.path.clear();
+        self.path.push_str(path);
+        Ok(())
     }
 }
 

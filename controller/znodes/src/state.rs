@@ -208,7 +208,7 @@ impl State {
     }
 
     /// As [`Self::add_new`], and its part of the sum is the caller's to add.
-    pub(crate) fn add_unsummed(
+    fn add_unsummed(
         &mut self,
         parent: NodeId,
         path: &str,
@@ -217,6 +217,12 @@ impl State {
         acl: AclId,
     ) -> Option<NodeId> {
         let id = self.tree.insert(parent, path::name(path), stat, data, acl)?;
+        self.take_in(id, stat);
+        Some(id)
+    }
+
+    /// All that hangs on a new znode's owner.
+    pub(crate) fn take_in(&mut self, id: NodeId, stat: &StatPersisted) {
         match Owner::from_bits(stat.ephemeral_owner) {
             Owner::Nobody => {}
             Owner::Session(session) => {
@@ -226,7 +232,6 @@ impl State {
                 self.reapable.insert(id);
             }
         }
-        Some(id)
     }
 
     /// Takes a znode without children out, with all that hangs on it but its parent's stat.

@@ -4,11 +4,15 @@ use std::collections::BTreeMap;
 use std::io::{BufReader, Read};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use jute::{Acl, CreateRequest, Entry, Id, MultiOp, OpResult, Perms, Request, Response, Text, Txn};
+use bytes::{BufMut, Bytes, BytesMut};
+use jute::{
+    Acl, CreateRequest, Entry, Id, MultiOp, OpResult, Perms, Put, Request, Response, StatPersisted,
+    Text, Txn,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use types::{Instant, SessionId, Zxid};
+use znodes::snapshot::Index;
 use znodes::{Prep, Requester, Rules, Sessions, SnapshotError, Speaker, State, Turn, snapshot};
 
 const LIMIT: usize = 1 << 20;
@@ -49,9 +53,13 @@ proptest! {
         // From a buffer that is too short for most of what is in it, and with more behind.
         let longer = [&snapshot[..], b"more"].concat();
         let mut buffer = BufReader::with_capacity(7, &longer[..]);
-        let loaded = snapshot::read_buffered(&mut buffer, name, LIMIT, 7, 0).expect("just written");
+        let mut index = Index::default();
+        let loaded = snapshot::read_buffered(&mut buffer, name, LIMIT, 7, 0, |batch| {
+            index.add(batch);
+            batch.clear();
+        });
         let sum = snapshot::sum(&mut &snapshot[..], LIMIT).expect("just written");
-        let loaded = loaded.with_sum(sum);
+        let loaded = loaded.and_then(|read| read.finish(sum, index)).expect("just written");
         prop_assert_eq!(&contents(&replayed(loaded, &log[from..])), &whole);
         let mut rest = Vec::new();
         buffer.read_to_end(&mut rest).expect("it is in memory");
@@ -130,6 +138,39 @@ proptest! {
     }
 }
 
+/// A snapshot of these znodes, in this order.
+fn snapshot_of(paths: &[&str]) -> Vec<u8> {
+    let mut out = Vec::new();
+    // Neither sessions nor lists.
+    out.put_i64(0);
+    for path in paths {
+        out.put_text(path);
+        out.put_buffer(Some(path.as_bytes()));
+        out.put_i64(-1);
+        StatPersisted::default().encode(&mut out);
+    }
+    out.put_text("/");
+    out
+}
+
+#[test]
+fn a_snapshot_has_each_znode_once_and_behind_its_parent() {
+    let read = |paths: &[&str]| {
+        let snapshot = snapshot_of(paths);
+        snapshot::read(&mut &snapshot[..], Zxid::ZERO, LIMIT, 7)
+    };
+    let by_depth = read(&["", "/a", "/b", "/a/c", "/b/d", "/a/c/e"]).expect("each has its parent");
+    for path in ["/a", "/b", "/a/c", "/b/d", "/a/c/e"] {
+        let found = by_depth.get(path).and_then(|node| node.data());
+        assert_eq!(found, Some(path.as_bytes()), "{path}");
+    }
+    let often = [&[""][..], &["/a"; 40]].concat();
+    for bad in [&["", "/a", "/b", "/a"][..], &often, &["", "/a/b"], &["", "a"], &["/a"], &["", ""]]
+    {
+        assert!(matches!(read(bad), Err(SnapshotError::Misplaced { .. })), "{bad:?}");
+    }
+}
+
 #[test]
 fn the_body_of_an_empty_snapshot_has_the_captured_length() {
     // 478 bytes of file, less header, three seals, digest section and last zxid.
@@ -138,7 +179,7 @@ fn the_body_of_an_empty_snapshot_has_the_captured_length() {
 
 #[test]
 fn the_child_count_wraps() {
-    let stat = |cversion| jute::StatPersisted { cversion, ..Default::default() };
+    let stat = |cversion| StatPersisted { cversion, ..Default::default() };
     let mut snapshot = BytesMut::new();
     {
         use bytes::BufMut;

@@ -114,8 +114,13 @@ fn snapshot(bytes: &[u8], dir: &Path, suffix: &str) {
     let file = dir.join(format!("snapshot.1{suffix}"));
     std::fs::write(&file, bytes).expect("the directory is writable");
     let _ = storage::load_newest(dir, |zxid, reader| {
-        znodes::snapshot::read_buffered(reader, zxid, 1 << 20, 0, bytes.len() as u64)
-            .map_err(|error| error.to_string())
+        let mut index = znodes::snapshot::Index::default();
+        let size = bytes.len() as u64;
+        let read = znodes::snapshot::read_buffered(reader, zxid, 1 << 20, 0, size, |batch| {
+            index.add(batch);
+            batch.clear();
+        });
+        read.and_then(|read| read.finish(0, index)).map_err(|error| error.to_string())
     });
     std::fs::remove_file(&file).expect("it was written");
 }

@@ -7,6 +7,7 @@
 //! **Invariant:** a znode is in the index and in its parent's list, or its slot is vacant.
 
 mod body;
+mod index;
 mod pages;
 
 use std::collections::BTreeSet;
@@ -19,6 +20,8 @@ use types::Zxid;
 
 use crate::acls::AclId;
 use crate::path;
+use index::spread;
+pub use index::{Batch, Index};
 pub(crate) use pages::Pages;
 use pages::{Kids, Slot};
 
@@ -111,10 +114,8 @@ impl Tree {
         self.len
     }
 
-    /// There will be about so many znodes: makes room for them at once.
+    /// There will be about so many znodes.
     pub(crate) fn expect(&mut self, count: usize) {
-        let more = count.saturating_sub(self.len);
-        self.index.reserve(more, |&(hash, _)| spread(hash));
         self.pages.expect(count);
     }
 
@@ -182,6 +183,53 @@ impl Tree {
         if self.child_hashed(name_hash, parent, name).is_some() {
             return None;
         }
+        let id = self.fill(parent, name, stat, data, acl);
+        self.index.insert_unique(spread(name_hash), (name_hash, id.0), |&(hash, _)| spread(hash));
+        Some(id)
+    }
+
+    /// Makes a child that is not in the index before [`Self::take_index`]. Whether it is the only one of its name is
+    /// seen then.
+    pub(crate) fn insert_unindexed(
+        &mut self,
+        parent: NodeId,
+        name: &str,
+        stat: &StatPersisted,
+        data: Option<&[u8]>,
+        acl: AclId,
+    ) -> (NodeId, (u32, u32)) {
+        let id = self.fill(parent, name, stat, data, acl);
+        (id, (self.hash(parent.0, name.as_bytes()), id.0))
+    }
+
+    /// Takes an index of all that was made so far. The error is a znode of whose name there is another.
+    pub(crate) fn take_index(&mut self, index: Index) -> Result<(), NodeId> {
+        let same = |one, other| {
+            let (one, other) = (NodeId(one), NodeId(other));
+            let name = |id| self.pages.body(id).name_bytes();
+            self.parent(one) == self.parent(other) && name(one) == name(other)
+        };
+        self.index = index.into_table(same).map_err(NodeId)?;
+        Ok(())
+    }
+
+    /// As [`Self::find`] without the index: as many steps as there are siblings on the way.
+    pub(crate) fn find_unindexed(&self, path: &str) -> Option<NodeId> {
+        let child = |at, name: &str| self.children(at).find(|child| self.name(*child) == name);
+        match path {
+            "" => Some(Self::ROOT),
+            _ => path.strip_prefix('/')?.split('/').try_fold(Self::ROOT, child),
+        }
+    }
+
+    fn fill(
+        &mut self,
+        parent: NodeId,
+        name: &str,
+        stat: &StatPersisted,
+        data: Option<&[u8]>,
+        acl: AclId,
+    ) -> NodeId {
         let id = self.take_slot();
         let kids = self.pages.kids(parent);
         let first = kids.map_or(id.0, |kids| kids.first);
@@ -196,10 +244,8 @@ impl Tree {
         }
         let count = kids.map_or(1, |kids| kids.count + 1);
         self.pages.set_kids(parent, Some(Kids { first, count }));
-        let entry = (name_hash, id.0);
-        self.index.insert_unique(spread(name_hash), entry, |&(hash, _)| spread(hash));
         self.len += 1;
-        Some(id)
+        id
     }
 
     /// Takes a znode without children out; the root stays.
@@ -378,11 +424,6 @@ impl Tree {
 
 /// The longest buffer that is kept, in bytes.
 const KEPT: usize = 4096;
-
-/// The index takes its buckets from the low bits and its tags from the high ones.
-fn spread(hash: u32) -> u64 {
-    u64::from(hash) << 32 | u64::from(hash)
-}
 
 #[cfg(test)]
 mod tests {
