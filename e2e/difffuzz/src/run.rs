@@ -152,28 +152,22 @@ impl Run {
                 let frame = Bytes::from(frame);
                 match ConnectResponse::decode(&frame) {
                     Ok(response) => {
+                        self.slots[slot] = Some(wire);
+                        if response.session.0 == 0 {
+                            // Apache closes the connection while the refusal may still be unsent.
+                            return self.expect_end(at, slot);
+                        }
                         let number = self.notes.session(response.session.0);
                         let password = *response.password.first_chunk().unwrap_or(&[0; 16]);
                         let session = Session { id: response.session, password };
-                        if response.session.0 != 0 {
-                            self.sessions[slot] = Some(session);
-                            self.made.push(session);
-                            self.slots[slot] = Some(wire);
-                        } else {
-                            self.slots[slot] = Some(wire);
-                            self.expect_end(at, slot);
-                        }
-                        if response.session.0 == 0 {
-                            // Apache closes the connection while the refusal may still be unsent.
-                            "hung up".to_owned()
-                        } else {
-                            format!(
-                                "session {number} for {} ms, {:?}, {} bytes",
-                                response.timeout_ms,
-                                response.read_only,
-                                frame.len()
-                            )
-                        }
+                        self.sessions[slot] = Some(session);
+                        self.made.push(session);
+                        format!(
+                            "session {number} for {} ms, {:?}, {} bytes",
+                            response.timeout_ms,
+                            response.read_only,
+                            frame.len()
+                        )
                     }
                     Err(why) => format!("undecodable, {why}"),
                 }
