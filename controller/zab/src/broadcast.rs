@@ -223,18 +223,22 @@ impl Leader {
         Drain::dismiss(core, self.learners, self.proposals)
     }
 
-    /// A lone voter takes the unwritten proposals back, since nobody can have seen them. With other voters
-    /// they may live on elsewhere, so the leader gives way to one that has room.
+    /// A lone voter takes the unwritten proposals back, since nobody can have seen them. With others that log
+    /// them they may live on elsewhere, so the leader gives way to one that has room.
     fn on_append_refused(mut self, core: &mut Core, first: Zxid) -> Phase {
         let oldest = self.proposals.front().map(|txn| txn.zxid);
         if oldest.is_none_or(|oldest| first < oldest) || first > self.last {
             return Phase::Leading(self);
         }
         self.proposals.retain(|txn| txn.zxid < first);
-        if !core.voters.is_only(core.me) {
+        let mut learners = self.learners.broadcast_to();
+        if !core.voters.is_only(core.me) || learners.any(|(_, observer)| !observer) {
+            drop(learners);
             core.stand_aside();
             return self.resign(core);
         }
+        drop(learners);
+        core.voters.withdraw(first);
         // `first` is in this epoch and not its counter 0, so the counter before it is too.
         self.last = Zxid::new(self.epoch, first.counter() - 1);
         core.outbox.push(Output::Withdrawn { first });

@@ -157,7 +157,8 @@ impl Election {
         self.looking.insert(from, candidate);
     }
 
-    /// Whether peers that look no more, with those that vote alike in this round, have this leader.
+    /// Whether peers that look no more, with those that vote alike in this round, have this leader. One whose configuration was
+    /// proposed only, and by nobody else, still finds it.
     fn is_settled_on(&self, core: &Core, candidate: Candidate, round: i64) -> bool {
         let alike = |peer: &PeerId, round: Option<i64>| {
             self.settled.get(peer).is_some_and(|settled| {
@@ -178,7 +179,7 @@ impl Election {
                 || peer == core.me && core.votes() && self.proposal == Some(candidate)
         };
         leader_says
-            && (core.voters.decide(|peer| alike(&peer, None))
+            && (core.voters.voters().decide(|peer| alike(&peer, None))
                 || round == core.round && core.voters.decide(in_round))
     }
 

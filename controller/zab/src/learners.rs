@@ -144,6 +144,12 @@ impl Learners {
         self.all.get(&peer).is_some_and(|learner| learner.stage == Stage::Live)
     }
 
+    /// Whether it serves clients and acknowledges what is proposed.
+    pub(crate) fn is_live_follower(&self, peer: PeerId) -> bool {
+        let learner = self.all.get(&peer).filter(|learner| learner.stage == Stage::Live);
+        learner.is_some_and(|learner| !learner.introduction.observer)
+    }
+
     /// All that take part in the broadcast, and whether they observe.
     pub(crate) fn broadcast_to(&self) -> impl Iterator<Item = (PeerId, bool)> + '_ {
         let all = self.all.iter().filter(|(_, learner)| learner.stage >= Stage::Syncing);

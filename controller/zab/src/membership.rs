@@ -73,6 +73,13 @@ impl Membership {
         news
     }
 
+    /// The last one that the leader knows of takes the place of whatever was foreseen.
+    pub(crate) fn settle(&mut self, last: &Arc<Config>) {
+        if let Some(config) = &self.config {
+            self.next = Some(Arc::clone(last)).filter(|last| last.version > config.version);
+        }
+    }
+
     /// A later configuration takes the place of the one in force; `true` when it does.
     pub(crate) fn activate(&mut self, config: &Arc<Config>) -> bool {
         let later = self.config.as_ref().is_some_and(|now| config.version > now.version);
@@ -82,6 +89,11 @@ impl Membership {
             self.config = Some(Arc::clone(config));
         }
         later
+    }
+
+    /// The transactions from `first` on never were.
+    pub(crate) fn withdraw(&mut self, first: Zxid) {
+        self.next.take_if(|next| next.version >= first);
     }
 
     /// Those that decide now.

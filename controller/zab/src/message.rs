@@ -73,9 +73,12 @@ pub enum Input {
         /// What it brings.
         config: Arc<Config>,
     },
-    /// The leader's next message (PROPOSAL, INFORM or NEWLEADER) carries this configuration. Given before that message, so that it
+    /// The leader's next message (PROPOSAL or INFORM) carries this configuration. Given before that message, so that it
     /// is known when its transaction is.
     Foreseen(Arc<Config>),
+    /// The leader's next message is NEWLEADER and carries this configuration, the last one that the leader knows of. Whatever
+    /// else this peer has foreseen was never committed.
+    LeaderHas(Arc<Config>),
     /// A peer's notification carries this committed configuration. Given before that notification; one that is not later than the
     /// one in force changes nothing.
     Committed(Arc<Config>),

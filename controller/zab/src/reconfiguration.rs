@@ -63,12 +63,12 @@ impl Core {
 }
 
 impl Leader {
-    /// Whether a reconfiguration to `next` can be proposed now.
+    /// Whether a reconfiguration to `next` can be proposed now. Observers do not acknowledge it, so they do not count.
     pub(crate) fn may_reconfigure(&self, core: &Core, next: &Config) -> bool {
         core.voters.config().is_some()
             && core.voters.next().is_none()
             && self.next_zxid().is_some()
-            && next.voters.decide(|peer| peer == core.me || self.learners.is_live(peer))
+            && next.voters.decide(|peer| peer == core.me || self.learners.is_live_follower(peer))
     }
 
     /// How far a transaction may be committed when the voters in force have logged up to `old`: a reconfiguration, and all

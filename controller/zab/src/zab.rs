@@ -288,6 +288,11 @@ impl Zab {
             }
             Input::Counts => core.abstains = false,
             Input::Foreseen(next) => core.foresee(next),
+            Input::LeaderHas(config) => {
+                if matches!(self.phase, Phase::CatchingUp(_)) {
+                    core.voters.settle(config);
+                }
+            }
             Input::Committed(config) => {
                 // Whoever has a leader learns of it from that.
                 if matches!(self.phase, Phase::Election(_) | Phase::Drain(_)) {

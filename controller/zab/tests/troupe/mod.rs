@@ -19,6 +19,10 @@ pub(crate) struct Troupe {
     reconfig: bool,
     /// By the transaction that brings it; what drivers read out of transactions.
     configs: BTreeMap<Zxid, Arc<Config>>,
+    /// The one that is in force with each peer; what drivers keep in a file.
+    active: BTreeMap<PeerId, Arc<Config>>,
+    /// The last of them that each peer has seen.
+    seen: BTreeMap<PeerId, Zxid>,
     peers: BTreeMap<PeerId, Peer>,
     /// Inputs that follow, in order.
     due: VecDeque<(PeerId, Input)>,
@@ -136,8 +140,11 @@ impl Troupe {
         let seen: Vec<_> = self.peers[&id].tree.iter().filter_map(of).collect();
         let watching = self.peers.iter().filter(|(_, peer)| peer.observer).map(|(id, _)| *id);
         let first = Arc::new(config(&self.voters, &watching.collect(), Zxid::ZERO));
+        let active = self.active.get(&id).cloned().unwrap_or(first);
+        let newest = seen.last().map_or(active.version, |seen| seen.version.max(active.version));
+        self.seen.insert(id, newest);
         let zab = match self.reconfig {
-            true => zab.reconfigurable(first, seen.last().cloned()),
+            true => zab.reconfigurable(active, seen.last().cloned()),
             false => zab,
         };
         let peer = self.peers.get_mut(&id).expect("it was added");
@@ -208,21 +215,24 @@ impl Troupe {
             return self.said.push(format!("{id} may not: no quorum of the new voters is in step"));
         }
         self.configs.insert(zxid, Arc::clone(&config));
+        self.seen.insert(id, zxid);
         let body = format!("voters={voters}").into();
         self.due.push_back((id, Input::Reconfigure { txn: Txn { zxid, body }, config }));
     }
 
     /// Tells of the configuration that a message carries, as a driver does.
-    fn foretell(&mut self, to: PeerId, message: &Message) {
-        let config = match message {
+    fn foretell(&mut self, from: PeerId, to: PeerId, message: &Message) {
+        let (zxid, input): (_, fn(_) -> _) = match message {
             Message::Proposal(txn)
             | Message::Inform(txn)
-            | Message::InformAndActivate { txn, .. } => self.configs.get(&txn.zxid),
-            Message::NewLeader(_) => self.configs.last_key_value().map(|(_, config)| config),
-            _ => None,
+            | Message::InformAndActivate { txn, .. } => (txn.zxid, Input::Foreseen),
+            Message::NewLeader(_) => (self.seen[&from], Input::LeaderHas),
+            _ => return,
         };
-        let input = config.map(|config| Input::Foreseen(Arc::clone(config)));
-        self.due.extend(input.map(|input| (to, input)));
+        if let Some(config) = self.configs.get(&zxid) {
+            self.seen.insert(to, zxid);
+            self.due.push_back((to, input(Arc::clone(config))));
+        }
     }
 
     fn release(&mut self, id: PeerId) {
@@ -366,8 +376,10 @@ impl Troupe {
                 let voters: Vec<_> = config.voters.iter().map(|peer| peer.to_string()).collect();
                 let (version, voters) = (config.version, voters.join(","));
                 self.said.push(format!("{id} activates {version}: voters {voters}"));
+                self.active.insert(id, config);
             }
             Output::Foreseen(config) => {
+                self.seen.insert(id, config.version);
                 self.configs.insert(config.version, config);
             }
             Output::Leading(epoch) => self.said.push(format!("{id} leads epoch {}", epoch.0)),
@@ -379,6 +391,12 @@ impl Troupe {
                 for other in std::mem::take(&mut peer.links) {
                     self.let_go(id, other);
                 }
+            }
+            Output::Withdrawn { first } => {
+                self.said.push(format!("{id} takes back all from {first} on"));
+                let before = self.configs.range(..first).next_back();
+                self.seen.extend(before.map(|(version, _)| (id, *version)));
+                self.configs.split_off(&first);
             }
             other => self.said.push(format!("{id} {other:?}")),
         }
@@ -413,7 +431,7 @@ impl Troupe {
         if !matches!(message, Message::Ping(_)) && (!vote || self.votes) {
             self.said.push(format!("{from}>{to} {words}"));
         }
-        self.foretell(to, &message);
+        self.foretell(from, to, &message);
         self.due.push_back((to, Input::Received { from, message }));
     }
 }
