@@ -49,7 +49,7 @@ impl State {
 }
 
 /// Its version while it shows a configuration that no client set; on a member that is alone, it is 0.
-const SHOWN_VERSION: i32 = -1;
+pub(crate) const SHOWN_VERSION: i32 = -1;
 /// As Apache makes it: its own setting of the ACL counts down.
 const FIRST_AVERSION: i32 = -1;
 

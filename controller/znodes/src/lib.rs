@@ -49,7 +49,7 @@ pub use acls::AclList;
 pub use apply::{Applied, Change, Changes, What};
 pub use owner::Owner;
 pub use path::is_valid as is_valid_path;
-pub use prep::{Prep, Requester, Turn};
+pub use prep::{Ensemble, Prep, Requester, Turn};
 pub use quota::{QuotaExcess, QuotaKind};
 pub use reaper::{Reaper, ReaperConfig};
 pub use rules::Rules;

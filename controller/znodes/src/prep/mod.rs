@@ -7,6 +7,7 @@
 
 mod create;
 mod overlay;
+mod reconfig;
 mod session;
 mod write;
 
@@ -19,6 +20,7 @@ use crate::quota::Difference;
 use crate::sessions::{Sessions, Speaker};
 use crate::{QuotaExcess, Rules, State};
 use overlay::{Overlay, Shadow};
+pub use reconfig::Ensemble;
 
 /// Makes the leader's transactions; made anew whenever a member begins to lead.
 #[derive(Debug)]
