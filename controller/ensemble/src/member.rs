@@ -7,19 +7,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use jute::{HostPort, Id};
+use jute::{HostPort, Id, Members};
 use storage::{DataDir, DirError, LogEvent, LogThread, LogWriter};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use types::PeerId;
-use zab::{Settings, Timing, Voters, Zab};
+use zab::{Durable, Settings, Timing, Zab};
 use znodes::access::{SUPER, ip_id};
 use znodes::{SessionIds, Sessions};
 
 use crate::conn::Conn;
 use crate::connection::{Connection, Security};
-use crate::core::{Command, Core};
+use crate::core::{Command, Core, config_of, voters_of};
 use crate::load::{Found, LoadError, load, words};
 use crate::mending::Desk;
 use crate::metrics::{Stats, micros};
@@ -34,7 +34,6 @@ use crate::{Local, MemberConfig, TlsError, admin};
 #[derive(Debug)]
 pub struct Member {
     shared: Arc<Shared>,
-    client_addr: Option<SocketAddr>,
     admin_addr: Option<SocketAddr>,
     metrics_addr: Option<SocketAddr>,
     core: Option<JoinHandle<()>>,
@@ -175,16 +174,12 @@ impl Member {
                 return Err(StartError::Lead(failure(&failed)));
             }
         }
-        let client_addr = match &listener {
-            None => None,
-            Some(listener) => {
-                let addr = listener.local_addr().map_err(StartError::Thread)?;
-                Some(*shared.client_addr.get_or_init(|| addr))
-            }
-        };
+        if let Some(listener) = &listener {
+            let addr = listener.local_addr().map_err(StartError::Thread)?;
+            shared.set_client_addr(Some(addr));
+        }
         let mut member = Self {
             shared,
-            client_addr,
             admin_addr: None,
             metrics_addr: None,
             core: Some(core),
@@ -216,9 +211,9 @@ impl Member {
         Ok(member)
     }
 
-    /// Where clients connect, with the port that was taken.
+    /// Where clients connect, with the port that was taken. A change of the members may move it.
     pub fn client_addr(&self) -> Option<SocketAddr> {
-        self.client_addr
+        self.shared.client_addr()
     }
 
     /// Where clients connect by TLS only, with the port that was taken.
@@ -380,7 +375,10 @@ fn make_core(
     }
     let log = LogThread::spawn(writer, dirs.snapshots(), tell).map_err(StartError::Thread)?;
     let me = config.myid;
-    let zab = Zab::new(settings(&config), durable);
+    let zab = match &config.ensemble {
+        Some(ensemble) => protocol(&config, &ensemble.members, ensemble.next.as_ref(), durable),
+        None => Zab::new(Settings::alone(me), durable),
+    };
     let sessions = Sessions::new(config.tick_time);
     let ids = SessionIds::new(me, wall_ms());
     let snapshots = Snapshots::new(config.snap_count, replayed, &dirs);
@@ -400,27 +398,30 @@ fn make_core(
     Ok((core, ready))
 }
 
-/// Who takes part in the protocol, and how long it waits.
-pub(crate) fn settings(config: &MemberConfig) -> Settings {
-    let me = config.myid;
-    let Some(ensemble) = &config.ensemble else { return Settings::alone(me) };
-    let members = &ensemble.members;
-    let voters = if members.groups.is_empty() {
-        Voters::majority(members.voters())
-    } else {
-        let grouped = members.groups.iter().flat_map(|(group, peers)| {
-            peers.iter().map(|peer| (*peer, *group, members.weight(*peer)))
-        });
-        Voters::grouped(grouped)
-    };
-    let tick = config.tick_time;
+/// The protocol among these members, of whom `next` may take the place, from what is durable on.
+pub(crate) fn protocol(
+    config: &MemberConfig,
+    members: &Members,
+    next: Option<&Members>,
+    durable: Durable,
+) -> Zab {
+    let (me, tick) = (config.myid, config.tick_time);
+    let limits =
+        config.ensemble.as_ref().map(|ensemble| (ensemble.init_limit, ensemble.sync_limit));
+    let (init, sync) = limits.unwrap_or((1, 1));
     let timing = Timing {
         tick,
-        init_limit: tick * ensemble.init_limit.max(1),
-        sync_limit: tick * ensemble.sync_limit.max(1),
+        init_limit: tick * init.max(1),
+        sync_limit: tick * sync.max(1),
         ..Timing::default()
     };
-    Settings { me, voters, observer: !members.is_voter(me), timing }
+    let (voters, observer) = (voters_of(members), !members.is_voter(me));
+    let zab = Zab::new(Settings { me, voters, observer, timing }, durable);
+    if !config.rules.reconfig {
+        return zab;
+    }
+    let next = next.map(|next| Arc::new(config_of(next)));
+    zab.reconfigurable(Arc::new(config_of(members)), next)
 }
 
 /// The member's own line, by which it listens.
@@ -463,9 +464,7 @@ fn start_peers(
         let _ = commands.send(Command::Peer(event));
     });
     let server = own_server(ensemble, config.myid)?;
-    let told = if ensemble.multi_address { server.addresses.len() } else { 1 };
-    let told = server.addresses.iter().take(told);
-    Ok(Peers::start(config.myid, told, ports, limits, security, desk, tell))
+    Ok(Peers::start(config.myid, ensemble.told(server), ports, limits, security, desk, tell))
 }
 
 async fn listen(addr: SocketAddr) -> Result<TcpListener, StartError> {
@@ -475,10 +474,18 @@ async fn listen(addr: SocketAddr) -> Result<TcpListener, StartError> {
     })
 }
 
-async fn accept(listener: TcpListener, security: Security, shared: Arc<Shared>) {
+async fn accept(mut listener: TcpListener, security: Security, shared: Arc<Shared>) {
     let mut recent: Option<(IpAddr, Arc<[Id]>)> = None;
+    let mut moves = shared.client_moves.subscribe();
     loop {
-        let (stream, remote) = match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Ok(()) = moves.changed(), if security != Security::Secure => {
+                listener = move_to(listener, &mut moves, &shared).await;
+                continue;
+            }
+        };
+        let (stream, remote) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 // Mostly: no file descriptors left. Others must close before it can succeed.
@@ -519,7 +526,32 @@ async fn accept(listener: TcpListener, security: Security, shared: Arc<Shared>) 
     }
 }
 
-fn failure(failed: &tokio::sync::watch::Receiver<Option<MemberFailed>>) -> String {
+/// Opens the client port elsewhere; connections that there are stay.
+async fn move_to(
+    listener: TcpListener,
+    moves: &mut watch::Receiver<Option<SocketAddr>>,
+    shared: &Shared,
+) -> TcpListener {
+    // The same port may be asked for at another address.
+    drop(listener);
+    loop {
+        let addr = *moves.borrow_and_update();
+        let addr = addr.or_else(|| shared.client_addr()).expect("it was open somewhere");
+        match TcpListener::bind(addr).await {
+            Ok(opened) => {
+                tracing::info!(%addr, "client port moved");
+                shared.set_client_addr(opened.local_addr().ok());
+                return opened;
+            }
+            Err(error) => {
+                tracing::warn!(%addr, %error, "client port not moved yet; tried again");
+                tokio::time::sleep(MOVE_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn failure(failed: &watch::Receiver<Option<MemberFailed>>) -> String {
     failed.borrow().as_ref().map_or_else(|| "the core has ended".to_owned(), |why| why.0.clone())
 }
 
@@ -532,4 +564,6 @@ fn wall_ms() -> i64 {
 const MAX_UNSENT: usize = 128 << 20;
 /// How long a leader that is to end waits for another one.
 const HAND_OVER_TIME: std::time::Duration = std::time::Duration::from_secs(2);
+/// How long a client port that cannot be opened yet is left.
+const MOVE_PAUSE: std::time::Duration = std::time::Duration::from_millis(200);
 const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);

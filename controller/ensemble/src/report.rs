@@ -173,8 +173,8 @@ pub(crate) fn peer_state(view: &View) -> String {
 
 /// The figures that only a member of an ensemble has.
 pub(crate) fn each_of_ensemble(shared: &Shared, view: &View, put: &mut dyn FnMut(&str, u64)) {
-    let Some(ensemble) = &shared.config.ensemble else { return };
-    put("quorum_size", ensemble.members.voters().count() as u64);
+    let Some(members) = shared.members() else { return };
+    put("quorum_size", members.voters().count() as u64);
     if view.role == Role::Leading {
         let count = |of: &dyn Fn(&Learner) -> bool| {
             view.learners.iter().filter(|learner| of(learner)).count() as u64
@@ -197,7 +197,7 @@ pub(crate) fn configuration(shared: &Shared) -> Vec<(&'static str, String)> {
         addr.map_or(-1, |addr| i32::from(addr.port())).to_string()
     };
     let mut found = vec![
-        ("clientPort", port(shared.client_addr.get())),
+        ("clientPort", port(shared.client_addr().as_ref())),
         ("secureClientPort", port(shared.secure_addr.get())),
         ("dataDir", data.display().to_string()),
         ("dataDirSize", data_size.to_string()),
@@ -210,8 +210,8 @@ pub(crate) fn configuration(shared: &Shared) -> Vec<(&'static str, String)> {
         ("clientPortListenBacklog", "-1".to_owned()),
         ("serverId", config.myid.to_string()),
     ];
-    if let Some(ensemble) = &config.ensemble {
-        let server = ensemble.members.servers.get(&config.myid);
+    if let (Some(ensemble), Some(members)) = (&config.ensemble, shared.members()) {
+        let server = members.servers.get(&config.myid);
         let address = server.and_then(|server| server.addresses.first());
         let port = |port: Option<u16>| port.map_or(-1, i32::from).to_string();
         let observes = server.is_some_and(|server| server.role == jute::ServerRole::Observer);

@@ -13,6 +13,7 @@ use std::sync::{
 };
 
 use bytes::Bytes;
+use jute::Members;
 use tokio::sync::{mpsc, watch};
 use types::{Instant, Zxid};
 use znodes::{Access, State, Watcher, Watches};
@@ -37,7 +38,11 @@ pub(crate) struct Shared {
     pub(crate) stats: Stats,
     pub(crate) standing: Standing,
     /// Where clients connect, once that is known.
-    pub(crate) client_addr: OnceLock<SocketAddr>,
+    client_addr: Mutex<Option<SocketAddr>>,
+    /// Where they are to connect from now on.
+    pub(crate) client_moves: watch::Sender<Option<SocketAddr>>,
+    /// Who is a member of its ensemble.
+    members: Mutex<Option<Arc<Members>>>,
     /// The same for those that must use TLS.
     pub(crate) secure_addr: OnceLock<SocketAddr>,
     /// What `gtmk` and `stmk` tell and set; nothing is traced by it.
@@ -93,6 +98,7 @@ impl Shared {
             Some(_) => Role::Looking,
             None => Role::Standalone,
         });
+        let members = config.ensemble.as_ref().map(|ensemble| Arc::new(ensemble.members.clone()));
         Self {
             max_request_bytes: config.max_request_bytes,
             watchers: Mutex::new(Watchers {
@@ -106,7 +112,9 @@ impl Shared {
             config,
             stats: Stats::default(),
             standing,
-            client_addr: OnceLock::new(),
+            client_addr: Mutex::default(),
+            client_moves: watch::Sender::new(None),
+            members: Mutex::new(members),
             secure_addr: OnceLock::new(),
             trace_mask: AtomicI64::new(DEFAULT_TRACE_MASK),
             digests: Mutex::default(),
@@ -121,6 +129,24 @@ impl Shared {
             core,
             origin: std::time::Instant::now(),
         }
+    }
+
+    /// Where clients connect, once that is known.
+    pub(crate) fn client_addr(&self) -> Option<SocketAddr> {
+        *self.client_addr.lock().expect("only read and set")
+    }
+
+    pub(crate) fn set_client_addr(&self, addr: Option<SocketAddr>) {
+        *self.client_addr.lock().expect("only read and set") = addr;
+    }
+
+    /// Who is a member of its ensemble; `None`: it stands alone.
+    pub(crate) fn members(&self) -> Option<Arc<Members>> {
+        self.members.lock().expect("only read and set").clone()
+    }
+
+    pub(crate) fn set_members(&self, members: Arc<Members>) {
+        *self.members.lock().expect("only read and set") = Some(members);
     }
 
     /// Time by the member's clock.

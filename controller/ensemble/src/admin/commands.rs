@@ -162,7 +162,7 @@ fn configuration(shared: &Shared) -> Json {
     let config = &shared.config;
     let (least, most) = config.session_timeouts();
     json!({
-        "client_port": shared.client_addr.get().map_or(-1, |addr| i32::from(addr.port())),
+        "client_port": shared.client_addr().map_or(-1, |addr| i32::from(addr.port())),
         "data_dir": report::snapshots(shared).0.display().to_string(),
         "data_log_dir": report::logs(shared).0.display().to_string(),
         "tick_time": u64::try_from(config.tick_time.as_millis()).unwrap_or(u64::MAX),
@@ -321,8 +321,8 @@ fn zab_state(shared: &Shared) -> Json {
     let zxid = shared.applied();
     let view = shared.standing.view();
     let me = shared.config.myid;
-    let members = shared.config.ensemble.as_ref().map(|ensemble| &ensemble.members);
-    let address = members.and_then(|members| members.servers.get(&me)?.addresses.first());
+    let members = shared.members();
+    let address = members.as_ref().and_then(|members| members.servers.get(&me)?.addresses.first());
     let at = |port: fn(&jute::ServerAddress) -> u16| {
         address.map(|one| format!("{}:{}", one.host, port(one))).unwrap_or_default()
     };
@@ -331,8 +331,8 @@ fn zab_state(shared: &Shared) -> Json {
         "is_leader": view.role == Role::Leading,
         "quorum_address": at(|one| one.quorum_port),
         "election_address": at(|one| one.election_port),
-        "client_address": shared.client_addr.get().map(ToString::to_string).unwrap_or_default(),
-        "voting": members.is_some_and(|members| members.is_voter(me)),
+        "client_address": shared.client_addr().as_ref().map(ToString::to_string).unwrap_or_default(),
+        "voting": members.as_ref().is_some_and(|members| members.is_voter(me)),
         "last_zxid": format!("0x{:x}", zxid.bits()),
         "zab_epoch": zxid.epoch().0,
         "zab_counter": zxid.counter(),
@@ -342,10 +342,10 @@ fn zab_state(shared: &Shared) -> Json {
 
 fn leader(shared: &Shared) -> Json {
     let view = shared.standing.view();
-    let Some(ensemble) = &shared.config.ensemble else {
+    let Some(members) = shared.members() else {
         return json!({ "error": "server is not initialized" });
     };
-    let server = view.leader.and_then(|leader| ensemble.members.servers.get(&leader));
+    let server = view.leader.and_then(|leader| members.servers.get(&leader));
     let host = server.and_then(|server| server.addresses.first()).map(|one| &one.host);
     json!({
         "is_leader": view.role == Role::Leading,
@@ -361,8 +361,7 @@ fn observers(shared: &Shared) -> Json {
 }
 
 fn voting_view(shared: &Shared) -> Json {
-    let Some(ensemble) = &shared.config.ensemble else { return json!({ "current_config": {} }) };
-    let members = &ensemble.members;
+    let Some(members) = shared.members() else { return json!({ "current_config": {} }) };
     let voters = members.servers.iter().filter(|(peer, _)| members.is_voter(**peer));
     let voters = voters.map(|(peer, server)| {
         let at = |port: fn(&jute::ServerAddress) -> u16| -> Vec<String> {

@@ -235,6 +235,9 @@ impl Core {
         let from = self.outstanding.partition_point(|waits| waits.entry.header.zxid < first);
         let withdrawn = self.outstanding.split_off(from);
         self.prep.withdraw(first);
+        if let Some(ensemble) = &mut self.ensemble {
+            ensemble.configs.withdraw(first);
+        }
         for Outstanding { entry, origin, .. } in withdrawn {
             let session = entry.header.session;
             match entry.txn {

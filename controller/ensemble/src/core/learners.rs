@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use jute::learner::{Forwarded, PacketType, QuorumPacket, Revalidated, Touch};
 use jute::{ErrorCode, OpCode, Reader, Request};
 use types::Zxid;
+use znodes::access::SUPER;
 use znodes::{Prep, Requester, Speaker, Turn};
 
 use super::{Core, Origin, timeout};
@@ -23,7 +24,9 @@ impl Core {
         if op == OpCode::Sync.code() {
             return self.on_sync(link);
         }
-        let auth = packet.auth.unwrap_or_default();
+        let mut auth = packet.auth.unwrap_or_default();
+        // A learner of Apache's leaves it to the leader.
+        auth.extend(self.shared.config.skip_acl.then_some(SUPER));
         let speaker = Speaker(link.0);
         let decoded = OpCode::try_from(op)
             .ok()
@@ -42,7 +45,7 @@ impl Core {
                 let turn = Turn { zxid, wall_ms: self.wall_ms, now: self.now };
                 let requester = Requester { session, cxid, auth: &auth, speaker };
                 let entry = Prep::refuse(turn, &requester, error);
-                self.order(entry, Origin::Elsewhere, None);
+                self.order(entry, None, Origin::Elsewhere, None);
             }
         }
     }

@@ -12,12 +12,11 @@ use std::time::Duration;
 use storage::{EpochFile, LogCommand, Mended};
 use tokio::task::JoinHandle;
 use types::{Epoch, Instant, Zxid};
-use zab::{Durable, Input, Zab};
+use zab::{Durable, Input};
 
 use super::peers::Done;
 use super::{Command, Core};
 use crate::load::{Found, load, words};
-use crate::member::settings;
 use crate::mending::Asker;
 
 /// How far it is.
@@ -43,14 +42,13 @@ impl Core {
             config.ensemble.as_ref().map_or(CONNECT, |one| one.connect_timeout.min(CONNECT));
         let stop = Arc::new(AtomicBool::new(false));
         let mut others = Asker::of(
-            &ensemble.members,
-            me,
+            ensemble.configs.voters().filter(|(peer, _)| *peer != me),
             limit,
             connect,
             ensemble.peers.security().clone(),
             Arc::clone(&stop),
         );
-        self.zab = Zab::new(settings(config), Durable::default());
+        self.zab = self.protocol(Durable::default());
         self.shared.standing.update(|view| view.mending = Some(why));
         let (dirs, tell) = (Arc::clone(&self.dirs), Arc::clone(&self.shared));
         let job = tokio::task::spawn_blocking(move || {
@@ -92,7 +90,7 @@ impl Core {
         self.shared.replace(found.state);
         self.shared.applied_anew(last);
         self.tell_log(LogCommand::GoOnBehind(last));
-        self.zab = Zab::new(settings(&self.shared.config), found.durable);
+        self.zab = self.protocol(found.durable);
         self.mending = None;
         match storage::is_marked(self.dirs.snapshots()) {
             Ok(marked) => self.begin_filled(marked),
@@ -124,7 +122,7 @@ impl Core {
             current: Epoch(0),
             last_logged: Zxid::new(Epoch(0), 1),
         };
-        self.zab = Zab::new(settings(&self.shared.config), durable);
+        self.zab = self.protocol(durable);
         self.zab.abstain();
         self.mending = Some(Mending::Damaged { again });
         self.drive(Input::Tick);

@@ -13,6 +13,7 @@ mod local_sessions;
 mod mending;
 mod peers;
 mod recent;
+mod reconfig;
 mod restore;
 mod sessions;
 mod through;
@@ -25,6 +26,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use self::peers::Ensemble;
+pub(crate) use self::reconfig::{config_of, voters_of};
 use audit::Audited;
 use bytes::BytesMut;
 use ending::Ending;
@@ -35,7 +37,7 @@ use storage::{DataDir, EpochFile, LogCommand, LogEvent, LogThread, Records};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 use types::{Epoch, Instant, PeerId, SessionId, Zxid};
-use zab::{Input, Output, SavedEpoch, Txn, Zab};
+use zab::{Config, Input, Output, SavedEpoch, Txn, Zab};
 use znodes::access::SUPER;
 use znodes::{Prep, Reaper, Requester, SessionIds, Sessions, Speaker, State, Turn};
 
@@ -210,10 +212,10 @@ impl Core {
         peers: Option<Peers>,
     ) -> Self {
         let prep = Prep::new(&shared.tree()).under(shared.config.rules);
-        let members = shared.config.ensemble.as_ref().map(|ensemble| ensemble.members.clone());
-        let me = shared.config.myid;
-        let ensemble = peers.zip(members);
-        let ensemble = ensemble.map(|(peers, members)| Box::new(Ensemble::new(peers, members, me)));
+        let (me, reconfig) = (shared.config.myid, shared.config.rules.reconfig);
+        let ensemble = peers.zip(shared.config.ensemble.as_ref());
+        let ensemble =
+            ensemble.map(|(peers, config)| Box::new(Ensemble::new(peers, config, me, reconfig)));
         let reaper = Reaper::new(shared.config.reaper, shared.now());
         let locals = Self::locals_of(&shared.config);
         Self {
@@ -433,18 +435,29 @@ impl Core {
         let turn = Turn { zxid, wall_ms: self.wall_ms, now: self.now };
         let requester = Requester { session, cxid, auth, speaker };
         self.shared.stats.proposals.fetch_add(1, Relaxed);
-        let entry = {
-            let tree = self.shared.tree();
-            self.prep.prepare(&tree, &mut self.sessions, turn, &requester, request)
+        let (entry, brings) = match (request, &self.ensemble) {
+            (Request::Reconfig(reconfig), Some(_)) => {
+                self.prepare_reconfig(turn, &requester, reconfig)
+            }
+            _ => {
+                let tree = self.shared.tree();
+                (self.prep.prepare(&tree, &mut self.sessions, turn, &requester, request), None)
+            }
         };
         self.log_excess();
         let audits = self.shared.config.audit && matches!(origin, Origin::Client(_));
         let audited = if audits { Audited::of(request) } else { None };
-        self.order(entry, origin, audited);
+        self.order(entry, brings, origin, audited);
     }
 
-    /// Has a transaction ordered.
-    fn order(&mut self, entry: Entry, origin: Origin, audited: Option<Box<Audited>>) {
+    /// Has a transaction ordered, which may bring other members.
+    fn order(
+        &mut self,
+        entry: Entry,
+        brings: Option<Arc<Config>>,
+        origin: Origin,
+        audited: Option<Box<Audited>>,
+    ) {
         let zxid = entry.header.zxid;
         // One buffer for many: what was split off lives on by itself.
         if self.encoded.capacity() < ENCODED_LEAST {
@@ -457,7 +470,11 @@ impl Core {
         let body = self.encoded.split().freeze();
         self.outstanding.push_back(Outstanding { entry, origin, audited });
         self.shared.stats.outstanding.store(self.outstanding.len() as u64, Relaxed);
-        self.drive(Input::Propose(Txn { zxid, body }));
+        let txn = Txn { zxid, body };
+        self.drive(match brings {
+            Some(config) => Input::Reconfigure { txn, config },
+            None => Input::Propose(txn),
+        });
     }
 
     fn on_log(&mut self, event: LogEvent) -> Flow {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use jute::learner::{LearnerInfo, PacketType, QuorumPacket};
-use jute::{Entry, Members, ServerRole, Text};
+use jute::{Entry, ServerRole, Text};
 use storage::{History, LogCommand, SnapshotDigest, SnapshotWriteError, SnapshotWriter};
 use tokio::sync::OwnedSemaphorePermit;
 use types::{Epoch, PeerId, SessionId, Zxid};
@@ -16,19 +16,18 @@ use zab::{Input, Located, Message, Output, PhaseName, SyncPlan, SyncStart};
 use znodes::{Frozen, Prep, Sessions, State};
 
 use super::recent::Recent;
+use super::reconfig::Configs;
 use super::through::{Forwarded, Returning};
 use super::{Command, Core, Origin, Outstanding, wall_ms, wire};
-use crate::MemberFailed;
 use crate::load::{Found, LoadError, load, words};
 use crate::peers::{Event, Heard, Link, LinkId, Outbox, Peers, Source, put_packet};
 use crate::standing::{Learner, Role};
+use crate::{EnsembleConfig, MemberFailed};
 
 /// What only a member of an ensemble has.
 pub(super) struct Ensemble {
     pub(super) peers: Peers,
-    pub(super) members: Members,
-    /// The members as peers are told.
-    text: Text,
+    pub(super) configs: Configs,
     pub(super) observer: bool,
     /// Those that called at the leader port.
     pub(super) callers: BTreeMap<LinkId, Caller>,
@@ -102,15 +101,16 @@ pub(crate) enum Done {
 }
 
 impl Ensemble {
-    pub(super) fn new(peers: Peers, members: Members, me: PeerId) -> Self {
-        peers.know(&members);
-        let text = Text::from(members.to_string());
+    pub(super) fn new(peers: Peers, config: &EnsembleConfig, me: PeerId, reconfig: bool) -> Self {
+        let members = &config.members;
+        for members in config.next.iter().chain([members]) {
+            peers.know(members);
+        }
         let role = members.servers.get(&me).map(|server| server.role);
         Self {
             peers,
-            text,
+            configs: Configs::new(config, me, reconfig),
             observer: role == Some(ServerRole::Observer),
-            members,
             callers: BTreeMap::new(),
             by_peer: BTreeMap::new(),
             upstream: None,
@@ -167,6 +167,9 @@ impl Core {
         let Some(ensemble) = &mut self.ensemble else { return };
         match event {
             Event::Heard { from, heard, permit: _permit } => {
+                if let Heard::Vote(vote) = &heard {
+                    self.on_told(vote.config.as_ref());
+                }
                 self.drive(match heard {
                     Heard::Up => Input::Reachable(from),
                     Heard::Down => Input::Unreachable(from),
@@ -274,11 +277,19 @@ impl Core {
             PacketType::Diff | PacketType::Trunc if self.is_damaged() => {
                 self.hang_up(link, "it sends a part, and the files here are damaged");
             }
-            PacketType::Proposal | PacketType::Inform => {
+            PacketType::NewLeader => {
+                self.on_leaders_members(packet.data.as_deref());
+                self.receive(link, from, packet);
+            }
+            PacketType::Proposal | PacketType::Inform | PacketType::InformAndActivate => {
                 // Read before it is logged: what cannot be read must not get there.
-                let body = packet.data.clone().unwrap_or_default();
+                let mut body = packet.data.clone().unwrap_or_default();
+                if packet.kind == PacketType::InformAndActivate {
+                    wire::named(&mut body);
+                }
                 match Entry::decode(&body) {
                     Ok(entry) if entry.header.zxid == packet.zxid => {
+                        self.foresee_by(&entry);
                         let origin = Origin::Elsewhere;
                         self.outstanding.push_back(Outstanding { entry, origin, audited: None });
                         self.receive(link, from, packet);
@@ -326,6 +337,9 @@ impl Core {
         let info = LearnerInfo::decode(packet.data.as_ref());
         let me = self.shared.config.myid;
         let Some(ensemble) = &mut self.ensemble else { return };
+        if ensemble.configs.is_behind(info.config_version) {
+            return self.hang_up(link, "later members are in force with it than here");
+        }
         let peer = info.peer.unwrap_or_else(|| {
             ensemble.nameless -= 1;
             PeerId(ensemble.nameless)
@@ -378,6 +392,8 @@ impl Core {
             Output::Follow(leader) => self.follow(leader),
             Output::Following { leader, epoch, .. } => self.on_following(leader, epoch),
             Output::Resigned { successor } => self.on_resigned(successor),
+            Output::Foreseen(config) => self.on_foreseen(&config),
+            Output::Activate(config) => self.on_activate(&config),
             Output::Locate { learner, last } => self.locate(learner, last),
             Output::Sync { to, plan } => self.sync(to, plan),
             Output::Truncate(to) => {
@@ -411,7 +427,7 @@ impl Core {
         let (me, shared) = (self.shared.config.myid, &self.shared);
         let Some(ensemble) = &mut self.ensemble else { return };
         if let Message::Notification(notification) = message {
-            let vote = wire::vote(notification, &ensemble.text);
+            let vote = wire::vote(notification, ensemble.configs.text());
             return ensemble.peers.vote(to, &vote);
         }
         if matches!(message, Message::UpToDate)
@@ -423,8 +439,8 @@ impl Core {
         let Some(outbox) = ensemble.outbox(to).cloned() else { return };
         let context = wire::Context {
             me,
-            members: &ensemble.text,
-            config_version: ensemble.members.version,
+            members: ensemble.configs.newest(),
+            config_version: ensemble.configs.now().version,
             touches: touches.as_deref(),
         };
         if outbox.put(|out| wire::put(message, &context, out)) {
@@ -433,7 +449,7 @@ impl Core {
             }
         } else {
             // Its job ends, and tells so.
-            tracing::debug!(%to, addr = ?shared.client_addr.get(), "a peer takes too little");
+            tracing::debug!(%to, addr = ?shared.client_addr(), "a peer takes too little");
         }
     }
 
@@ -449,7 +465,7 @@ impl Core {
 
     fn follow(&mut self, leader: PeerId) {
         let Some(ensemble) = &mut self.ensemble else { return };
-        match ensemble.members.servers.get(&leader) {
+        match ensemble.configs.server(leader) {
             Some(server) => {
                 let link = ensemble.peers.call(server);
                 ensemble.upstream = Some(Upstream { leader, link, serving: false });
@@ -509,9 +525,10 @@ impl Core {
         let Some(ensemble) = &self.ensemble else { return };
         let mut tree = self.shared.tree_mut();
         let shown = tree.get(znodes::CONFIG_PATH).and_then(|node| node.data());
-        if shown != Some(ensemble.text.as_bytes()) {
-            let text = bytes::Bytes::copy_from_slice(ensemble.text.as_bytes());
-            tree.show_config(text, ensemble.members.version, wall_ms());
+        let text = ensemble.configs.text().as_bytes();
+        if shown != Some(text) {
+            let text = bytes::Bytes::copy_from_slice(text);
+            tree.show_config(text, ensemble.configs.now().version, wall_ms());
         }
     }
 
@@ -572,7 +589,8 @@ impl Core {
     fn close_clients(&self) {
         let conns: Vec<_> = self.shared.watchers().conns().cloned().collect();
         for conn in conns {
-            conn.close(false);
+            // What was answered already is told: a change of the members may be what ended the role.
+            conn.close(true);
         }
     }
 
@@ -776,9 +794,12 @@ impl Core {
         if self.shared.standing.role() != Role::Leading {
             return;
         }
+        let members = ensemble.configs.now();
         let learners = ensemble.callers.values().filter_map(|caller| {
             let (synced, acknowledged) = (caller.synced, caller.acknowledged);
-            Some(Learner { peer: caller.peer?, votes: !caller.observer, synced, acknowledged })
+            let peer = caller.peer?;
+            let votes = !caller.observer && members.is_voter(peer);
+            Some(Learner { peer, votes, synced, acknowledged })
         });
         let learners: Vec<_> = learners.collect();
         self.shared.standing.update(|view| view.learners = learners);

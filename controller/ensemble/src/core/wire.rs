@@ -2,7 +2,7 @@
 //!
 //! Lives here: which packet a message is. Must not: sessions' packets, which the core answers itself.
 
-use bytes::BytesMut;
+use bytes::{Buf, Bytes, BytesMut};
 use jute::election::{Notification as Vote, ServerState};
 use jute::learner::{LeaderHello, LearnerInfo, PROTOCOL_VERSION, PacketType, QuorumPacket};
 use jute::{Put, Text};
@@ -15,7 +15,7 @@ use crate::peers::put_packet;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Context<'a> {
     pub(super) me: PeerId,
-    /// The members' text.
+    /// The text of the last members seen.
     pub(super) members: &'a Text,
     pub(super) config_version: Zxid,
     /// What a learner's answer to a ping says of sessions; `None` on a leader.
@@ -62,6 +62,14 @@ pub(super) fn put(message: &Message, context: &Context<'_>, out: &mut BytesMut) 
         Message::NewLeader(epoch) => {
             packet(PacketType::NewLeader, epoch_zxid(*epoch), Some(context.members.as_bytes()));
         }
+        Message::CommitAndActivate { zxid, leader } => {
+            packet(PacketType::CommitAndActivate, *zxid, Some(&leader.0.to_be_bytes()));
+        }
+        Message::InformAndActivate { txn: Txn { zxid, body }, leader } => {
+            data.extend_from_slice(&leader.0.to_be_bytes());
+            data.extend_from_slice(body);
+            packet(PacketType::InformAndActivate, *zxid, Some(&data));
+        }
         Message::UpToDate => packet(PacketType::UpToDate, Zxid::from_bits(-1), None),
         Message::HandOver(peer) => packet(PacketType::HandOver, Zxid::from_bits(peer.0), None),
         other => tracing::error!(?other, "a message that has no packet"),
@@ -71,7 +79,7 @@ pub(super) fn put(message: &Message, context: &Context<'_>, out: &mut BytesMut) 
 /// The message of a packet; `None` when it is none of the protocol's, or its data is not what it must be.
 pub(super) fn message(packet: QuorumPacket) -> Option<Message> {
     let QuorumPacket { kind, zxid, data, .. } = packet;
-    let txn = |data: Option<bytes::Bytes>| data.map(|body| Txn { zxid, body });
+    let txn = |data: Option<Bytes>| data.map(|body| Txn { zxid, body });
     Some(match kind {
         PacketType::Proposal => Message::Proposal(txn(data)?),
         PacketType::Inform => Message::Inform(txn(data)?),
@@ -96,6 +104,15 @@ pub(super) fn message(packet: QuorumPacket) -> Option<Message> {
             let current = u32::try_from(i32::from_be_bytes(current)).ok().map(Epoch);
             Message::AckEpoch { current, last: zxid }
         }
+        PacketType::CommitAndActivate => {
+            let leader = named(&mut data?)?;
+            Message::CommitAndActivate { zxid, leader }
+        }
+        PacketType::InformAndActivate => {
+            let mut body = data?;
+            let leader = named(&mut body)?;
+            Message::InformAndActivate { txn: Txn { zxid, body }, leader }
+        }
         PacketType::Diff => Message::Diff(zxid),
         PacketType::Trunc => Message::Trunc(zxid),
         PacketType::Snap => Message::Snap(zxid),
@@ -104,6 +121,11 @@ pub(super) fn message(packet: QuorumPacket) -> Option<Message> {
         PacketType::HandOver => Message::HandOver(PeerId(zxid.bits())),
         _ => return None,
     })
+}
+
+/// Who leads from a change of the members on, in front of what else a packet says.
+pub(super) fn named(data: &mut Bytes) -> Option<PeerId> {
+    (data.len() >= 8).then(|| PeerId(data.get_i64()))
 }
 
 /// A vote as it goes to a peer.

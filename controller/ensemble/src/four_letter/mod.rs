@@ -57,8 +57,8 @@ pub(crate) fn answer(input: &[u8], shared: &Shared) -> Word {
         "mntr" => monitor(shared),
         "conf" => {
             let conf = lines("", &report::configuration(shared));
-            let members = shared.config.ensemble.as_ref();
-            let members = members.map(|ensemble| format!("membership: \n{}", ensemble.members));
+            let members = shared.members();
+            let members = members.map(|members| format!("membership: \n{members}"));
             conf + &members.unwrap_or_default()
         }
         "envi" => lines("Environment:\n", &report::environment()),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use jute::learner::{PacketType, QuorumPacket};
-use jute::{HostPort, Members};
+use jute::{HostPort, Server};
 use storage::{Others, Question, Told};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Handle;
@@ -40,22 +40,20 @@ struct Other {
 }
 
 impl Asker {
-    /// Those that vote beside `me`. `record`: the longest transaction, in bytes. Made within the runtime that serves the sockets.
-    pub(crate) fn of(
-        members: &Members,
-        me: PeerId,
+    /// These voters. `record`: the longest transaction, in bytes. Made within the runtime that serves the sockets.
+    pub(crate) fn of<'a>(
+        others: impl Iterator<Item = (PeerId, &'a Server)>,
         record: usize,
         connect: Duration,
         security: PeerSecurity,
         stop: Arc<AtomicBool>,
     ) -> Self {
-        let others = members.voters().filter(|peer| *peer != me);
-        let others = others.filter_map(|peer| {
-            let places = members.servers.get(&peer)?.addresses.iter();
+        let others = others.map(|(peer, server)| {
+            let places = server.addresses.iter();
             let places = places
                 .map(|place| HostPort { host: place.host.clone(), port: place.quorum_port })
                 .collect();
-            Some(Other { peer, places, stream: None, gone: false })
+            Other { peer, places, stream: None, gone: false }
         });
         let (limit, runtime) = (record.saturating_add(ANSWER), Handle::current());
         Self { others: others.collect(), limit, connect, security, runtime, stop }

@@ -28,14 +28,17 @@ use super::stream::{ReadHalf, Stream, WriteHalf};
 #[derive(Debug)]
 pub(crate) struct Elections {
     all: Arc<All>,
-    listeners: Vec<AbortHandle>,
 }
+
+/// Takes connections of voters.
+#[derive(Clone, Debug)]
+pub(super) struct Acceptor(Arc<All>);
 
 #[derive(Debug)]
 struct All {
     me: PeerId,
     /// Where this member says it can be dialled.
-    own: Vec<HostPort>,
+    own: Mutex<Vec<HostPort>>,
     connect_timeout: Duration,
     security: PeerSecurity,
     tell: mpsc::Sender<(PeerId, Heard)>,
@@ -85,20 +88,26 @@ struct Mail {
 }
 
 impl Elections {
-    /// Takes connections at the listeners; what peers say goes to `tell`, which may make them wait.
+    /// What peers say goes to `tell`, which may make them wait.
     pub(crate) fn start(
         me: PeerId,
         own: Vec<HostPort>,
         connect_timeout: Duration,
         security: PeerSecurity,
-        listeners: Vec<TcpListener>,
         tell: mpsc::Sender<(PeerId, Heard)>,
     ) -> Self {
-        let slots = Mutex::default();
-        let all = Arc::new(All { me, own, connect_timeout, security, tell, slots });
-        let accept = |listener| tokio::spawn(accept(listener, Arc::clone(&all))).abort_handle();
-        let listeners = listeners.into_iter().map(accept).collect();
-        Self { all, listeners }
+        let (own, slots) = (Mutex::new(own), Mutex::default());
+        Self { all: Arc::new(All { me, own, connect_timeout, security, tell, slots }) }
+    }
+
+    /// Whoever is to take connections.
+    pub(super) fn acceptor(&self) -> Acceptor {
+        Acceptor(Arc::clone(&self.all))
+    }
+
+    /// Where this member says it can be dialled, from now on.
+    pub(super) fn set_own(&self, own: Vec<HostPort>) {
+        *self.all.own.lock().expect("only read and set") = own;
     }
 
     /// Where a peer is, from now on.
@@ -128,9 +137,6 @@ impl Elections {
 
 impl Drop for Elections {
     fn drop(&mut self) {
-        for listener in &self.listeners {
-            listener.abort();
-        }
         for slot in self.all.slots().values() {
             slot.end();
         }
@@ -159,6 +165,13 @@ impl All {
 
     fn slots(&self) -> MutexGuard<'_, BTreeMap<PeerId, Arc<Slot>>> {
         self.slots.lock().expect("nobody panics while holding the slots")
+    }
+}
+
+impl Acceptor {
+    /// Takes connections at the listener, for as long as the job lives.
+    pub(super) async fn accept(self, listener: TcpListener) {
+        accept(listener, self.0).await;
     }
 }
 
@@ -279,7 +292,8 @@ impl Slot {
     /// `None`: the peer has the larger id, and calls back.
     async fn call(&self, places: &[HostPort], all: &All) -> io::Result<Option<Stream>> {
         let mut stream = dial(places, all.connect_timeout, &all.security).await?;
-        initial::send(&mut stream, all.me, &all.own).await?;
+        let own = all.own.lock().expect("only read and set").clone();
+        initial::send(&mut stream, all.me, &own).await?;
         timeout(all.connect_timeout, all.security.prove(&mut stream)).await??;
         if self.peer > all.me {
             // Wait for the peer to have read it: closing at once could take it back.
@@ -400,8 +414,15 @@ mod tests {
 
     struct Member {
         elections: Elections,
+        listening: AbortHandle,
         heard: mpsc::Receiver<(PeerId, Heard)>,
         place: HostPort,
+    }
+
+    impl Drop for Member {
+        fn drop(&mut self) {
+            self.listening.abort();
+        }
     }
 
     impl Member {
@@ -422,15 +443,10 @@ mod tests {
         let place = HostPort { host: "127.0.0.1".to_owned(), port };
         let (tell, heard) = mpsc::channel(8);
         let time = Duration::from_secs(60);
-        let elections = Elections::start(
-            PeerId(id),
-            vec![place.clone()],
-            time,
-            PeerSecurity::default(),
-            vec![listener],
-            tell,
-        );
-        Member { elections, heard, place }
+        let security = PeerSecurity::default();
+        let elections = Elections::start(PeerId(id), vec![place.clone()], time, security, tell);
+        let listening = tokio::spawn(elections.acceptor().accept(listener)).abort_handle();
+        Member { elections, listening, heard, place }
     }
 
     #[tokio::test]

@@ -25,6 +25,7 @@ use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 
+use futures::future::join_all;
 use jute::election::Notification;
 use jute::learner::QuorumPacket;
 use jute::{Members, Server, ServerAddress};
@@ -37,8 +38,8 @@ use znodes::State;
 use crate::mending::Desk;
 
 pub(crate) use dial::dial_for_packets;
-use election::Elections;
 pub(crate) use election::Heard;
+use election::{Acceptor, Elections};
 pub(crate) use listen::{BoundPorts, bind};
 pub(crate) use outbox::Outbox;
 pub(crate) use packets::{Limits, Link, LinkId, put_packet};
@@ -92,6 +93,16 @@ impl fmt::Debug for Tell {
 #[derive(Debug)]
 pub(crate) struct Peers {
     elections: Elections,
+    serving: Serving,
+    votes: AbortHandle,
+    /// Takes learners, and the voters that call, at the ports of this member.
+    listening: AbortHandle,
+}
+
+/// What it takes to serve a port for peers, or to call at one.
+#[derive(Clone, Debug)]
+struct Serving {
+    acceptor: Acceptor,
     ids: Arc<packets::Ids>,
     limits: Limits,
     security: PeerSecurity,
@@ -99,7 +110,6 @@ pub(crate) struct Peers {
     dir: Arc<Path>,
     desk: Arc<Desk>,
     tell: Tell,
-    jobs: Vec<AbortHandle>,
 }
 
 impl Peers {
@@ -118,8 +128,7 @@ impl Peers {
         let ids = Arc::new(packets::Ids::default());
         let (votes, mut heard) = mpsc::channel(1);
         let own = told.map(address::election).collect();
-        let elections =
-            Elections::start(me, own, limits.connect, security.clone(), ports.election, votes);
+        let elections = Elections::start(me, own, limits.connect, security.clone(), votes);
         let to_core = tell.clone();
         let votes = tokio::spawn(async move {
             let room = Arc::new(Semaphore::new(VOTES));
@@ -128,24 +137,38 @@ impl Peers {
                 (to_core)(Event::Heard { from, heard, permit });
             }
         });
-        let mut jobs = vec![votes.abort_handle()];
-        for listener in ports.quorum {
-            let (ids, security, dir) = (Arc::clone(&ids), security.clone(), Arc::clone(&dir));
-            let (desk, tell) = (Arc::clone(&desk), tell.clone());
-            let accept = packets::accept(listener, ids, limits, security, dir, desk, tell);
-            jobs.push(tokio::spawn(accept).abort_handle());
-        }
-        Self { elections, ids, limits, security, dir, desk, tell, jobs }
+        let votes = votes.abort_handle();
+        let acceptor = elections.acceptor();
+        let serving = Serving { acceptor, ids, limits, security, dir, desk, tell };
+        let listening = tokio::spawn(serving.clone().serve(ports)).abort_handle();
+        Self { elections, serving, votes, listening }
     }
 
     /// Where others ask of this member's files.
     pub(crate) fn desk(&self) -> &Desk {
-        &self.desk
+        &self.serving.desk
     }
 
     /// How others are reached.
     pub(crate) fn security(&self) -> &PeerSecurity {
-        &self.security
+        &self.serving.security
+    }
+
+    /// Serves other ports from now on, once they can be opened; connections that there are stay.
+    pub(crate) fn move_to(&mut self, config: &EnsembleConfig, server: &Server) {
+        self.listening.abort();
+        self.elections.set_own(config.told(server).map(address::election).collect());
+        let config = EnsembleConfig { bind_retries: None, ..config.clone() };
+        let server = server.clone();
+        let serving = self.serving.clone();
+        let listening = tokio::spawn(async move {
+            match bind(&config, &server).await {
+                Ok(ports) => serving.serve(ports).await,
+                // It is tried for ever.
+                Err((place, error)) => tracing::error!(%place, %error, "port for peers not moved"),
+            }
+        });
+        self.listening = listening.abort_handle();
     }
 
     /// Who is where, from now on.
@@ -164,16 +187,28 @@ impl Peers {
     /// Calls a leader.
     pub(crate) fn call(&self, leader: &Server) -> Link {
         let places = leader.addresses.iter().map(address::quorum).collect();
-        let (security, dir) = (self.security.clone(), Arc::clone(&self.dir));
-        packets::call(places, &self.ids, self.limits, security, dir, self.tell.clone())
+        let Serving { ids, limits, security, dir, tell, .. } = self.serving.clone();
+        packets::call(places, &ids, limits, security, dir, tell)
     }
 }
 
 impl Drop for Peers {
     fn drop(&mut self) {
-        for job in &self.jobs {
-            job.abort();
-        }
+        self.votes.abort();
+        self.listening.abort();
+    }
+}
+
+impl Serving {
+    /// Takes whoever calls, for as long as the job lives.
+    async fn serve(self, ports: BoundPorts) {
+        let learners = ports.quorum.into_iter().map(|listener| {
+            let Self { ids, limits, security, dir, desk, tell, .. } = self.clone();
+            packets::accept(listener, ids, limits, security, dir, desk, tell)
+        });
+        let voters = ports.election.into_iter();
+        let voters = voters.map(|listener| self.acceptor.clone().accept(listener));
+        tokio::join!(join_all(learners), join_all(voters));
     }
 }
 

@@ -1,9 +1,10 @@
 //! What a member of an ensemble must know of it before it starts.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use jute::Members;
+use jute::{Members, Server, ServerAddress};
 
 use crate::{PeerTlsConfig, SaslConfig};
 
@@ -12,6 +13,12 @@ use crate::{PeerTlsConfig, SaslConfig};
 pub struct EnsembleConfig {
     /// Who is a member, this one among them.
     pub members: Members,
+    /// Later ones that were proposed, and may be in force elsewhere.
+    pub next: Option<Members>,
+    /// The `zoo.cfg` that is rewritten when the members change, and beside which their files are; `None`: they are not kept.
+    pub zoo_cfg: Option<PathBuf>,
+    /// One voter is no ensemble (`standaloneEnabled`): a change that leaves only one is refused.
+    pub standalone_enabled: bool,
     /// Ticks that a follower may take to connect to its leader and to take over its history.
     pub init_limit: u32,
     /// Ticks after which a silent leader or learner is given up.
@@ -61,6 +68,9 @@ impl EnsembleConfig {
     pub fn of(members: Members) -> Self {
         Self {
             members,
+            next: None,
+            zoo_cfg: None,
+            standalone_enabled: true,
             init_limit: 10,
             sync_limit: 5,
             connect_timeout: Duration::from_secs(5),
@@ -71,5 +81,11 @@ impl EnsembleConfig {
             sasl: None,
             multi_address: false,
         }
+    }
+
+    /// The addresses that peers are told of a member that is there.
+    pub(crate) fn told<'a>(&self, server: &'a Server) -> impl Iterator<Item = &'a ServerAddress> {
+        let all = if self.multi_address { server.addresses.len() } else { 1 };
+        server.addresses.iter().take(all)
     }
 }

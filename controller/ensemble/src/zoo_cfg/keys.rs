@@ -369,6 +369,7 @@ impl Draft {
             }
             self.peers.sasl = self.quorum.sasl(self.jaas.as_deref(), missing)?;
             self.peers.tls = self.quorum.tls(missing)?;
+            self.peers.standalone_enabled = !self.ensemble_of_one;
             self.config.ensemble = Some(self.peers);
         } else if let (None, Some(server)) = (self.port, self.members.servers.values().next()) {
             // A member alone may have its client port there.
@@ -423,7 +424,7 @@ impl Draft {
 
 /// Where a server's line says that clients connect. A name is for the clients: the port is opened on all
 /// addresses then.
-pub(super) fn client_addr(server: &Server) -> Option<SocketAddr> {
+pub(crate) fn client_addr(server: &Server) -> Option<SocketAddr> {
     let client = server.client.as_ref()?;
     let all = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
     Some(SocketAddr::new(client.host.parse().unwrap_or(all), client.port))

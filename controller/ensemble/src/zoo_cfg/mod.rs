@@ -4,6 +4,7 @@
 //! meaning of each key in `keys`. A key that has no effect is named in a [`Warning`]; a value that cannot be
 //! meant is an error with the line.
 
+mod dynamic;
 mod jaas;
 mod keys;
 mod properties;
@@ -13,9 +14,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use jute::Members;
 use types::{PeerId, Zxid};
 
 use crate::{MemberConfig, Warning};
+pub(crate) use dynamic::MembersFiles;
+pub(crate) use keys::client_addr;
 use keys::{Draft, Effect};
 use properties::{Property, flags, properties};
 
@@ -104,7 +108,9 @@ impl MemberConfig {
     ) -> Result<(Self, Vec<Warning>), ConfigError> {
         let given = FLAGS.map(|name| (name, std::env::var(name).unwrap_or_default()));
         let given: Vec<_> = given.iter().map(|(name, text)| (*name, text.as_str())).collect();
-        let (mut config, warnings) = parse(path, &read(path)?, &given)?;
+        let text = read(path)?;
+        let dynamic = properties(&text).iter().any(|line| line.key == "dynamicConfigFile");
+        let (mut config, warnings) = parse(path, &text, &given)?;
         let file = config.data_dir.join("myid");
         match (id, read_id(&file)?) {
             (Some(id), _) | (None, Some(id)) => config.myid = id,
@@ -113,13 +119,18 @@ impl MemberConfig {
             }
             (None, None) => {}
         }
+        if let Some(ensemble) = config.ensemble.as_mut().filter(|_| config.rules.reconfig) {
+            // What was proposed counts where it was this file that the members were in.
+            ensemble.next = if dynamic { next_members(path)? } else { None };
+            ensemble.zoo_cfg = Some(path.to_owned());
+        }
         if let Some(ensemble) = &config.ensemble {
             let (path, me) = (path.to_owned(), config.myid);
             let Some(server) = ensemble.members.servers.get(&me) else {
                 return Err(ConfigError::NotAMember { path, me, myid: file });
             };
             let secure = config.tls.as_ref().is_some_and(|tls| tls.secure_addr.is_some());
-            config.client_addr = keys::client_addr(server).or(config.client_addr);
+            config.client_addr = client_addr(server).or(config.client_addr);
             if config.client_addr.is_none() && !secure {
                 return Err(ConfigError::Missing { path, key: "clientPort" });
             }
@@ -132,6 +143,16 @@ fn read(path: &Path) -> Result<String, ConfigError> {
     let text = fs::read(path);
     let text = text.map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
     Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// Members that were proposed when this member ended.
+fn next_members(zoo_cfg: &Path) -> Result<Option<Members>, ConfigError> {
+    let path = MembersFiles::of(zoo_cfg).next();
+    if !path.exists() {
+        return Ok(None);
+    }
+    let members = Members::parse(&read(&path)?);
+    members.map(Some).map_err(|source| ConfigError::Members { path, source })
 }
 
 /// The id in a member's own file; `None` when there is no file.

@@ -15,19 +15,12 @@ impl Apache {
         let data = ensemble.data_dir(id);
         std::fs::create_dir_all(&data).expect("it is writable");
         std::fs::write(data.join("myid"), id.to_string()).expect("it is writable");
-        let file = ensemble.dir.path().join(format!("apache-{id}.cfg"));
-        let text = format!(
-            "tickTime={}\ninitLimit=10\nsyncLimit=5\ndataDir={}\nadmin.enableServer=false\n\
-             4lw.commands.whitelist=*\npreAllocSize=256\n{}\n{}",
-            ensemble.tick.as_millis(),
-            data.display(),
-            ensemble.members.lines(),
-            ensemble.apaches_lines.as_ref().map(|lines| lines(id)).unwrap_or_default(),
-        );
-        std::fs::write(&file, text).expect("it is writable");
+        let file = ensemble.zoo_cfg(id);
         let log = std::fs::File::create(ensemble.dir.path().join(format!("apache-{id}.log")));
         let log = log.expect("it is writable");
+        let open = if ensemble.reconfig { "yes" } else { "no" };
         let child = Command::new("java")
+            .arg(format!("-Dzookeeper.skipACL={open}"))
             .args(["-Xmx200m", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"])
             .args(&ensemble.apaches_flags)
             .args(["-cp", &format!("{}/*", lib.display())])

@@ -37,6 +37,8 @@ pub(crate) struct Ensemble {
     pub(crate) apaches_lines: Option<Box<dyn Fn(i64) -> String>>,
     /// Flags of its JVM.
     pub(crate) apaches_flags: Vec<String>,
+    /// Members may be changed, by everybody; each is told of them by a file of its own.
+    pub(crate) reconfig: bool,
 }
 
 type Particular = Box<dyn Fn(i64, &mut MemberConfig)>;
@@ -75,7 +77,26 @@ impl Ensemble {
             particular: None,
             apaches_lines: None,
             apaches_flags: Vec::new(),
+            reconfig: false,
         }
+    }
+
+    /// A member's file, written once: who is a member by now is what it begins with.
+    pub(crate) fn zoo_cfg(&self, id: i64) -> PathBuf {
+        let file = self.dir.path().join(format!("zoo-{id}.cfg"));
+        let more = if self.reconfig { "reconfigEnabled=true\nskipACL=yes\n" } else { "" };
+        let apaches = self.apaches_lines.as_ref().map(|lines| lines(id)).unwrap_or_default();
+        let text = format!(
+            "tickTime={}\ninitLimit=10\nsyncLimit=5\ndataDir={}\nadmin.enableServer=false\n\
+             4lw.commands.whitelist=*\npreAllocSize=256\n{more}{}\n{apaches}",
+            self.tick.as_millis(),
+            self.data_dir(id).display(),
+            self.members.lines(),
+        );
+        if !file.exists() {
+            std::fs::write(&file, text).expect("it is writable");
+        }
+        file
     }
 
     /// All of them run, and clients are served by each.
@@ -93,6 +114,10 @@ impl Ensemble {
     }
 
     pub(crate) fn config(&self, id: i64) -> MemberConfig {
+        if self.reconfig {
+            let read = MemberConfig::from_zoo_cfg(&self.zoo_cfg(id), Some(PeerId(id)));
+            return read.expect("the file is right").0;
+        }
         let mut config = MemberConfig::in_process(self.data_dir(id));
         config.myid = PeerId(id);
         config.tick_time = self.tick;
