@@ -42,7 +42,8 @@ pub(crate) fn answer(input: &[u8], shared: &Shared) -> Word {
     let role = shared.standing.role();
     if !role.serves() && !SERVER_LESS.contains(&word) {
         let end = if word == "hash" { "" } else { "\n" };
-        return Word::Answer(format!("{NOT_SERVING}{end}"));
+        let mending = if word == "srvr" { mending(shared) } else { String::new() };
+        return Word::Answer(format!("{NOT_SERVING}{end}{mending}"));
     }
     Word::Answer(match word {
         "ruok" => "imok".to_owned(),
@@ -52,7 +53,7 @@ pub(crate) fn answer(input: &[u8], shared: &Shared) -> Word {
             _ => "rw",
         }
         .to_owned(),
-        "srvr" => server(shared, None),
+        "srvr" => server(shared, None) + &mending(shared),
         "stat" => server(shared, Some(clients::short(shared))),
         "mntr" => monitor(shared),
         "conf" => {
@@ -105,6 +106,12 @@ const WORDS: &[&str] = &[
 
 fn is_allowed(config: &MemberConfig, word: &str) -> bool {
     config.four_letter_words.iter().any(|allowed| allowed == "*" || allowed == word)
+}
+
+/// A line that Apache's has not, and only while files are damaged: it tells a controller what to tell people.
+fn mending(shared: &Shared) -> String {
+    let why = shared.standing.view().mending;
+    why.map_or_else(String::new, |why| format!("Mending: {}\n", why.replace(['\r', '\n'], " ")))
 }
 
 fn server(shared: &Shared, clients: Option<String>) -> String {
