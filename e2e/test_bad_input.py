@@ -88,7 +88,11 @@ TOLD = [
     ("no such user", "fw/bad", manifest("Framework", **service(shell="true", user="nobody-of-that-name")), ["nobody-of-that-name"]),
     ("cron, later", "fw/bad", manifest("Framework", poolRef={"name": "quickstart"}, cron={"schedule": "* * * * *"}, task={"shell": "true"}), ["spec.cron"]),
     ("image, later", "fw/bad", manifest("Framework", **service(image="busybox")), ["spec.task.image"]),
-    ("TLS, later", "ens/bad", manifest("Ensemble", members=1, tls={"client": {}}), ["spec.tls"]),
+    ("TLS without a Secret", "ens/bad", manifest("Ensemble", members=1, tls={"client": {}}), ["spec.tls.client.secretRef", "kubectl create secret"]),
+    ("no such Secret", "ens/bad", manifest("Ensemble", members=1, tls={"peer": {"secretRef": {"name": "nosec"}}}), ["nosec", "create it"]),
+    ("a port without TLS", "ens/bad", manifest("Ensemble", members=1, ports={"secureClient": 22810}), ["spec.ports.secureClient", "spec.tls.client.secretRef"]),
+    ("nobody can be known", "ens/bad", manifest("Ensemble", members=1, authentication={"required": True}), ["spec.authentication.required", "saslUsers"]),
+    ("no such digest", "ens/bad", manifest("Ensemble", members=1, authentication={"superDigest": {"secretKeyRef": {"name": "nosec", "key": "k"}}}), ["nosec", "with the key k"]),
     ("take-over, later", "ens/bad", manifest("Ensemble", members=1, join={"servers": ["server.1=a:1:2;3"]}), ["spec.join"]),
 ]
 

@@ -169,7 +169,7 @@ pub struct EnsemblePorts {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub client: Option<i32>,
-    /// For clients with TLS.
+    /// For clients with TLS; there is one when `spec.tls.client` is given.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub secure_client: Option<i32>,
@@ -181,7 +181,7 @@ pub struct EnsemblePorts {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub election: Option<i32>,
-    /// For the admin server.
+    /// For the admin server, whose commands are under `/commands`; there is none without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub admin: Option<i32>,
@@ -240,7 +240,8 @@ pub struct EnsembleTiming {
     pub max_session_timeout: Option<GoDuration>,
 }
 
-/// TLS to clients and between members.
+/// TLS to clients and between members. A changed Secret is taken up without a restart; TLS between members that
+/// run already is brought in by rolling restarts, and taken away likewise.
 #[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EnsembleTls {
@@ -256,13 +257,14 @@ pub struct EnsembleTls {
 #[derive(Clone, Debug, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TlsSide {
-    /// A Secret with `tls.crt`, `tls.key` and `ca.crt`; the controller makes certificates without one.
+    /// A Secret with `tls.crt`, `tls.key` and `ca.crt`, as PEM: what members show, and who signs what they are shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<LocalRef>,
-    /// Whether connections without TLS are let in beside it.
+    /// Whether connections without TLS are let in beside it: of clients they are, of members they are not, unless
+    /// said otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plaintext: Option<Plaintext>,
-    /// Whether the other side must show a certificate.
+    /// Whether the other side must show a certificate; it must, unless said otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_certificates: Option<ClientCertificates>,
 }
@@ -287,11 +289,11 @@ pub enum ClientCertificates {
     Required,
 }
 
-/// Who clients are.
+/// Who clients are, and who members are.
 #[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EnsembleAuthentication {
-    /// Whether a session must authenticate before it may do anything.
+    /// Whether a session must authenticate, as one of `saslUsers` or by a certificate, before it may do anything.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub required: Option<bool>,
     /// The digest of the super user, as `super:<digest>`.
@@ -300,6 +302,22 @@ pub struct EnsembleAuthentication {
     /// SASL DIGEST-MD5 users: a Secret, one key a user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sasl_users: Option<LocalRef>,
+    /// How members prove to each other that they are members. Brought in by rolling restarts, and taken away likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peers: Option<PeerAuthentication>,
+}
+
+/// SASL DIGEST-MD5 between members. To change the password: add a second user to the Secret and wait until Ready, name
+/// it in `user` and wait until Ready, then remove the first.
+#[derive(Clone, Debug, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PeerAuthentication {
+    /// A Secret, one key a user; all of them are taken.
+    pub secret_ref: LocalRef,
+    /// The user that members call each other as; the Secret's only one if not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), pattern("^[-._a-zA-Z0-9]+$"))]
+    pub user: Option<String>,
 }
 
 /// What one client may ask.
@@ -411,7 +429,7 @@ pub struct EnsembleStatus {
     /// The generation of the spec this speaks of; -1 before the first.
     #[serde(default = "unseen")]
     pub observed_generation: i64,
-    /// Ready, Reconciling, Stalled, Available, Progressing, Degraded.
+    /// Ready, Reconciling, Stalled, Available, Progressing, Degraded, Mending.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions_schema")]
     pub conditions: Vec<Condition>,
@@ -451,6 +469,9 @@ pub struct EnsembleStatus {
     /// What clients connect to: `host:port,…`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connect_string: Option<String>,
+    /// What clients that speak TLS connect to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secure_connect_string: Option<String>,
     /// Each member.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
@@ -466,12 +487,15 @@ pub struct EnsembleStatus {
 pub struct MemberStatus {
     /// Its `myid`.
     pub id: i32,
-    /// `leader`, `follower`, `observer`, `standalone`; `looking`, `starting`, `suspended`, `lost` (its data is
-    /// gone) or `down` when it does not serve.
+    /// `leader`, `follower`, `observer`, `standalone`; `looking`, `mending` (its files
+    /// are damaged), `starting`, `suspended`, `lost` (its data is gone) or `down` when it does not serve.
     pub state: String,
     /// Where it serves clients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
+    /// Where it serves clients that speak TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secure_endpoint: Option<String>,
     /// Its last transaction, in hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub zxid: Option<String>,
@@ -496,6 +520,10 @@ pub struct MemberStatus {
     /// Times that it was started again after it ended by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restarts: Option<i32>,
+    /// Which of its files are damaged, and how, until they are whole again; it does not vote until then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    pub mending: Option<String>,
     /// Why it does not serve, and what to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
@@ -519,6 +547,7 @@ impl Default for EnsembleStatus {
             watches: None,
             version: None,
             connect_string: None,
+            secure_connect_string: None,
             members: Vec::new(),
         }
     }

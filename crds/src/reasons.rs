@@ -12,6 +12,8 @@ pub const AVAILABLE: &str = "Available";
 pub const PROGRESSING: &str = "Progressing";
 /// It works with less than declared.
 pub const DEGRADED: &str = "Degraded";
+/// A member's files are damaged, and it takes what it lost from the others.
+pub const MENDING: &str = "Mending";
 /// The znode is as declared.
 pub const SYNCED: &str = "Synced";
 /// Limits are enforced by cgroups on every agent.
@@ -57,6 +59,8 @@ pub const MEMBERS_MISSING: &str = "MembersMissing";
 pub const NO_QUORUM: &str = "NoQuorum";
 /// A member has no room for writes.
 pub const DISK_FULL: &str = "DiskFull";
+/// A member found files damaged that it needs to vote.
+pub const FILES_DAMAGED: &str = "FilesDamaged";
 /// Enough voters are there, and none leads yet.
 pub const ELECTING: &str = "Electing";
 /// No master leads.
@@ -114,6 +118,10 @@ pub mod events {
     pub const MEMBER_REMOVED: &str = "MemberRemoved";
     /// A member without its data is filled again from the others.
     pub const MEMBER_REBUILT: &str = "MemberRebuilt";
+    /// A member found its files damaged and takes what it lost from the others.
+    pub const MENDING: &str = "Mending";
+    /// A member's files are whole again.
+    pub const MENDED: &str = "Mended";
     /// Another member leads.
     pub const LEADER_CHANGED: &str = "LeaderChanged";
     /// Too few voters serve: clients cannot write.

@@ -22,6 +22,8 @@ pub(crate) struct Report {
     pub(crate) watches: Option<i64>,
     /// It has no room for writes, and takes none.
     pub(crate) disk_full: bool,
+    /// Why it does not vote, of our members only.
+    pub(crate) mending: Option<String>,
 }
 
 /// What a member answers.
@@ -34,6 +36,8 @@ pub(crate) enum Answer {
     Refused,
     /// That it serves nobody now: it looks for a leader.
     Looking,
+    /// That its files are damaged, how, and that it looks for what it lost.
+    Mending(String),
     /// How it is.
     Serves(Report),
 }
@@ -42,6 +46,15 @@ impl Answer {
     pub(crate) fn report(&self) -> Option<&Report> {
         match self {
             Self::Serves(report) => Some(report),
+            Self::Silent | Self::Refused | Self::Looking | Self::Mending(_) => None,
+        }
+    }
+
+    /// What is damaged and not mended yet.
+    pub(crate) fn mending(&self) -> Option<&str> {
+        match self {
+            Self::Serves(report) => report.mending.as_deref(),
+            Self::Mending(why) => Some(why),
             Self::Silent | Self::Refused | Self::Looking => None,
         }
     }
@@ -62,7 +75,11 @@ pub(crate) async fn ask(endpoint: &str) -> Answer {
         Err(_) => return Answer::Silent,
     };
     let Some(mut report) = read_srvr(&answer) else {
-        return if answer.is_empty() { Answer::Silent } else { Answer::Looking };
+        return match read_mending(&answer) {
+            Some(why) => Answer::Mending(why),
+            None if answer.is_empty() => Answer::Silent,
+            None => Answer::Looking,
+        };
     };
     if let Ok(answer) = say(endpoint, "mntr").await {
         report.watches = read_figure(&answer, "zk_watch_count");
@@ -85,8 +102,14 @@ fn read_srvr(answer: &str) -> Option<Report> {
         // The question is a connection too.
         clients: value("Connections")?.parse::<i64>().ok()?.saturating_sub(1).max(0),
         znodes: value("Node count")?.parse().ok()?,
+        mending: read_mending(answer),
         ..Report::default()
     })
+}
+
+fn read_mending(answer: &str) -> Option<String> {
+    let why = answer.lines().find_map(|line| line.strip_prefix("Mending: "))?;
+    Some(why.chars().take(1_024).collect())
 }
 
 fn read_figure(answer: &str, name: &str) -> Option<i64> {
@@ -124,5 +147,7 @@ mod tests {
         assert_eq!(read_figure(mntr, "zk_watch"), None);
         assert_eq!(read_srvr("This ZooKeeper instance is not currently serving requests\n"), None);
         assert_eq!(read_srvr("Mode: \nZxid: 0xzz\n"), None);
+        assert_eq!(read_mending(srvr), None);
+        assert_eq!(read_mending("Not now\nMending: a file\n").as_deref(), Some("a file"));
     }
 }

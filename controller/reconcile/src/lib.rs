@@ -22,6 +22,7 @@ mod master_api;
 mod parts;
 pub mod platform;
 mod pool;
+mod references;
 mod run;
 mod sessions;
 mod znode;

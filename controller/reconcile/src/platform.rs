@@ -5,7 +5,7 @@
 //! differs; a change that happens by itself (an exit, a pod that became ready) comes by
 //! [`Platform::changes`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::pin::Pin;
 
@@ -96,6 +96,8 @@ pub struct Members {
     pub owner: Owner,
     /// Each of them, by id.
     pub members: Vec<MemberWish>,
+    /// Files that they are given to read, by the names that wishes have for them. What no wish names is removed.
+    pub files: BTreeMap<String, Vec<u8>>,
 }
 
 /// Where members listen for each other: member N on port + N - 1. Chosen and kept if not given.
@@ -115,7 +117,7 @@ pub struct MemberWish {
     /// Whom it counts; itself too, unless it observes.
     pub membership: Membership,
     /// What else it is started with.
-    pub settings: Settings,
+    pub settings: Box<Settings>,
     /// Counts its beginnings: with another number it begins with nothing.
     pub data: u64,
     /// Another number restarts it, and nothing else.
@@ -130,6 +132,9 @@ pub struct Membership {
     pub version: u64,
     /// The voters' ids.
     pub voters: BTreeSet<i32>,
+    /// Whether there are observers, so that even a voter alone listens for others.
+    #[serde(default)]
+    pub observed: bool,
     /// Where they are found. It stays: members that were told different ports would not find each other.
     pub ports: PeerPorts,
 }
@@ -139,10 +144,56 @@ pub struct Membership {
 pub struct Settings {
     /// Keys of `zoo.cfg`, but for folders and addresses, which are the platform's.
     pub config: Vec<(String, String)>,
+    /// Keys whose values are paths of [`Members::files`], with the files' names.
+    #[serde(default)]
+    pub files: Vec<(String, String)>,
     /// Where clients are listened for: member N on port + N - 1. Chosen and kept if not given.
     pub client_port: Option<u16>,
+    /// Where clients that speak TLS are listened for, if anywhere.
+    #[serde(default)]
+    pub secure_port: Option<PortWish>,
+    /// Where commands are taken over HTTP, if anywhere: member N on port + N - 1.
+    #[serde(default)]
+    pub admin_port: Option<u16>,
+    /// Where figures are told to Prometheus, if anywhere: member N on port + N - 1.
+    #[serde(default)]
+    pub metrics_port: Option<u16>,
+    /// The file with users and passwords, of clients and of members.
+    #[serde(default)]
+    pub jaas: Option<String>,
+    /// Between members.
+    #[serde(default)]
+    pub peers: PeerSecurity,
     /// When somebody asked for a restart.
     pub restarted_at: Option<String>,
+}
+
+/// A port of each member.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum PortWish {
+    /// Chosen and kept.
+    Chosen,
+    /// Member N on port + N - 1.
+    From(u16),
+}
+
+/// What members ask of each other. Members one rung apart understand each other, so all are brought up and down
+/// rung by rung.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct PeerSecurity {
+    /// 0: none. 1: calls are taken with it and without. 2: others are called with it, too. 3: and are taken without it
+    /// no more.
+    pub tls: u8,
+    /// Keys of `zoo.cfg` that TLS needs.
+    pub tls_config: Vec<(String, String)>,
+    /// The same, of files.
+    pub tls_files: Vec<(String, String)>,
+    /// 0: none. 1: callers may prove who they are. 2: this member does when it calls. 3: and callers must.
+    pub sasl: u8,
+    /// A digest of the user and password that it calls with.
+    pub login: Option<String>,
+    /// The same of all that it takes.
+    pub logins: BTreeSet<String>,
 }
 
 /// The masters of a pool.
@@ -195,6 +246,8 @@ pub struct Part {
     pub number: i32,
     /// `host:port` that clients reach it at, if it has one.
     pub endpoint: Option<String>,
+    /// The same for clients that speak TLS.
+    pub secure_endpoint: Option<String>,
     /// Its process, where the platform has processes.
     pub pid: Option<i32>,
     /// Times that it was started again after it ended by itself.

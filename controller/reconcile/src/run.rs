@@ -145,6 +145,7 @@ async fn ensembles(scope: &Scope, ctx: &Arc<Context>) {
     let store = controller.store();
     let users = store.clone();
     let more_users = store.clone();
+    let (of_map, of_secret) = (store.clone(), store);
     let work = controller
         // One that waits to be deleted goes on when its last user has gone.
         .watches(
@@ -154,6 +155,16 @@ async fn ensembles(scope: &Scope, ctx: &Arc<Context>) {
         )
         .watches(scope.api::<ZNode>(), watcher::Config::default(), move |znode: ZNode| {
             deleting(&more_users, &znode, &znode.spec.ensemble_ref.name)
+        })
+        .watches(scope.api::<ConfigMap>(), watcher::Config::default(), move |map: ConfigMap| {
+            all_where(&of_map, true, &map, |ensemble: &Ensemble, name| {
+                ensemble::names_config_map(&ensemble.spec, name)
+            })
+        })
+        .watches(scope.api::<Secret>(), watcher::Config::default(), move |secret: Secret| {
+            all_where(&of_secret, true, &secret, |ensemble: &Ensemble, name| {
+                ensemble::names_secret(&ensemble.spec, name)
+            })
         })
         .reconcile_on(changed_parts(ctx.platform.changes()))
         .run(ensemble::reconcile, on_error, ctx.clone());

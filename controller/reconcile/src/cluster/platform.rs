@@ -266,6 +266,7 @@ fn parts(
         .map(|number| Part {
             number,
             endpoint: Some(endpoint(number)),
+            secure_endpoint: None,
             pid: None,
             restarts: 0,
             state: if number - first < ready { PartState::Running } else { PartState::Starting },

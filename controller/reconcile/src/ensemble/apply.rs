@@ -73,7 +73,7 @@ async fn advance(
     target: &Target,
     ctx: &Context,
 ) -> Result<(EnsembleStatus, Health), PlatformError> {
-    let (seen, heard) = observe::members(ensemble, ctx).await?;
+    let (seen, heard) = observe::members(ensemble, target, ctx).await?;
     let mut told = status_of(ensemble);
     let next = steps::next(target, &seen, status::since_loss(&told));
     let wishes = seen.iter().map(|member| member.wish.clone());
@@ -81,7 +81,7 @@ async fn advance(
         Next::Do(step) => {
             tracing::info!("Ensemble {}: {}", owner(ensemble), step.words());
             let wishes = step.applied(wishes);
-            let heard = carry_out(step, &wishes, heard, ensemble, ctx).await?;
+            let heard = carry_out(step, &wishes, heard, ensemble, target, ctx).await?;
             (wishes, heard)
         }
         Next::Settled | Next::Wait(_) => (wishes.collect(), heard),
@@ -104,9 +104,11 @@ async fn carry_out(
     wishes: &[crate::platform::MemberWish],
     heard: Vec<Heard>,
     ensemble: &Ensemble,
+    target: &Target,
     ctx: &Context,
 ) -> Result<Vec<Heard>, PlatformError> {
-    let want = Members { owner: owner(ensemble), members: wishes.to_vec() };
+    let (owner, members, files) = (owner(ensemble), wishes.to_vec(), target.files.clone());
+    let want = Members { owner, members, files };
     let parts = ctx.platform.members(&want).await?;
     if matches!(step, Step::Found(_)) {
         let answers = join_all(parts.iter().map(observe::ask)).await;

@@ -4,13 +4,15 @@ mod apply;
 mod news;
 mod observe;
 mod plan;
+mod rungs;
+mod security;
 pub(crate) mod settings;
 mod status;
 mod steps;
 
 use std::sync::Arc;
 
-use crds::Ensemble;
+use crds::{Ensemble, EnsembleSpec};
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
 
@@ -48,4 +50,19 @@ pub(crate) fn servers(ensemble: &Ensemble) -> Result<String, String> {
             crate::conditions::why_not_ready(status)
         )),
     }
+}
+
+/// Whether a spec names this Secret.
+pub(crate) fn names_secret(spec: &EnsembleSpec, name: &str) -> bool {
+    let digest = spec.authentication.as_ref().and_then(|auth| auth.super_digest.as_ref());
+    let digest = digest.and_then(|source| source.secret_key_ref.as_ref());
+    security::named(spec).iter().any(|(_, named)| named.name == name)
+        || digest.is_some_and(|source| source.name == name)
+}
+
+/// Whether a spec names this ConfigMap.
+pub(crate) fn names_config_map(spec: &EnsembleSpec, name: &str) -> bool {
+    let digest = spec.authentication.as_ref().and_then(|auth| auth.super_digest.as_ref());
+    let digest = digest.and_then(|source| source.config_map_key_ref.as_ref());
+    digest.is_some_and(|source| source.name == name)
 }

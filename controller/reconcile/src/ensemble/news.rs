@@ -64,6 +64,22 @@ fn of_member(known: Option<&MemberStatus>, now: &MemberStatus, founded: bool) ->
         let note = format!("member {id} had lost its data and is filled again from the others");
         news.push(tell(reasons::events::MEMBER_REBUILT, "Rebuild", note));
     }
+    let was_mending = known.and_then(|known| known.mending.as_ref());
+    match (was_mending, &now.mending) {
+        (None, Some(why)) => news.push(News {
+            is_warning: true,
+            ..tell(
+                reasons::events::MENDING,
+                "Mend",
+                format!("member {id} mends its files and does not vote: {why}"),
+            )
+        }),
+        (Some(_), None) => {
+            let note = format!("the files of member {id} are whole again");
+            news.push(tell(reasons::events::MENDED, "Mend", note));
+        }
+        _ => {}
+    }
     let known_pid = known.and_then(|known| known.pid);
     if let Some(pid) = now.pid.filter(|pid| known_pid != Some(*pid)) {
         let again = known.is_some() && (known_pid.is_some() || now.restarts > Some(0));
@@ -127,5 +143,16 @@ mod tests {
         assert_eq!(reasons, ["MemberAdded", "Started"]);
         let reasons: Vec<_> = check(&grown, &other).iter().map(|(reason, _)| *reason).collect();
         assert_eq!(reasons, ["MemberRemoved"]);
+    }
+    #[test]
+    fn damage_is_told_when_it_is_found_and_when_it_is_mended() {
+        let whole = status(Some(3), Truth::True, &[(1, 11)]);
+        let mut damaged = whole.clone();
+        damaged.members[0].mending = Some("log.1 at byte 7".to_owned());
+        let told = check(&whole, &damaged);
+        assert_eq!(told[0].0, "Mending");
+        assert!(told[0].1.ends_with("log.1 at byte 7"), "{told:?}");
+        assert_eq!(check(&damaged, &damaged), []);
+        assert_eq!(check(&damaged, &whole)[0].0, "Mended");
     }
 }

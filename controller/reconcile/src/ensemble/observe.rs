@@ -5,12 +5,16 @@ use futures::future::join_all;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 
+use super::plan::Target;
+use super::security::{self, Secrets};
 use super::steps::Seen;
+use crate::conditions::Health;
 use crate::context::Context;
 use crate::error::{Error, Tried};
 use crate::four_letters::{self, Answer};
 use crate::kind::{api, is_deleting, is_paused, named, owner};
 use crate::platform::{MemberWish, Members, Part, PartState, PlatformError};
+use crate::references;
 
 /// What decides whether anything may be done.
 #[derive(Debug, Default)]
@@ -20,14 +24,30 @@ pub(crate) struct Users {
     pub(crate) pods: bool,
     /// Pools and ZNodes that name it; asked only when it is being deleted.
     pub(crate) users: Vec<String>,
+    /// Secrets that it names, as far as they exist.
+    pub(crate) secrets: Secrets,
+    /// The digest that it names, or why there is none; `None` when it names none.
+    pub(crate) super_digest: Option<Result<Vec<u8>, Health>>,
 }
 
 pub(crate) async fn users(ensemble: &Ensemble, ctx: &Context) -> Result<Users, Error> {
     let (paused, pods) = (is_paused(ensemble), ctx.platform.has_pods());
-    if !is_deleting(ensemble) {
-        return Ok(Users { paused, pods, users: Vec::new() });
-    }
     let namespace = ensemble.namespace().unwrap_or_default();
+    if !is_deleting(ensemble) {
+        let spec = &ensemble.spec;
+        let mut secrets = Secrets::new();
+        for (_, named) in security::named(spec) {
+            if let Some(secret) = references::secret(&named.name, &namespace, ctx).await? {
+                secrets.insert(named.name.clone(), secret);
+            }
+        }
+        let source = spec.authentication.as_ref().and_then(|auth| auth.super_digest.as_ref());
+        let super_digest = match source {
+            Some(source) => Some(references::value(source, SUPER_DIGEST, &namespace, ctx).await?),
+            None => None,
+        };
+        return Ok(Users { paused, pods, users: Vec::new(), secrets, super_digest });
+    }
     let name = ensemble.name_any();
     let everything = ListParams::default();
     let pools: Api<ResourcePool> = api(&ctx.client, &namespace);
@@ -36,7 +56,7 @@ pub(crate) async fn users(ensemble: &Ensemble, ctx: &Context) -> Result<Users, E
     let znodes = znodes.list(&everything).await.tried(|| format!("list ZNodes of {namespace}"))?;
     let pools = pools.iter().filter(|pool| pool.spec.ensemble_ref.name == name).map(named);
     let znodes = znodes.iter().filter(|znode| znode.spec.ensemble_ref.name == name).map(named);
-    Ok(Users { paused, pods, users: pools.chain(znodes).collect() })
+    Ok(Users { paused, pods, users: pools.chain(znodes).collect(), ..Users::default() })
 }
 
 /// One member: its process or pod, and what it says.
@@ -45,6 +65,7 @@ pub(crate) type Heard = (Part, Answer);
 /// The members that were wished last, kept as they were wished, and what they say.
 pub(crate) async fn members(
     ensemble: &Ensemble,
+    target: &Target,
     ctx: &Context,
 ) -> Result<(Vec<Seen>, Vec<Heard>), PlatformError> {
     let owner = owner(ensemble);
@@ -52,7 +73,7 @@ pub(crate) async fn members(
     if wishes.is_empty() {
         return Ok((Vec::new(), Vec::new()));
     }
-    let want = Members { owner, members: wishes.clone() };
+    let want = Members { owner, members: wishes.clone(), files: target.files.clone() };
     let parts = ctx.platform.members(&want).await?;
     let answers = join_all(parts.iter().map(ask)).await;
     let heard: Vec<Heard> = parts.into_iter().zip(answers).collect();
@@ -74,3 +95,5 @@ fn seen(wish: MemberWish, heard: &[Heard]) -> Seen {
     });
     Seen { wish, state, answer }
 }
+
+const SUPER_DIGEST: &str = "spec.authentication.superDigest";

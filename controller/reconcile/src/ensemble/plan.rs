@@ -2,11 +2,12 @@
 //!
 //! The next step toward that is decided in [`super::steps`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crds::{DeletionPolicy, Ensemble, EnsembleSpec, reasons};
 
 use super::observe::Users;
+use super::security::security;
 use super::settings;
 use crate::conditions::{Health, Unsupported};
 use crate::kind::{is_deleting, restarted_at};
@@ -32,8 +33,12 @@ pub(crate) struct Target {
     pub(crate) voters: usize,
     /// How many observe.
     pub(crate) observers: usize,
-    pub(crate) settings: Settings,
+    pub(crate) settings: Box<Settings>,
     pub(crate) ports: PeerPorts,
+    /// What members read beside their settings, by name.
+    pub(crate) files: BTreeMap<String, Vec<u8>>,
+    /// Why nothing is changed, though members that run are kept running: what is declared cannot be.
+    pub(crate) fault: Option<Health>,
 }
 
 impl Target {
@@ -71,25 +76,49 @@ pub(crate) fn plan(ensemble: &Ensemble, observed: &Users) -> Plan {
             _ => DataFate::Keep,
         });
     }
+    let mut target = Target {
+        voters: usize::try_from(spec.members).unwrap_or(1).max(1),
+        observers: usize::try_from(spec.observers.unwrap_or(0)).unwrap_or(0),
+        ..Target::default()
+    };
+    match fill(&mut target, ensemble, observed) {
+        // What pods do is not this controller's to look at before it has made them.
+        Err(fault) if observed.pods => return Plan::Rest(fault),
+        Err(fault) => target.fault = Some(fault),
+        Ok(()) => {}
+    }
+    Plan::Run(target)
+}
+
+/// The settings that the spec means, or why it means none.
+fn fill(target: &mut Target, ensemble: &Ensemble, observed: &Users) -> Result<(), Health> {
+    let spec = &ensemble.spec;
     if let Some(field) = unsupported(spec, observed.pods) {
-        return Plan::Rest(Health::unsupported(&field));
+        return Err(Health::unsupported(&field));
     }
-    match settings::keys(spec) {
-        Ok(config) => Plan::Run(Target {
-            voters: usize::try_from(spec.members).unwrap_or(1).max(1),
-            observers: usize::try_from(spec.observers.unwrap_or(0)).unwrap_or(0),
-            settings: Settings {
-                config,
-                client_port: spec.ports.as_ref().and_then(|ports| port(ports.client)),
-                restarted_at: restarted_at(ensemble),
-            },
-            ports: spec.ports.as_ref().map_or_else(PeerPorts::default, |ports| PeerPorts {
-                quorum: port(ports.quorum),
-                election: port(ports.election),
-            }),
-        }),
-        Err(message) => Plan::Rest(Health::stalled(reasons::INVALID_SPEC, message)),
-    }
+    let invalid = |message| Health::stalled(reasons::INVALID_SPEC, message);
+    let mut config = settings::keys(spec).map_err(invalid)?;
+    let super_digest = observed.super_digest.clone().transpose()?;
+    let mut security = security(spec, &observed.secrets, super_digest.as_deref())?;
+    // What a person wrote by name counts.
+    let is_ours = |(key, _): &(String, String)| !spec.config.contains_key(key);
+    config.extend(security.config.into_iter().filter(is_ours));
+    security.peers.tls_config.retain(is_ours);
+    let ports = spec.ports.clone().unwrap_or_default();
+    *target.settings = Settings {
+        config,
+        files: security.files,
+        client_port: port(ports.client),
+        secure_port: security.secure_port,
+        admin_port: port(ports.admin),
+        metrics_port: spec.metrics.as_ref().and_then(|metrics| port(metrics.port)),
+        jaas: security.jaas,
+        peers: security.peers,
+        restarted_at: restarted_at(ensemble),
+    };
+    target.ports = PeerPorts { quorum: port(ports.quorum), election: port(ports.election) };
+    target.files = security.contents;
+    Ok(())
 }
 
 fn port(declared: Option<i32>) -> Option<u16> {
@@ -104,25 +133,25 @@ fn unsupported(spec: &EnsembleSpec, pods: bool) -> Option<Unsupported> {
     Unsupported::first(&[
         (pods && observers, "spec.observers"),
         (!spec.overrides.is_empty(), "spec.overrides"),
-        (ports.is_some_and(|ports| ports.secure_client.is_some()), "spec.ports.secureClient"),
-        (ports.is_some_and(|ports| ports.admin.is_some()), "spec.ports.admin"),
+        (
+            pods && ports.is_some_and(|ports| ports.secure_client.is_some()),
+            "spec.ports.secureClient",
+        ),
+        (pods && ports.is_some_and(|ports| ports.admin.is_some()), "spec.ports.admin"),
         (!pods && storage.is_some_and(|storage| storage.size.is_some()), "spec.storage.size"),
         (
             !pods && storage.is_some_and(|storage| storage.class_name.is_some()),
             "spec.storage.className",
         ),
         (storage.is_some_and(|storage| storage.log_size.is_some()), "spec.storage.logSize"),
-        (spec.tls.is_some(), "spec.tls"),
-        (spec.authentication.is_some(), "spec.authentication"),
-        (spec.limits.connections.is_some(), "spec.limits.connections"),
-        (spec.limits.outstanding_requests.is_some(), "spec.limits.outstandingRequests"),
+        (pods && spec.tls.is_some(), "spec.tls"),
+        (pods && spec.authentication.is_some(), "spec.authentication"),
         (spec.retention.size.is_some(), "spec.retention.size"),
-        (spec.snapshots.compression.is_some(), "spec.snapshots.compression"),
         (spec.backups.is_some(), "spec.backups"),
         (spec.join.is_some(), "spec.join"),
         (!pods && spec.resources.is_some(), "spec.resources"),
         (!pods && spec.placement.is_some(), "spec.placement"),
-        (spec.metrics.is_some(), "spec.metrics"),
+        (pods && spec.metrics.is_some(), "spec.metrics"),
     ])
 }
 
@@ -149,7 +178,9 @@ mod tests {
 
     fn reason(plan: Plan) -> (&'static str, String) {
         match plan {
-            Plan::Rest(Health::Stalled { reason, message }) => (reason, message),
+            Plan::Run(Target { fault: Some(Health::Stalled { reason, message }), .. }) => {
+                (reason, message)
+            }
             other => panic!("not stalled: {other:?}"),
         }
     }
@@ -187,7 +218,7 @@ mod tests {
     #[test]
     fn what_has_no_effect_yet_is_refused_by_name() {
         for (spec, path) in [
-            (json!({ "members": 1, "tls": {} }), "spec.tls"),
+            (json!({ "members": 1, "retention": { "size": "1Gi" } }), "spec.retention.size"),
             (json!({ "members": 1, "join": { "servers": ["server.1=a:1:2"] } }), "spec.join"),
         ] {
             let (reason, message) = reason(check(spec));

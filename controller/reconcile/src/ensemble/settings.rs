@@ -1,6 +1,6 @@
 //! The keys of `zoo.cfg` that a spec means, but for folders, addresses and members.
 
-use crds::{EnsembleSpec, GoDuration};
+use crds::{Compression, EnsembleSpec, GoDuration};
 
 /// The keys with their values; else which value cannot be meant, and how to write it.
 pub(crate) fn keys(spec: &EnsembleSpec) -> Result<Vec<(String, String)>, String> {
@@ -20,6 +20,21 @@ pub(crate) fn keys(spec: &EnsembleSpec) -> Result<Vec<(String, String)>, String>
         ("autopurge.snapRetainCount".to_owned(), spec.retention.snapshots.to_string()),
         ("4lw.commands.whitelist".to_owned(), words.join(",")),
     ];
+    let limits = &spec.limits;
+    if let Some(all) = limits.connections {
+        keys.push(("maxCnxns".into(), all.to_string()));
+    }
+    if let Some(requests) = limits.outstanding_requests {
+        keys.push(("globalOutstandingLimit".into(), requests.to_string()));
+    }
+    if let Some(compression) = spec.snapshots.compression {
+        let method = match compression {
+            Compression::None => "",
+            Compression::Gzip => "gz",
+            Compression::Snappy => "snappy",
+        };
+        keys.push(("snapshot.compression.method".into(), method.into()));
+    }
     if let Some(shortest) = &timing.min_session_timeout {
         keys.push(("minSessionTimeout".into(), millis("spec.timing.minSessionTimeout", shortest)?));
     }

@@ -48,9 +48,24 @@ pub(crate) fn status(
     }
     status.clients = Some(serving.iter().map(|report| report.clients).sum());
     status.watches = serving.iter().map(|report| report.watches).sum();
-    status.connect_string = connect_string(status.connect_string.take(), view);
+    status.connect_string =
+        connect_string(status.connect_string.take(), view, |part| part.endpoint.as_deref());
+    status.secure_connect_string =
+        connect_string(status.secure_connect_string.take(), view, |part| {
+            part.secure_endpoint.as_deref()
+        });
     let zxid = leading.map(|(_, report)| report.zxid);
-    status.members = view.heard.iter().map(|(part, answer)| member(part, answer, zxid)).collect();
+    let before = std::mem::take(&mut status.members);
+    let told = |(part, answer): &Heard| {
+        let mut told = member(part, answer, zxid);
+        if matches!(answer, Answer::Silent | Answer::Refused) {
+            // Nobody has said that its files are whole.
+            let known = before.iter().find(|known| known.id == told.id);
+            told.mending = known.and_then(|known| known.mending.clone());
+        }
+        told
+    };
+    status.members = view.heard.iter().map(told).collect();
 
     let quorum = view.quorum();
     let (available, reason, why) = match &quorum {
@@ -82,6 +97,14 @@ pub(crate) fn status(
         None => (reasons::MEMBERS_MISSING, missing.join("; ")),
     };
     set(status, generation, reasons::DEGRADED, Truth::from(degraded), reason, &why, now);
+    let mending = view.mending();
+    let (reason, why) = if mending.is_empty() {
+        (reasons::AS_DECLARED, "no member's files are damaged".to_owned())
+    } else {
+        (reasons::FILES_DAMAGED, mending.join("; "))
+    };
+    let is_mending = Truth::from(!mending.is_empty());
+    set(status, generation, reasons::MENDING, is_mending, reason, &why, now);
     view.health(&quorum, was_available(status))
 }
 
@@ -124,6 +147,15 @@ impl View<'_> {
     fn missing(&self) -> Vec<String> {
         let silent = self.heard.iter().filter(|member| !serves(member));
         silent.map(|(part, answer)| words(part, answer)).collect()
+    }
+
+    /// Which members mend their files, and what they lack.
+    fn mending(&self) -> Vec<String> {
+        let all = self
+            .heard
+            .iter()
+            .filter_map(|(part, answer)| Some(mends(part.number, answer.mending()?)));
+        all.collect()
     }
 
     /// Which members have no room for writes, and what to do.
@@ -207,12 +239,16 @@ impl View<'_> {
 
 /// Those that clients are told of: all that are there, but none that is about to leave; while members change,
 /// only such as were told before, so that those who use it are told once.
-fn connect_string(before: Option<String>, view: &View<'_>) -> Option<String> {
+fn connect_string<'a>(
+    before: Option<String>,
+    view: &View<'a>,
+    endpoint: impl Fn(&'a Part) -> Option<&'a str>,
+) -> Option<String> {
     let stay = view.target.voters(&view.membership.voters);
     let observers = view.target.observers();
     let is_declared = |id: &i32| stay.contains(id) || observers.contains(id);
     let declared = view.heard.iter().filter(|(part, _)| is_declared(&part.number));
-    let all: Vec<&str> = declared.filter_map(|(part, _)| part.endpoint.as_deref()).collect();
+    let all: Vec<&str> = declared.filter_map(|(part, _)| endpoint(part)).collect();
     let known: BTreeSet<&str> = before.as_deref().unwrap_or_default().split(',').collect();
     let both: Vec<&str> = all.iter().copied().filter(|one| known.contains(one)).collect();
     let is_changing = view.membership.voters != stay && !both.is_empty();
@@ -226,6 +262,7 @@ fn member(part: &Part, answer: &Answer, leader: Option<u64>) -> MemberStatus {
         (PartState::DataLost { .. }, _) => LOST,
         (_, Answer::Serves(report)) => report.mode.as_str(),
         (_, Answer::Looking) => "looking",
+        (_, Answer::Mending(_)) => "mending",
         (PartState::Suspended, _) => "suspended",
         (PartState::Running | PartState::Starting, _) if part.pid.is_some() => "starting",
         _ => "down",
@@ -234,6 +271,7 @@ fn member(part: &Part, answer: &Answer, leader: Option<u64>) -> MemberStatus {
         id: part.number,
         state: state.to_owned(),
         endpoint: part.endpoint.clone(),
+        secure_endpoint: part.secure_endpoint.clone(),
         zxid: report.map(|report| format!("{:#x}", report.zxid)),
         epoch: report.map(|report| epoch(report.zxid)),
         lag: report.and_then(|report| Some(lag(leader?, report.zxid))),
@@ -242,7 +280,11 @@ fn member(part: &Part, answer: &Answer, leader: Option<u64>) -> MemberStatus {
         watches: report.and_then(|report| report.watches),
         pid: part.pid,
         restarts: Some(part.restarts),
-        message: report.is_none().then(|| words(part, answer)),
+        message: match answer.mending() {
+            Some(why) => Some(mends(part.number, why)),
+            None => report.is_none().then(|| words(part, answer)),
+        },
+        mending: answer.mending().map(str::to_owned),
     }
 }
 
@@ -268,7 +310,7 @@ fn serves((_, answer): &Heard) -> bool {
 fn comes((part, answer): &Heard) -> bool {
     match part.state {
         PartState::Starting | PartState::Ending => true,
-        PartState::Running => !matches!(answer, Answer::Silent),
+        PartState::Running => !matches!(answer, Answer::Silent | Answer::Mending(_)),
         _ => false,
     }
 }
@@ -284,6 +326,7 @@ fn words(part: &Part, answer: &Answer) -> String {
             let who = holder.clone().unwrap_or_else(|| "another process".to_owned());
             format!("member {id} needs port {port}, which {who} has: end it")
         }
+        (PartState::Running, Answer::Mending(why)) => mends(id, why),
         (PartState::Running, Answer::Looking) => format!("member {id} looks for a leader"),
         (PartState::Running, Answer::Silent) => {
             format!(
@@ -293,6 +336,13 @@ fn words(part: &Part, answer: &Answer) -> String {
         (PartState::Running | PartState::Starting, _) => format!("member {id} is starting"),
         (PartState::Ending, _) => format!("member {id} is ending"),
     }
+}
+
+fn mends(id: i32, why: &str) -> String {
+    format!(
+        "member {id} mends its files and does not vote: {why}; it takes what it lost from the others, which must \
+         run for that"
+    )
 }
 
 fn was_available(status: &EnsembleStatus) -> bool {

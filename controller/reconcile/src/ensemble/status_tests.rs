@@ -6,7 +6,7 @@ use crate::conditions::is_true;
 fn part(number: i32, state: PartState) -> Part {
     let pid = matches!(state, PartState::Running | PartState::Suspended).then_some(70 + number);
     let endpoint = Some(format!("127.0.0.1:{}", 2180 + number));
-    Part { number, endpoint, pid, restarts: 0, state }
+    Part { number, endpoint, secure_endpoint: None, pid, restarts: 0, state }
 }
 
 fn serving(number: i32, mode: &str, zxid: u64) -> Heard {

@@ -13,9 +13,10 @@ use std::collections::BTreeSet;
 use crds::reasons;
 
 use super::plan::Target;
+use super::rungs;
 use crate::conditions::Health;
 use crate::four_letters::Answer;
-use crate::platform::{MemberWish, Membership, PartState};
+use crate::platform::{MemberWish, Membership, PartState, Settings};
 
 /// One member as it is.
 #[derive(Clone, Debug)]
@@ -116,11 +117,15 @@ pub(crate) fn newest<'a>(wishes: impl IntoIterator<Item = &'a MemberWish>) -> Me
 ///
 /// `since_loss`: the leader's last zxid at a look after which a member was known to have lost its data.
 pub(crate) fn next(target: &Target, seen: &[Seen], since_loss: Option<u64>) -> Next {
+    if let Some(fault) = &target.fault {
+        return Next::Wait(fault.clone());
+    }
     if seen.is_empty() {
         return Next::Do(Step::Found(founders(target)));
     }
     let newest = newest(seen.iter().map(|member| &member.wish));
-    let look = Look { target, seen, newest, since_loss };
+    let (settings, fault) = rungs::next(&target.settings, seen.iter().map(|member| &member.wish));
+    let look = Look { target, settings, fault, seen, newest, since_loss };
     let stages = [
         Look::rebuild,
         Look::moved,
@@ -130,12 +135,18 @@ pub(crate) fn next(target: &Target, seen: &[Seen], since_loss: Option<u64>) -> N
         Look::observers,
         Look::roll,
     ];
-    stages.iter().find_map(|stage| stage(&look)).unwrap_or(Next::Settled)
+    let next = stages.iter().find_map(|stage| stage(&look));
+    next.unwrap_or_else(|| look.fault.map_or(Next::Settled, Next::Wait))
 }
 
 fn founders(target: &Target) -> Vec<MemberWish> {
     let voters = target.voters(&BTreeSet::new());
-    let membership = Membership { version: 1, voters: voters.clone(), ports: target.ports };
+    let membership = Membership {
+        version: 1,
+        voters: voters.clone(),
+        observed: target.observers > 0,
+        ports: target.ports,
+    };
     let ids = voters.into_iter().chain(target.observers());
     ids.map(|id| MemberWish {
         id,
@@ -149,6 +160,10 @@ fn founders(target: &Target) -> Vec<MemberWish> {
 
 struct Look<'a> {
     target: &'a Target,
+    /// What members are started with now, on the way to what is declared.
+    settings: Box<Settings>,
+    /// Why that is not what is declared, if a person must do something about it.
+    fault: Option<Health>,
     seen: &'a [Seen],
     newest: Membership,
     since_loss: Option<u64>,
@@ -328,7 +343,8 @@ impl<'a> Look<'a> {
             let wish = MemberWish { again: version, ..leaving.wish.clone() };
             return Some(Next::Do(Step::HandOver(wish)));
         }
-        let mut membership = Membership { version, ..self.newest.clone() };
+        let observed = self.target.observers > 0 || self.seen.iter().any(Seen::observes);
+        let mut membership = Membership { version, observed, ..self.newest.clone() };
         membership.voters.remove(&id);
         let stays = |member: &&Seen| membership.voters.contains(&member.wish.id);
         let all: Vec<&Seen> = self.seen.iter().filter(stays).collect();
@@ -344,6 +360,13 @@ impl<'a> Look<'a> {
             return Some(Next::Do(Step::Stop(*id)));
         }
         let id = *wanted.difference(&now).next()?;
+        if !self.newest.observed && self.newest.voters.len() == 1 {
+            // Alone it listens for nobody.
+            let version = self.newest.version + 1;
+            let membership = Membership { version, observed: true, ..self.newest.clone() };
+            let all: Vec<&Seen> = self.voters().collect();
+            return Some(self.restart_one(&all, &membership, |_| false));
+        }
         if !self.voters().any(Seen::leads) {
             let message = format!("observer {id} is added as soon as a member leads");
             return Some(Next::Wait(self.waiting(message)));
@@ -355,7 +378,7 @@ impl<'a> Look<'a> {
 
     /// Brings changed settings to everybody.
     fn roll(&self) -> Option<Next> {
-        let differs = |member: &&Seen| member.wish.settings != self.target.settings;
+        let differs = |member: &&Seen| member.wish.settings != self.settings;
         let all: Vec<&Seen> = self.seen.iter().filter(differs).collect();
         (!all.is_empty()).then(|| self.restart_one(&all, &self.newest, |_| false))
     }
@@ -382,7 +405,7 @@ impl<'a> Look<'a> {
         let id = first.wish.id;
         let restart = Next::Do(Step::Restart(MemberWish {
             membership: membership.clone(),
-            settings: self.target.settings.clone(),
+            settings: self.settings.clone(),
             ..first.wish.clone()
         }));
         match rank(first) {
@@ -425,7 +448,7 @@ impl<'a> Look<'a> {
     }
 
     fn wish(&self, id: i32, membership: Membership) -> MemberWish {
-        MemberWish { id, membership, settings: self.target.settings.clone(), data: 0, again: 0 }
+        MemberWish { id, membership, settings: self.settings.clone(), data: 0, again: 0 }
     }
 
     fn member(&self, id: i32) -> Option<&'a Seen> {

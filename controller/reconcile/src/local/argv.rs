@@ -9,11 +9,11 @@
 //! SIGTERM ends a part in order, an agent with its tasks; SIGUSR1 ends an agent and leaves its tasks.
 
 use std::ffi::OsString;
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 use std::path::Path;
 
-use super::Peer;
-use crate::platform::{AgentWish, Agents, Masters, MemberWish};
+use super::{Listens, Peer};
+use crate::platform::{AgentWish, Agents, Masters, MemberWish, PeerSecurity};
 
 pub(super) fn member(exe: &Path, config: &Path) -> Vec<OsString> {
     command(exe, "member", &[("--config", config.as_os_str().to_owned())])
@@ -51,22 +51,75 @@ pub(super) fn agent(exe: &Path, want: &Agents, wish: &AgentWish, work_dir: &Path
     command(exe, "agent", &options)
 }
 
-/// The text of `zoo.cfg` for one member that listens on loopback.
-pub(super) fn zoo_cfg(wish: &MemberWish, port: u16, peers: &[Peer], data_dir: &Path) -> String {
-    let mut text =
-        format!("dataDir={}\nclientPort={port}\nclientPortAddress=127.0.0.1\n", data_dir.display());
-    for (key, value) in &wish.settings.config {
+/// The text of `zoo.cfg` for one member that listens on loopback. `files`: the folder of those that it names.
+pub(super) fn zoo_cfg(
+    wish: &MemberWish,
+    listens: &Listens,
+    peers: &[Peer],
+    data_dir: &Path,
+    files: &Path,
+) -> String {
+    let settings = &wish.settings;
+    let mut text = format!("dataDir={}\n", data_dir.display());
+    let mut put = |key: &str, value: &dyn Display| {
         writeln!(text, "{key}={value}").expect("a String takes all");
+    };
+    put("clientPort", &listens.client);
+    put("clientPortAddress", &LOOPBACK);
+    if let Some(port) = listens.secure {
+        put("secureClientPort", &port);
+        put("secureClientPortAddress", &LOOPBACK);
     }
+    if let Some(port) = listens.admin {
+        put("admin.serverPort", &port);
+        put("admin.serverAddress", &LOOPBACK);
+    }
+    if let Some(port) = listens.metrics {
+        put("metricsProvider.className", &PROMETHEUS);
+        put("metricsProvider.httpPort", &port);
+        put("metricsProvider.httpHost", &LOOPBACK);
+    }
+    for (key, value) in &settings.config {
+        put(key, value);
+    }
+    for (key, file) in &settings.files {
+        put(key, &files.join(file).display());
+    }
+    if let Some(file) = &settings.jaas {
+        put("java.security.auth.login.config", &files.join(file).display());
+    }
+    peer_security(&settings.peers, files, &mut put);
     for Peer { id, quorum, election, votes } in peers {
         let role = if *votes { "participant" } else { "observer" };
         writeln!(text, "server.{id}=127.0.0.1:{quorum}:{election}:{role}")
             .expect("a String takes all");
     }
+    if peers.len() == 1 {
+        text.push_str("standaloneEnabled=false\n");
+    }
     if peers.iter().any(|peer| peer.id == wish.id && !peer.votes) {
         text.push_str("peerType=observer\n");
     }
     text
+}
+
+/// As the rungs say: see [`PeerSecurity`].
+fn peer_security(peers: &PeerSecurity, files: &Path, put: &mut impl FnMut(&str, &dyn Display)) {
+    if peers.tls > 0 {
+        put("sslQuorum", &(peers.tls > 1));
+        put("portUnification", &(peers.tls < 3));
+        for (key, value) in &peers.tls_config {
+            put(key, value);
+        }
+        for (key, file) in &peers.tls_files {
+            put(key, &files.join(file).display());
+        }
+    }
+    if peers.sasl > 0 {
+        put("quorum.auth.enableSasl", &true);
+        put("quorum.auth.learnerRequireSasl", &(peers.sasl > 1));
+        put("quorum.auth.serverRequireSasl", &(peers.sasl > 2));
+    }
 }
 
 fn command(exe: &Path, verb: &str, options: &[(&str, OsString)]) -> Vec<OsString> {
@@ -77,3 +130,6 @@ fn command(exe: &Path, verb: &str, options: &[(&str, OsString)]) -> Vec<OsString
     }
     argv
 }
+
+const LOOPBACK: &str = "127.0.0.1";
+const PROMETHEUS: &str = "org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider";

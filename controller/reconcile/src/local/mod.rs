@@ -7,6 +7,7 @@
 //! and `platform` with the records of processes and ports.
 
 mod argv;
+mod files;
 mod home;
 mod ports;
 mod process;
@@ -23,6 +24,7 @@ use futures::future::join_all;
 use rustix::process::Signal;
 use tokio::sync::broadcast;
 
+use self::files::Files;
 use self::home::Home;
 use self::ports::{Ports, file_error};
 use self::process::Process;
@@ -30,7 +32,7 @@ use self::record::{Record, Records};
 use self::supervise::{ProcessSpec, Supervised};
 use crate::platform::{
     Agents, DataFate, Masters, MemberWish, Members, Owner, Part, PartState, Platform,
-    PlatformError, Sort, Wait,
+    PlatformError, PortWish, Sort, Wait,
 };
 
 /// Processes on this machine.
@@ -56,6 +58,7 @@ struct Entry {
     sort: Sort,
     number: i32,
     endpoint: Option<String>,
+    secure_endpoint: Option<String>,
     supervised: Supervised,
 }
 
@@ -127,6 +130,8 @@ impl LocalPlatform {
     fn want_members(&self, want: &Members) -> Result<Vec<Part>, PlatformError> {
         let mut inner = self.open_inner()?;
         let folder = self.folder(&want.owner, Sort::Member);
+        let files = Files(folder.join("files"));
+        files.keep(&want.files)?;
         for wish in &want.members {
             let id = wish.id;
             let key = key(Sort::Member, &want.owner, id);
@@ -140,10 +145,16 @@ impl LocalPlatform {
             let declared = wish.settings.client_port;
             let port = inner.port(&key, declared, id - 1)?;
             let quorum = inner.quorum(&want.owner, wish)?;
-            let text = argv::zoo_cfg(wish, port, &quorum, &home.data());
+            let listens = inner.listens(&key, wish, port)?;
+            let text = argv::zoo_cfg(wish, &listens, &quorum, &home.data(), &files.0);
             home.keep(wish, &text)?;
             let mut spec = self.spec(&key, argv::member(&self.exe, &home.config()), Signal::TERM);
             spec.ports = vec![(port, declared.is_some())];
+            let is_declared = !matches!(wish.settings.secure_port, Some(PortWish::Chosen));
+            spec.ports.extend(listens.secure.map(|port| (port, is_declared)));
+            spec.ports.extend(
+                [listens.admin, listens.metrics].into_iter().flatten().map(|port| (port, true)),
+            );
             // A follower listens for the election only; whoever leads needs the other too.
             spec.ports.extend(quorum.iter().filter(|peer| peer.id == id).flat_map(|own| {
                 let declared = wish.membership.ports;
@@ -153,8 +164,10 @@ impl LocalPlatform {
             spec.data = Some(home.guard(wish));
             let restarted_at = wish.settings.restarted_at.as_deref().unwrap_or_default();
             spec.also = format!("{text}{restarted_at}\n{} {}", wish.again, wish.data);
-            self.run(&mut inner, spec, &want.owner, Sort::Member, id, Some(port));
+            let endpoints = (Some(port), listens.secure);
+            self.run(&mut inner, spec, &want.owner, Sort::Member, id, endpoints);
         }
+        files.drop_all_but(&want.members)?;
         let over = inner.beyond(&want.owner, Sort::Member, |number| {
             !want.members.iter().any(|wish| wish.id == number)
         });
@@ -176,7 +189,7 @@ impl LocalPlatform {
             let mut spec = self.spec(&key, argv, Signal::TERM);
             spec.ports = vec![(port, want.port.is_some())];
             spec.also = want.restarted_at.clone().unwrap_or_default();
-            self.run(&mut inner, spec, &want.owner, Sort::Master, number, Some(port));
+            self.run(&mut inner, spec, &want.owner, Sort::Master, number, (Some(port), None));
         }
         let over = inner.beyond(&want.owner, Sort::Master, |number| number >= want.count);
         self.end_parts(&mut inner, &over, DataFate::Delete)?;
@@ -192,7 +205,7 @@ impl LocalPlatform {
             let argv = argv::agent(&self.exe, want, wish, &home);
             let mut spec = self.spec(&key, argv, Signal::USR1);
             spec.also = want.restarted_at.clone().unwrap_or_default();
-            self.run(&mut inner, spec, &want.owner, Sort::Agent, wish.ordinal, None);
+            self.run(&mut inner, spec, &want.owner, Sort::Agent, wish.ordinal, (None, None));
         }
         let over = inner.beyond(&want.owner, Sort::Agent, |number| {
             !want.agents.iter().any(|wish| wish.ordinal == number)
@@ -226,19 +239,23 @@ impl LocalPlatform {
         owner: &Owner,
         sort: Sort,
         number: i32,
-        port: Option<u16>,
+        (port, secure): (Option<u16>, Option<u16>),
     ) {
-        let endpoint = port.map(|port| format!("127.0.0.1:{port}"));
+        let at = |port: u16| format!("127.0.0.1:{port}");
+        let (endpoint, secure_endpoint) = (port.map(at), secure.map(at));
         if let Some(entry) = inner.parts.get_mut(&spec.key).filter(|e| !e.supervised.is_gone()) {
             entry.owner = owner.clone();
             entry.endpoint = endpoint;
+            entry.secure_endpoint = secure_endpoint;
             entry.supervised.wish(spec);
             return;
         }
         let key = spec.key.clone();
         let found = inner.found.remove(&key);
         let supervised = self.supervise(spec, found, owner.clone());
-        inner.parts.insert(key, Entry { owner: owner.clone(), sort, number, endpoint, supervised });
+        let owner = owner.clone();
+        let entry = Entry { owner, sort, number, endpoint, secure_endpoint, supervised };
+        inner.parts.insert(key, entry);
     }
 
     fn supervise(
@@ -277,9 +294,9 @@ impl LocalPlatform {
             if let Some(found) = inner.found.remove(key) {
                 let Some((owner, sort, number)) = parse(key) else { continue };
                 let supervised = self.supervise_orphan(key, found);
-                inner
-                    .parts
-                    .insert(key.clone(), Entry { owner, sort, number, endpoint: None, supervised });
+                let (endpoint, secure_endpoint) = (None, None);
+                let entry = Entry { owner, sort, number, endpoint, secure_endpoint, supervised };
+                inner.parts.insert(key.clone(), entry);
             }
             let Some(entry) = inner.parts.get(key) else { continue };
             entry.supervised.end();
@@ -289,7 +306,7 @@ impl LocalPlatform {
             let (owner, sort, number) = (entry.owner.clone(), entry.sort, entry.number);
             inner.parts.remove(key);
             if data == DataFate::Delete {
-                for key in [key.clone(), quorum_key(key), election_key(key)] {
+                for key in [key.clone(), secure_key(key), quorum_key(key), election_key(key)] {
                     inner.ports.forget(&key)?;
                 }
                 remove_folder(&self.folder(&owner, sort).join(number.to_string()))?;
@@ -371,23 +388,48 @@ impl Inner {
     /// The declared port with the part's place added, or a chosen one.
     fn port(&mut self, key: &str, declared: Option<u16>, place: i32) -> Result<u16, PlatformError> {
         if let Some(port) = declared {
-            let place = u16::try_from(place).ok();
-            return place
-                .and_then(|place| port.checked_add(place))
-                .ok_or(PlatformError::PortBeyond { port, number: place.map_or(-1, i32::from) });
+            return counted(port, place);
         }
-        let runs = self.found.contains_key(key)
+        let runs = self.runs(key);
+        self.ports.of(key, runs)
+    }
+
+    /// Where a member listens for everybody but its peers; for clients on `client`.
+    fn listens(
+        &mut self,
+        key: &str,
+        wish: &MemberWish,
+        client: u16,
+    ) -> Result<Listens, PlatformError> {
+        let settings = &wish.settings;
+        let place = wish.id - 1;
+        let secure = match settings.secure_port {
+            None => None,
+            Some(PortWish::From(port)) => Some(counted(port, place)?),
+            // Its own while it runs; before that others may have taken it.
+            Some(PortWish::Chosen) => {
+                let runs = self.runs(key);
+                Some(self.ports.of(&secure_key(key), runs)?)
+            }
+        };
+        let at = |port: Option<u16>| port.map(|port| counted(port, place)).transpose();
+        let (admin, metrics) = (at(settings.admin_port)?, at(settings.metrics_port)?);
+        Ok(Listens { client, secure, admin, metrics })
+    }
+
+    /// Whether a part's ports are its own now.
+    fn runs(&self, key: &str) -> bool {
+        self.found.contains_key(key)
             || self.parts.get(key).is_some_and(|entry| {
                 let known = entry.supervised.known();
                 known.pid.is_some() || matches!(known.state, PartState::Starting)
-            });
-        self.ports.of(key, runs)
+            })
     }
 
     /// Where a member and those it counts listen for each other; none if it is alone.
     fn quorum(&mut self, owner: &Owner, wish: &MemberWish) -> Result<Vec<Peer>, PlatformError> {
         let voters = &wish.membership.voters;
-        if voters.len() == 1 && voters.contains(&wish.id) {
+        if voters.len() == 1 && voters.contains(&wish.id) && !wish.membership.observed {
             return Ok(Vec::new());
         }
         let mut peers = Vec::new();
@@ -431,6 +473,7 @@ impl Inner {
                 Part {
                     number: entry.number,
                     endpoint: entry.endpoint.clone(),
+                    secure_endpoint: entry.secure_endpoint.clone(),
                     pid: known.pid,
                     restarts: known.restarts,
                     state: if is_suspended { PartState::Suspended } else { known.state },
@@ -440,6 +483,22 @@ impl Inner {
         parts.sort_by_key(|part| part.number);
         parts
     }
+}
+
+/// Where one member listens for everybody else.
+struct Listens {
+    client: u16,
+    secure: Option<u16>,
+    admin: Option<u16>,
+    metrics: Option<u16>,
+}
+
+/// A declared port with the part's place added.
+fn counted(port: u16, place: i32) -> Result<u16, PlatformError> {
+    let place = u16::try_from(place).ok();
+    place
+        .and_then(|place| port.checked_add(place))
+        .ok_or(PlatformError::PortBeyond { port, number: place.map_or(-1, i32::from) })
 }
 
 /// Where one member listens for the others.
@@ -490,6 +549,10 @@ fn key(sort: Sort, owner: &Owner, number: i32) -> String {
 }
 
 /// The names of a member's further ports.
+fn secure_key(key: &str) -> String {
+    format!("{key}/secure")
+}
+
 fn quorum_key(key: &str) -> String {
     format!("{key}/quorum")
 }

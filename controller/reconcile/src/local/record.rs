@@ -1,7 +1,8 @@
 //! What is kept of each process, so that the next controller knows it again.
 
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -58,10 +59,12 @@ impl Records {
     }
 }
 
-/// Writes a file so that a reader or a crash never sees half of it.
+/// Writes a file so that a reader or a crash never sees half of it; only its owner reads it, for it may hold
+/// passwords.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let fresh = path.with_extension("new");
-    let mut file = File::create(&fresh)?;
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
     file.write_all(bytes)?;
     file.sync_data()?;
     fs::rename(&fresh, path)

@@ -36,9 +36,10 @@ fn owner(name: &str) -> Owner {
 
 fn members(count: i32) -> Members {
     let ports = PeerPorts::default();
-    let membership = Membership { version: 1, voters: (1..=count).collect(), ports };
+    let voters = (1..=count).collect();
+    let membership = Membership { version: 1, voters, observed: false, ports };
     let config = vec![("tickTime".into(), "2000".into())];
-    let settings = Settings { config, ..Settings::default() };
+    let settings = Box::new(Settings { config, ..Settings::default() });
     let wish = |id| MemberWish {
         id,
         membership: membership.clone(),
@@ -47,7 +48,7 @@ fn members(count: i32) -> Members {
         again: 0,
     };
     let members = (1..=count).map(wish).collect();
-    Members { owner: owner("e.1"), members }
+    Members { owner: owner("e.1"), members, files: BTreeMap::new() }
 }
 
 /// Waits for what the platform tells by its changes, asking again after each.

@@ -220,7 +220,14 @@ mod tests {
 
     fn part(number: i32) -> Part {
         let endpoint = Some("127.0.0.1:5050".into());
-        Part { number, endpoint, pid: Some(1), restarts: 0, state: PartState::Running }
+        Part {
+            number,
+            endpoint,
+            secure_endpoint: None,
+            pid: Some(1),
+            restarts: 0,
+            state: PartState::Running,
+        }
     }
 
     #[test]

@@ -2,8 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use crds::{Ensemble, ValueSource, ZNode, reasons};
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use crds::{Ensemble, ZNode, reasons};
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use zookeeper_client::{Acl, Client, Error as ZkError, Stat};
@@ -14,6 +13,7 @@ use crate::context::Context;
 use crate::ensemble::servers;
 use crate::error::{Error, Tried};
 use crate::kind::{api, is_deleting, is_paused, named};
+use crate::references;
 
 /// What matters beside the object itself.
 pub(crate) struct Observed {
@@ -130,48 +130,10 @@ async fn data(znode: &ZNode, ctx: &Context) -> Result<Result<Vec<u8>, Health>, E
         }));
     }
     match &spec.data_from {
-        Some(source) => referred(source, &znode.namespace().unwrap_or_default(), ctx).await,
+        Some(source) => {
+            let namespace = znode.namespace().unwrap_or_default();
+            references::value(source, "spec.dataFrom", &namespace, ctx).await
+        }
         None => Ok(Ok(Vec::new())),
     }
-}
-
-/// The value of a ConfigMap's or Secret's key, or the condition that tells which is missing.
-async fn referred(
-    source: &ValueSource,
-    namespace: &str,
-    ctx: &Context,
-) -> Result<Result<Vec<u8>, Health>, Error> {
-    let (kind, key_ref, value) = if let Some(key_ref) = &source.config_map_key_ref {
-        let maps: Api<ConfigMap> = Api::namespaced(ctx.client.clone(), namespace);
-        let map = maps.get_opt(&key_ref.name).await;
-        let map = map.tried(|| format!("read ConfigMap {namespace}/{}", key_ref.name))?;
-        let value = map.map(|map| {
-            let text = map.data.unwrap_or_default().remove(&key_ref.key).map(String::into_bytes);
-            text.or_else(|| map.binary_data.unwrap_or_default().remove(&key_ref.key).map(|b| b.0))
-        });
-        ("ConfigMap", key_ref, value)
-    } else if let Some(key_ref) = &source.secret_key_ref {
-        let secrets: Api<Secret> = Api::namespaced(ctx.client.clone(), namespace);
-        let secret = secrets.get_opt(&key_ref.name).await;
-        let secret = secret.tried(|| format!("read Secret {namespace}/{}", key_ref.name))?;
-        let value = secret.map(|secret| {
-            secret.data.unwrap_or_default().remove(&key_ref.key).map(|bytes| bytes.0)
-        });
-        ("Secret", key_ref, value)
-    } else {
-        let message = "spec.dataFrom names neither configMapKeyRef nor secretKeyRef; name one";
-        return Ok(Err(Health::stalled(reasons::INVALID_SPEC, message)));
-    };
-    let missing = |what: String| Err(Health::stalled(reasons::REFERENCE_NOT_FOUND, what));
-    Ok(match value {
-        None => missing(format!(
-            "{kind} {namespace}/{} does not exist; create it, with the key {}",
-            key_ref.name, key_ref.key
-        )),
-        Some(None) => missing(format!(
-            "{kind} {namespace}/{} has no key {}; add it, or name another in spec.dataFrom",
-            key_ref.name, key_ref.key
-        )),
-        Some(Some(value)) => Ok(value),
-    })
 }
