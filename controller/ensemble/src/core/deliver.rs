@@ -237,6 +237,7 @@ impl Core {
         self.prep.withdraw(first);
         if let Some(ensemble) = &mut self.ensemble {
             ensemble.configs.withdraw(first);
+            ensemble.let_all_come();
         }
         for Outstanding { entry, origin, .. } in withdrawn {
             let session = entry.header.session;

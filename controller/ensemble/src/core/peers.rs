@@ -57,7 +57,7 @@ pub(super) struct Ensemble {
     /// As a leader: learners that wait for a SYNC behind a transaction.
     pub(super) asked: VecDeque<(Zxid, LinkId)>,
     pub(super) last_local: i32,
-    /// As a learner that is brought in step: the leader waits until the log has taken what came with these.
+    /// Those whose packets came with these wait until the log has taken what there was to log then.
     held: VecDeque<(Zxid, OwnedSemaphorePermit)>,
     /// What a learner lacks that is a little behind.
     pub(super) recent: Recent,
@@ -132,6 +132,11 @@ impl Ensemble {
             between: false,
             looking_since: Some(types::Instant::ZERO),
         }
+    }
+
+    /// Nothing is on its way to the log any more that somebody waits for.
+    pub(super) fn let_all_come(&mut self) {
+        self.held.clear();
     }
 
     /// The connection with a peer as leader or learner.
@@ -214,12 +219,13 @@ impl Core {
     }
 
     /// A history comes as fast as the log takes it, so that any length needs little memory. What is live comes as fast
-    /// as clients write, and a disk that hesitates must not keep a leader's signs of life away.
+    /// as clients write, and a disk that hesitates must not keep a leader's signs of life away. Learners ask as fast as
+    /// the leader's own log takes it, too, once much waits for that.
     fn maybe_hold(&mut self, permit: OwnedSemaphorePermit) {
         let catches_up = self.zab.phase() == PhaseName::Synchronization;
+        let much = self.outstanding.len() > MAX_BACKLOG;
         if let Some(ensemble) = &mut self.ensemble
-            && catches_up
-            && ensemble.upstream.is_some()
+            && if ensemble.upstream.is_some() { catches_up } else { much }
             && self.appended > self.flushed
         {
             ensemble.held.push_back((self.appended, permit));
@@ -855,3 +861,6 @@ const MAX_DIFFERENCE: usize = 128 << 20;
 const READ_ONLY_AFTER: std::time::Duration = std::time::Duration::from_secs(2);
 /// Connections at the leader port.
 const MAX_CALLERS: usize = 1024;
+/// Transactions that wait for the leader's log before its learners wait with their next requests: ten times what a member lets
+/// its own clients have outstanding by default.
+const MAX_BACKLOG: usize = 10_000;

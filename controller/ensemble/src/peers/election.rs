@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -43,6 +44,8 @@ struct All {
     security: PeerSecurity,
     tell: mpsc::Sender<(PeerId, Heard)>,
     slots: Mutex<BTreeMap<PeerId, Arc<Slot>>>,
+    /// How many slots there have been.
+    numbers: AtomicU64,
 }
 
 /// What is heard from or of a peer.
@@ -60,6 +63,8 @@ pub(crate) enum Heard {
 #[derive(Debug)]
 struct Slot {
     peer: PeerId,
+    /// Higher than that of every slot before it.
+    number: u64,
     mail: Mutex<Mail>,
     /// There is mail, or the peer waits to be dialled back.
     wake: Notify,
@@ -96,8 +101,9 @@ impl Elections {
         security: PeerSecurity,
         tell: mpsc::Sender<(PeerId, Heard)>,
     ) -> Self {
-        let (own, slots) = (Mutex::new(own), Mutex::default());
-        Self { all: Arc::new(All { me, own, connect_timeout, security, tell, slots }) }
+        let (own, slots, numbers) = (Mutex::new(own), Mutex::default(), AtomicU64::new(0));
+        let all = All { me, own, connect_timeout, security, tell, slots, numbers };
+        Self { all: Arc::new(all) }
     }
 
     /// Whoever is to take connections.
@@ -144,19 +150,28 @@ impl Drop for Elections {
 }
 
 impl All {
-    /// The peer's slot; a stranger gets one as long as there are not too many.
+    /// The peer's slot. Where there are too many, the stranger that came first makes room: those that say they are somebody
+    /// keep nobody out who comes after them.
     fn slot(self: &Arc<Self>, peer: PeerId) -> Option<Arc<Slot>> {
         let mut slots = self.slots();
         if let Some(slot) = slots.get(&peer) {
             return Some(Arc::clone(slot));
         }
-        if slots.len() >= MAX_PEERS || peer == self.me {
+        if peer == self.me {
             return None;
         }
+        if slots.len() >= MAX_PEERS {
+            let strangers = slots.values().filter(|slot| slot.mail().configured.is_empty());
+            let first = strangers.min_by_key(|slot| slot.number)?.peer;
+            if let Some(gone) = slots.remove(&first) {
+                gone.end();
+            }
+        }
+        let number = self.numbers.fetch_add(1, Relaxed);
         let (adopt, adopted) = mpsc::channel(1);
         let (mail, job) = (Mutex::default(), Mutex::default());
         let (wake, anew) = (Notify::new(), Notify::new());
-        let slot = Arc::new(Slot { peer, mail, wake, anew, adopt, job });
+        let slot = Arc::new(Slot { peer, number, mail, wake, anew, adopt, job });
         let run = Arc::clone(&slot).run(Arc::clone(self), adopted);
         *slot.job.lock().expect("only set here") = Some(tokio::spawn(run).abort_handle());
         slots.insert(peer, Arc::clone(&slot));
@@ -447,6 +462,28 @@ mod tests {
         let elections = Elections::start(PeerId(id), vec![place.clone()], time, security, tell);
         let listening = tokio::spawn(elections.acceptor().accept(listener)).abort_handle();
         Member { elections, listening, heard, place }
+    }
+
+    /// They have no place of their own here; members of the configuration have.
+    #[tokio::test]
+    async fn many_strangers_keep_nobody_out() {
+        let mut a = member(1).await;
+        let mut strangers = Vec::new();
+        for id in 0..i64::try_from(MAX_PEERS).expect("few") {
+            let stream = TcpStream::connect(a.place.to_string()).await.expect("it listens");
+            let mut stream = Stream::Plain(stream);
+            let own = [a.place.clone()];
+            initial::send(&mut stream, PeerId(1000 + id), &own).await.expect("it is open");
+            strangers.push(stream);
+            assert_eq!(a.heard.recv().await, Some((PeerId(1000 + id), Heard::Up)));
+        }
+        let b = member(2).await;
+        b.elections.know(PeerId(1), vec![a.place.clone()]);
+        b.elections.send(PeerId(1), &vote(7));
+        assert_eq!(a.vote().await, Some((PeerId(2), vote(7))));
+        // The first that came has made room.
+        let mut rest = [0; 1];
+        assert_eq!(strangers[0].read(&mut rest).await.ok(), Some(0));
     }
 
     #[tokio::test]
