@@ -31,6 +31,8 @@ pub(crate) struct Leader {
     flushed: Zxid,
     /// No more is proposed: when all is committed another peer takes over.
     leaving: bool,
+    /// The same, for one that is no member any more: it follows then.
+    pub(crate) ousted: bool,
     ping_at: Instant,
     kin_ping_at: Instant,
 }
@@ -51,6 +53,7 @@ impl Leader {
             proposals: VecDeque::new(),
             flushed: Zxid::default(),
             leaving: false,
+            ousted: false,
             ping_at: core.now + core.timing.tick / 2,
             kin_ping_at: core.now + core.timing.kin_ping,
         })
@@ -58,7 +61,8 @@ impl Leader {
 
     /// The counter's last value is never used: Apache ends an epoch there, and so do its followers.
     pub(crate) fn next_zxid(&self) -> Option<Zxid> {
-        self.last.next().filter(|next| next.counter() != u32::MAX && !self.leaving)
+        let goes = self.leaving || self.ousted;
+        self.last.next().filter(|next| next.counter() != u32::MAX && !goes)
     }
 
     /// A lone voter has nobody to watch over.
@@ -199,8 +203,9 @@ impl Leader {
         core.voters.decide(|peer| peer == core.me || recently(peer))
     }
 
-    /// A spent counter, or an end that was asked for, ends the epoch once all is delivered.
-    fn maybe_leave(self, core: &mut Core) -> Phase {
+    /// A spent counter, members without this one, or an end that was asked for, ends the epoch once all is delivered.
+    fn maybe_leave(mut self, core: &mut Core) -> Phase {
+        self.ousted |= self.is_ousted(core);
         if self.next_zxid().is_some() || !self.proposals.is_empty() {
             return Phase::Leading(self);
         }
@@ -265,6 +270,7 @@ mod tests {
             proposals: VecDeque::new(),
             flushed: Zxid::default(),
             leaving: false,
+            ousted: false,
             ping_at: Instant::ZERO,
             kin_ping_at: Instant::ZERO,
         }));

@@ -114,7 +114,16 @@ impl Election {
             }
             return Phase::Election(self);
         }
-        let Some(candidate) = vote.candidate else { return Phase::Election(self) };
+        let Some(candidate) = vote.candidate else {
+            // It has not seen the members that give it a vote. It votes in its round, once it hears of a candidate there.
+            if vote.state == PeerState::Looking && vote.round > core.round {
+                core.round = vote.round;
+                self.looking.clear();
+                self.proposal = core.own_candidate();
+                self.tell_all(core);
+            }
+            return Phase::Election(self);
+        };
         if !core.voters.may_lead(candidate.leader) {
             return Phase::Election(self);
         }

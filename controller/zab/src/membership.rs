@@ -113,7 +113,7 @@ impl Membership {
     }
 
     /// Whether this peer may lead under either. One that the later configuration leaves out may have the history that
-    /// brings it; it then leads until it is stopped.
+    /// brings it.
     pub(crate) fn may_lead(&self, peer: PeerId) -> bool {
         self.all().any(|voters| voters.may_lead(peer))
     }

@@ -5,8 +5,8 @@
 //! 1. A learner that gets in step puts a configuration in force at UPTODATE, if its transaction is in the history by then. Apache's
 //!    takes NEWLEADER's, which may still be a proposal.
 //! 2. Whoever learns of a committed configuration from a notification takes it only while it looks for a leader.
-//! 3. A leader that is elected with a configuration that leaves it out brings that into force and leads on until it is stopped:
-//!    a quorum of the others commits.
+//! 3. A leader that is elected with a configuration that leaves it out brings that into force, and leads until a quorum of the
+//!    others is in step.
 
 use std::sync::Arc;
 
@@ -27,9 +27,8 @@ impl Core {
     /// A later configuration is committed.
     pub(crate) fn activate(&mut self, config: &Arc<Config>) {
         if self.voters.activate(config) {
-            // One that it does not name stays what it was started as.
-            let named = config.voters.contains(self.me);
-            self.observer = config.observers.contains(&self.me) || self.observer && !named;
+            // One that it does not name follows without a vote, so that it can be given one.
+            self.observer = config.observers.contains(&self.me);
             self.outbox.push(Output::Activate(Arc::clone(config)));
         }
     }
@@ -103,6 +102,15 @@ impl Leader {
             .iter()
             .filter(|peer| next.voters.may_lead(*peer) && self.learners.is_live(*peer));
         voters.max_by_key(|peer| (self.learners.flushed(*peer), *peer)).unwrap_or(core.me)
+    }
+
+    /// Whether this leader is no member any more, and those that are can do without it.
+    pub(crate) fn is_ousted(&self, core: &Core) -> bool {
+        let voters = core.voters.voters();
+        !voters.may_lead(core.me)
+            && core.voters.config().is_some()
+            && core.voters.next().is_none()
+            && voters.decide(|peer| self.learners.is_live_follower(peer))
     }
 
     /// The reconfiguration named another leader. What was proposed behind it is that one's to commit.

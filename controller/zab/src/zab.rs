@@ -125,9 +125,10 @@ impl Core {
         self.voters.contains(self.me) && !self.abstains
     }
 
-    /// What this peer votes for first; `None` when it may not lead.
+    /// What this peer votes for first; `None` when it may not lead, or only under members that are not known to be in force:
+    /// who has not seen those would not follow it, and one that leads under the former has all that can be committed.
     pub(crate) fn own_candidate(&self) -> Option<Candidate> {
-        (self.voters.may_lead(self.me) && !self.abstains).then_some(Candidate {
+        (self.voters.voters().may_lead(self.me) && !self.abstains).then_some(Candidate {
             epoch: self.durable.current,
             last: self.durable.last_logged,
             leader: self.me,
@@ -348,7 +349,8 @@ fn answer(core: &mut Core, phase: &Phase, to: PeerId, vote: Notification) {
         // On its way to the next election, which tells everybody.
         Phase::Idle | Phase::Election(_) | Phase::Drain(_) | Phase::Retired => return,
     };
-    if vote.state == PeerState::Looking || !core.voters.contains(to) {
+    // Apache answers whatever one without a vote says; two of those would go on for ever.
+    if vote.state == PeerState::Looking {
         let answer = Notification { state, candidate: core.vote, round: core.round };
         core.send(to, Message::Notification(answer));
     }
