@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use jute::{HostPort, Id, Members};
+use jute::{HostPort, Id, Members, ServerRole};
 use storage::{DataDir, DirError, LogEvent, LogThread, LogWriter};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -415,7 +415,8 @@ pub(crate) fn protocol(
         sync_limit: tick * sync.max(1),
         ..Timing::default()
     };
-    let (voters, observer) = (voters_of(members), !members.is_voter(me));
+    let role = members.servers.get(&me).map(|server| server.role);
+    let (voters, observer) = (voters_of(members), role == Some(ServerRole::Observer));
     let zab = Zab::new(Settings { me, voters, observer, timing }, durable);
     if !config.rules.reconfig {
         return zab;

@@ -254,9 +254,10 @@ impl Core {
         tracing::info!(version = %members.version, members = %members.lines().trim().replace('\n', " "), "members in force");
         ensemble.peers.know(&members);
         self.shared.set_members(Arc::clone(&members));
-        // One that is not named stays what it was.
-        let Some(server) = members.servers.get(&me) else { return };
-        ensemble.observer = server.role == ServerRole::Observer;
+        let server = members.servers.get(&me);
+        ensemble.observer = server.is_some_and(|server| server.role == ServerRole::Observer);
+        // One that is not named stays where it was.
+        let Some(server) = server else { return };
         let moved = before.as_ref().is_none_or(|before| before.addresses != server.addresses);
         if let Some(config) = self.shared.config.ensemble.as_ref().filter(|_| moved) {
             ensemble.peers.move_to(config, server);
