@@ -32,6 +32,12 @@ def test_kazoo_suite(tmp_path):
     run(tmp_path, ["kazoo.tests"], SIZE, EXPECTED, KILL)
 
 
+@pytest.mark.skipif(SIZE != "1", reason="the whole suite is run so")
+def test_kazoo_changes_members(tmp_path):
+    """What it leaves out where there is one member."""
+    run(tmp_path, ["kazoo.tests.test_client::TestReconfig"], "3", 3, None, {"KAZOO_SUITE_PART": "yes"})
+
+
 @pytest.mark.skipif(KILL is not None, reason="the whole suite is run so")
 def test_kazoo_while_members_are_killed(tmp_path):
     modules = [f"kazoo.tests.{name.removesuffix('.py')}" for name in SHORT]
