@@ -1,4 +1,8 @@
-//! Peers with model disks and connections, for stories.
+//! Peers with model disks and connections, for stories, and for what chance makes of them.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+
+mod ledger;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -6,9 +10,11 @@ use std::time::Duration;
 
 use types::{Epoch, Instant, PeerId, Zxid};
 use zab::{
-    Config, Durable, Input, Located, Message, Output, SavedEpoch, Settings, SyncStart, Timing, Txn,
-    Voters, Zab,
+    Config, Durable, Input, Located, Message, Output, PeerMisbehaved, SavedEpoch, Settings,
+    SyncStart, Timing, Txn, Voters, Zab,
 };
+
+use ledger::Ledger;
 
 /// All peers, and what is on its way between them.
 #[derive(Default)]
@@ -26,10 +32,14 @@ pub(crate) struct Troupe {
     peers: BTreeMap<PeerId, Peer>,
     /// Inputs that follow, in order.
     due: VecDeque<(PeerId, Input)>,
+    /// Calls that find nobody, by when they are given up.
+    vain: VecDeque<(Instant, PeerId, PeerId)>,
     /// Pairs that cannot hear each other.
     cut: BTreeSet<(PeerId, PeerId)>,
     said: Vec<String>,
     votes: bool,
+    calls_take_time: bool,
+    ledger: Ledger,
 }
 
 struct Peer {
@@ -73,6 +83,7 @@ impl Troupe {
             "reconfigure" => {
                 self.reconfigure(peers().next().expect("a leader"), words[2], words[3])
             }
+            "calls-take-time" => self.calls_take_time = true,
             "votes" => self.votes = words[1] == "on",
             "start" => peers().for_each(|peer| self.start(peer)),
             "crash" => peers().for_each(|peer| self.crash(peer)),
@@ -112,6 +123,30 @@ impl Troupe {
         }
         said.push(format!("= {}", line.join(" | ")));
         said
+    }
+
+    /// Peers that run, and of those that may propose.
+    pub(crate) fn running(&self) -> (Vec<PeerId>, Vec<PeerId>) {
+        let zabs = self.peers.iter().filter_map(|(id, peer)| Some((*id, peer.zab.as_ref()?)));
+        let leads = |(id, zab): (PeerId, &Zab)| zab.next_zxid().map(|_| id);
+        (zabs.clone().map(|(id, _)| id).collect(), zabs.filter_map(leads).collect())
+    }
+
+    /// All run and hear each other: one leads, all have what anybody delivered, and the members are those of the last change.
+    pub(crate) fn check_whole(&self) {
+        let (running, leaders) = self.running();
+        assert_eq!(leaders.len(), 1, "somebody leads: {leaders:?}");
+        let committed: Vec<_> = self.ledger.committed.iter().copied().collect();
+        let last = self.active.values().map(|config| config.version).max();
+        for id in running {
+            let peer = &self.peers[&id];
+            let phase = peer.zab.as_ref().map(Zab::phase);
+            assert_eq!(phase, Some(zab::PhaseName::Broadcast), "{id}");
+            assert_eq!(peer.tree, committed, "{id}");
+            assert_eq!(self.active.get(&id).map(|config| config.version), last, "{id}");
+        }
+        let lost = self.ledger.in_force().find(|version| !self.ledger.committed.contains(version));
+        assert_eq!(lost, None, "in force, and not delivered");
     }
 
     fn add(&mut self, id: PeerId) -> &mut Peer {
@@ -227,6 +262,11 @@ impl Troupe {
             | Message::Inform(txn)
             | Message::InformAndActivate { txn, .. } => (txn.zxid, Input::Foreseen),
             Message::NewLeader(_) => (self.seen[&from], Input::LeaderHas),
+            Message::Notification(_) => {
+                let told =
+                    self.active.get(&from).map(|config| Input::Committed(Arc::clone(config)));
+                return self.due.extend(told.map(|told| (to, told)));
+            }
             _ => return,
         };
         if let Some(config) = self.configs.get(&zxid) {
@@ -279,9 +319,20 @@ impl Troupe {
         loop {
             let alarms =
                 self.peers.iter().filter_map(|(id, peer)| Some((peer.zab.as_ref()?.alarm()?, *id)));
-            let Some((at, id)) = alarms.min().filter(|(at, _)| *at <= end) else { break };
+            let alarm =
+                alarms.map(|(at, id)| (at, id, Input::Tick)).min_by_key(|(at, id, _)| (*at, *id));
+            let vain = self.vain.front();
+            let vain = vain.map(|(at, id, leader)| (*at, *id, Input::LinkLost(*leader)));
+            let next = alarm.into_iter().chain(vain).min_by_key(|(at, ..)| *at);
+            let Some((at, id, input)) = next.filter(|(at, ..)| *at <= end) else { break };
             self.now = self.now.max(at);
-            self.due.push_back((id, Input::Tick));
+            if let Input::LinkLost(leader) = input {
+                self.vain.pop_front();
+                if self.peers[&id].links.contains(&leader) {
+                    continue;
+                }
+            }
+            self.due.push_back((id, input));
             self.run();
         }
         self.now = end;
@@ -291,7 +342,11 @@ impl Troupe {
         let mut steps = 0;
         while let Some((id, input)) = self.due.pop_front() {
             steps += 1;
-            assert!(steps < 100_000, "it never ends: {:#?}", &self.said[self.said.len() - 20..]);
+            assert!(
+                steps < 100_000,
+                "it never ends: {:#?}",
+                self.said.iter().rev().take(40).collect::<Vec<_>>()
+            );
             let now = self.now;
             let Some(zab) = self.peers.get_mut(&id).and_then(|peer| peer.zab.as_mut()) else {
                 continue;
@@ -306,8 +361,12 @@ impl Troupe {
     fn carry_out(&mut self, id: PeerId, output: Output) {
         let peer = self.peers.get_mut(&id).expect("it was stepped");
         match output {
-            Output::Append(txn) if peer.disk.held => peer.disk.waiting.push(txn),
+            Output::Append(txn) if peer.disk.held => {
+                self.ledger.logs(id, &txn);
+                peer.disk.waiting.push(txn);
+            }
             Output::Append(txn) => {
+                self.ledger.logs(id, &txn);
                 let zxid = txn.zxid;
                 peer.disk.log.push(txn);
                 self.due.push_back((id, Input::Flushed(zxid)));
@@ -321,6 +380,7 @@ impl Troupe {
             }
             Output::Deliver(txn) => {
                 peer.tree.push(txn.zxid);
+                self.ledger.delivers(id, &peer.tree);
                 let body = String::from_utf8_lossy(&txn.body).into_owned();
                 self.said.push(format!("{id} delivers {} {body}", txn.zxid));
             }
@@ -345,7 +405,14 @@ impl Troupe {
             Output::Send { to, message } => self.send(id, to, message),
             Output::HangUp { peer: other, why } => {
                 self.said.push(format!("{id} hangs up on {other}: {why:?}"));
-                self.let_go(id, other);
+                match why {
+                    // Whoever calls again at once takes a while for it.
+                    PeerMisbehaved::NotLeading if self.calls_take_time => {
+                        self.unlink_from(id, other);
+                        self.vain.push_back((self.now + VAIN_CALL, other, id));
+                    }
+                    _ => self.let_go(id, other),
+                }
             }
             Output::Follow(leader) => self.follow(id, leader),
             Output::Locate { learner, last } => {
@@ -376,13 +443,17 @@ impl Troupe {
                 let voters: Vec<_> = config.voters.iter().map(|peer| peer.to_string()).collect();
                 let (version, voters) = (config.version, voters.join(","));
                 self.said.push(format!("{id} activates {version}: voters {voters}"));
+                self.ledger.activates(id, self.active.get(&id).map(|before| &**before), &config);
                 self.active.insert(id, config);
             }
             Output::Foreseen(config) => {
                 self.seen.insert(id, config.version);
                 self.configs.insert(config.version, config);
             }
-            Output::Leading(epoch) => self.said.push(format!("{id} leads epoch {}", epoch.0)),
+            Output::Leading(epoch) => {
+                self.ledger.leads(id, epoch);
+                self.said.push(format!("{id} leads epoch {}", epoch.0));
+            }
             Output::Following { leader, epoch, .. } => {
                 self.said.push(format!("{id} follows {leader} in epoch {}", epoch.0));
             }
@@ -394,11 +465,20 @@ impl Troupe {
             }
             Output::Withdrawn { first } => {
                 self.said.push(format!("{id} takes back all from {first} on"));
+                self.ledger.takes_back(id, first);
                 let before = self.configs.range(..first).next_back();
                 self.seen.extend(before.map(|(version, _)| (id, *version)));
                 self.configs.split_off(&first);
             }
             other => self.said.push(format!("{id} {other:?}")),
+        }
+    }
+
+    fn unlink_from(&mut self, id: PeerId, other: PeerId) {
+        for (one, other) in [(id, other), (other, id)] {
+            if let Some(peer) = self.peers.get_mut(&one) {
+                peer.links.remove(&other);
+            }
         }
     }
 
@@ -417,8 +497,13 @@ impl Troupe {
             self.peers.get_mut(&id).expect("it was stepped").links.insert(leader);
             self.peers.get_mut(&leader).expect("it is heard").links.insert(id);
         }
-        let input = if up { Input::LeaderUp(leader) } else { Input::LinkLost(leader) };
-        self.due.push_back((id, input));
+        match up {
+            true => self.due.push_back((id, Input::LeaderUp(leader))),
+            false if self.calls_take_time => {
+                self.vain.push_back((self.now + VAIN_CALL, id, leader));
+            }
+            false => self.due.push_back((id, Input::LinkLost(leader))),
+        }
     }
 
     fn send(&mut self, from: PeerId, to: PeerId, message: Message) {
@@ -430,6 +515,11 @@ impl Troupe {
         let words = show(&message);
         if !matches!(message, Message::Ping(_)) && (!vote || self.votes) {
             self.said.push(format!("{from}>{to} {words}"));
+        }
+        let later = |id| self.active.get(&id).map(|config| config.version);
+        if matches!(message, Message::Introduction(_)) && later(from) > later(to) {
+            // As drivers do: it cannot learn from one that knows less.
+            return self.let_go(to, from);
         }
         self.foretell(from, to, &message);
         self.due.push_back((to, Input::Received { from, message }));
@@ -446,6 +536,9 @@ impl Disk {
         }
     }
 }
+
+/// How long it takes to learn that nobody is there.
+const VAIN_CALL: Duration = Duration::from_millis(20);
 
 fn config(voters: &BTreeSet<PeerId>, observers: &BTreeSet<PeerId>, version: Zxid) -> Config {
     let address = |peer: &PeerId| (*peer, Arc::from(format!("host{peer}")));
