@@ -380,7 +380,10 @@ impl Troupe {
             }
             Output::Deliver(txn) => {
                 peer.tree.push(txn.zxid);
-                self.ledger.delivers(id, &peer.tree);
+                // Before it is in step, nobody is told, and a later leader may cut it.
+                if peer.zab.as_ref().map(Zab::phase) == Some(zab::PhaseName::Broadcast) {
+                    self.ledger.delivers(id, &peer.tree);
+                }
                 let body = String::from_utf8_lossy(&txn.body).into_owned();
                 self.said.push(format!("{id} delivers {} {body}", txn.zxid));
             }
@@ -452,9 +455,11 @@ impl Troupe {
             }
             Output::Leading(epoch) => {
                 self.ledger.leads(id, epoch);
+                self.ledger.delivers(id, &peer.tree);
                 self.said.push(format!("{id} leads epoch {}", epoch.0));
             }
             Output::Following { leader, epoch, .. } => {
+                self.ledger.delivers(id, &peer.tree);
                 self.said.push(format!("{id} follows {leader} in epoch {}", epoch.0));
             }
             Output::Resigned { .. } => {
