@@ -370,7 +370,8 @@ fn make_core(
         && storage::is_marked(dirs.snapshots()).map_err(StartError::Mark)?;
     let writer = LogWriter::new(dirs.logs(), config.prealloc_bytes, config.force_sync)
         .behind(durable.last_logged);
-    if config.force_sync {
+    // Damaged files are left as they are: how far the log went tells whoever mends it what is missing.
+    if config.force_sync && damage.is_none() {
         storage::settle(dirs.logs(), durable.last_logged).map_err(LoadError::Log)?;
     }
     let log = LogThread::spawn(writer, dirs.snapshots(), tell).map_err(StartError::Thread)?;
@@ -568,3 +569,29 @@ const HAND_OVER_TIME: std::time::Duration = std::time::Duration::from_secs(2);
 /// How long a client port that cannot be opened yet is left.
 const MOVE_PAUSE: std::time::Duration = std::time::Duration::from_millis(200);
 const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn damaged_files_are_left_as_they_are_for_whoever_mends_them() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let config = MemberConfig::in_process(dir.path().to_owned());
+        let open = || DataDir::open(dir.path(), None).expect("nobody else is there");
+        let found = || load(&open(), config.max_request_bytes, false);
+        found().expect("the directory is new");
+        let last = types::Zxid::new(types::Epoch(1), 3);
+        storage::settle(open().logs(), last).expect("it is writable");
+        let damage = found().expect_err("what was flushed is lost");
+        assert!(damage.is_damage(), "{damage}");
+        let flushed = open().logs().join("troupe.flushed");
+        let before = fs::read(&flushed).expect("it is there");
+        let (commands, _) = mpsc::unbounded_channel();
+        let core = make_core(config, None, Found::nothing(&damage), open(), commands, None, |_| {});
+        drop(core.expect("it starts"));
+        assert_eq!(fs::read(&flushed).expect("it is there"), before);
+    }
+}

@@ -1,5 +1,6 @@
 //! Defects of a member's side of clients, planted to see whether the checkers find them.
 
+use crate::disk::Disk;
 use crate::host::Running;
 
 /// A defect.
@@ -28,12 +29,18 @@ pub enum Defect {
     WatchIsLate,
     /// What a client missed between two connections is not told.
     MissedIsForgotten,
+    /// A start that finds damage says that the log ends at its beginning. (Ours was so, until this simulation had real files.)
+    DamageIsSettled,
+    /// A member that its leader fills anew votes before it has all that it may have acknowledged.
+    FilledCountsAtOnce,
+    /// When a flush fails, the member goes on as if it had not.
+    FlushIsBelieved,
 }
 
 #[cfg(feature = "mutants")]
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::BackInTime,
         Self::ReadOvertakes,
         Self::SyncIsNotApplied,
@@ -45,10 +52,28 @@ impl Defect {
         Self::WatchFiresTwice,
         Self::WatchIsLate,
         Self::MissedIsForgotten,
+        Self::DamageIsSettled,
+        Self::FilledCountsAtOnce,
+        Self::FlushIsBelieved,
     ];
 }
 
 impl Running {
+    /// Whether this defect is planted.
+    #[cfg(feature = "mutants")]
+    pub(crate) fn has(&self, defect: Defect) -> bool {
+        self.defect == Some(defect)
+    }
+
+    /// None ever is.
+    #[cfg(not(feature = "mutants"))]
+    #[expect(clippy::unused_self, reason = "it is, with the feature")]
+    pub(crate) const fn has(&self, _: Defect) -> bool {
+        false
+    }
+}
+
+impl Disk {
     /// Whether this defect is planted.
     #[cfg(feature = "mutants")]
     pub(crate) fn has(&self, defect: Defect) -> bool {

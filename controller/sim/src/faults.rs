@@ -10,12 +10,15 @@ use types::Instant;
 /// One thing that goes wrong. Hosts are counted from 0.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Fault {
-    /// SIGKILL or power cut, and a start after a while.
+    /// SIGKILL or a power cut, and a start after a while.
     Crash {
         /// Which host.
         host: usize,
-        /// How much of the write under way survives, of 256.
+        /// How much of the write under way was done, of 256.
         part: u8,
+        /// The power is cut: what was not flushed is lost, or, by a seed other than 0, all or a part of it is not. `None`: only
+        /// the process ends.
+        power: Option<u64>,
         /// Until it starts again.
         down: Duration,
     },
@@ -49,6 +52,22 @@ pub enum Fault {
         /// How long.
         full: Duration,
     },
+    /// The power is cut, and a file that was whole changes on the disk.
+    Rot {
+        /// Whose; at most so many hosts of a run that a good copy of everything is left.
+        host: usize,
+        /// Which file, and how.
+        seed: u64,
+        /// Until it starts again.
+        down: Duration,
+    },
+    /// One change of a disk fails, as of a device that does not answer: a write, a flush, a name.
+    Broken {
+        /// Whose.
+        host: usize,
+        /// How many are made before.
+        after: usize,
+    },
     /// A disk is slow for a while: each write takes this much longer.
     Slow {
         /// Whose.
@@ -71,20 +90,25 @@ pub enum Fault {
 pub type Schedule = Vec<(Instant, Fault)>;
 
 /// Draws the faults of a run that lasts `length`.
-pub(crate) fn draw(rng: &mut fastrand::Rng, hosts: usize, length: Duration) -> Schedule {
+pub(crate) fn draw(
+    rng: &mut fastrand::Rng,
+    voters: usize,
+    hosts: usize,
+    length: Duration,
+) -> Schedule {
     let mut schedule = Vec::new();
     let every = millis(rng.u64(300..6_000));
     let mut at = Instant::ZERO + millis(rng.u64(0..4_000));
     // Each run has its own mix, so that rare combinations are common in some.
-    let weights: Vec<u32> = (0..7).map(|_| rng.u32(0..4)).collect();
+    let weights: Vec<u32> = (0..9).map(|_| rng.u32(0..4)).collect();
     while at.saturating_since(Instant::ZERO) < length {
-        if let Some(fault) = draw_one(rng, hosts, &weights) {
+        if let Some(fault) = draw_one(rng, voters, hosts, &weights) {
             schedule.push((at, fault));
         }
         // One misfortune brings another.
         if rng.u8(..) < 64 {
             let again = at + millis(rng.u64(0..40));
-            schedule.extend(draw_one(rng, hosts, &weights).map(|fault| (again, fault)));
+            schedule.extend(draw_one(rng, voters, hosts, &weights).map(|fault| (again, fault)));
         }
         at = at + every.mul_f64(rng.f64() * 2.0) + millis(1);
     }
@@ -92,7 +116,12 @@ pub(crate) fn draw(rng: &mut fastrand::Rng, hosts: usize, length: Duration) -> S
     schedule
 }
 
-fn draw_one(rng: &mut fastrand::Rng, hosts: usize, weights: &[u32]) -> Option<Fault> {
+fn draw_one(
+    rng: &mut fastrand::Rng,
+    voters: usize,
+    hosts: usize,
+    weights: &[u32],
+) -> Option<Fault> {
     let whole: u32 = weights.iter().sum();
     let mut drawn = if whole == 0 { return None } else { rng.u32(0..whole) };
     let kind = weights.iter().position(|weight| match drawn.checked_sub(*weight) {
@@ -105,7 +134,10 @@ fn draw_one(rng: &mut fastrand::Rng, hosts: usize, weights: &[u32]) -> Option<Fa
     let host = rng.usize(0..hosts);
     let down = millis(short(rng));
     Some(match kind {
-        0 => Fault::Crash { host, part: rng.u8(..), down },
+        0 => {
+            let power = [None, Some(0), Some(rng.u64(..))][rng.usize(0..3)];
+            Fault::Crash { host, part: rng.u8(..), power, down }
+        }
         1 => Fault::Pause { host, stopped: down },
         2 => {
             let from = rng.u32(1..1 << hosts);
@@ -115,7 +147,18 @@ fn draw_one(rng: &mut fastrand::Rng, hosts: usize, weights: &[u32]) -> Option<Fa
         3 => Fault::Reset { host },
         4 => Fault::Full { host, full: down },
         5 => Fault::Slow { host, by: millis(rng.u64(1..400)), slow: down },
-        _ => Fault::Stop { host, down },
+        6 => Fault::Stop { host, down },
+        7 => {
+            // The last voters are those that never rot: a quorum.
+            let most = voters.div_ceil(2) - 1;
+            let host = rng.usize(0..most + hosts - voters + usize::from(most + hosts == voters));
+            let host = if host < most { host } else { host - most + voters };
+            if host >= hosts {
+                return None;
+            }
+            Fault::Rot { host, seed: rng.u64(..), down }
+        }
+        _ => Fault::Broken { host, after: rng.usize(0..40) },
     })
 }
 

@@ -4,19 +4,21 @@
 
 use std::collections::BTreeMap;
 
-use types::{Instant, PeerId};
-use zab::{Settings, Zab};
+use types::{Instant, PeerId, Zxid};
+use zab::{Durable, SavedEpoch, Settings, Zab};
 
 use crate::checkers::Violation;
-use crate::disk::Disk;
+use crate::defect::Defect;
+use crate::disk::{Disk, Found};
 use crate::server::Server;
 use crate::tree::{Base, Tree};
 
 /// A member on its machine.
-#[derive(Debug)]
 pub(crate) struct Host {
     pub(crate) settings: Settings,
     pub(crate) disk: Disk,
+    /// What the last start that found damage said of it.
+    pub(crate) damage: String,
     /// `None` while it is down.
     pub(crate) running: Option<Running>,
     /// Counts starts: what was meant for an earlier run is not for this one.
@@ -30,7 +32,7 @@ pub(crate) struct Host {
     pub(crate) mutation: Option<zab::Mutation>,
     /// A defect of what it does for clients.
     #[cfg(feature = "mutants")]
-    pub(crate) defect: Option<crate::Defect>,
+    pub(crate) defect: Option<Defect>,
 }
 
 /// What a process has in memory.
@@ -50,15 +52,40 @@ pub(crate) struct Running {
     /// The state that came with SNAP and is not installed.
     pub(crate) received: Option<Base>,
     pub(crate) stopping: bool,
+    /// Until its files are whole, or a leader's.
+    pub(crate) mending: Option<Mending>,
+    /// There is no room; looked at again then.
+    pub(crate) full: Option<Instant>,
+    /// Epochs that there was no room for.
+    pub(crate) unsaved: Vec<SavedEpoch>,
+    /// The last transaction that the log was given, and the last that it has flushed, since the start.
+    pub(crate) appended: Zxid,
+    pub(crate) flushed: Zxid,
+    /// Transactions since the last snapshot.
+    pub(crate) since_snapshot: u32,
     #[cfg(feature = "mutants")]
-    pub(crate) defect: Option<crate::Defect>,
+    pub(crate) defect: Option<Defect>,
+}
+
+/// How far a member with damaged files is: as in `ensemble`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Mending {
+    /// The others are asked; the protocol stands still.
+    Files,
+    /// Not even what was promised is known.
+    Waits { again: Instant },
+    /// A leader may fill the files.
+    Damaged { again: Instant },
+    /// The files are a leader's, and count from this transaction on, once that is known.
+    Filled { upto: Option<Zxid> },
 }
 
 impl Host {
-    pub(crate) fn new(settings: Settings) -> Self {
+    pub(crate) fn new(settings: Settings, disk: Disk) -> Self {
         Self {
             settings,
-            disk: Disk::default(),
+            disk,
+            damage: String::new(),
             running: None,
             run: 0,
             paused_until: Instant::ZERO,
@@ -74,14 +101,30 @@ impl Host {
         self.settings.me
     }
 
-    pub(crate) fn start(&mut self, now: Instant) -> Result<(), Violation> {
+    /// `None`: it could not start. Else whether its files are whole.
+    pub(crate) fn start(&mut self, now: Instant) -> Result<Option<bool>, Violation> {
+        let (tree, durable, marked, whole) = match self.disk.start(self.me())? {
+            Found::Whole { tree, durable, marked } => (*tree, durable, marked, true),
+            Found::Damaged(why) => {
+                self.damage = why;
+                (Tree::new(), Durable::default(), false, false)
+            }
+            Found::Failed => return Ok(None),
+        };
         self.run += 1;
-        let zab = Zab::new(self.settings.clone(), self.disk.durable());
-        #[cfg(feature = "mutants")]
-        let zab = zab.mutated(self.mutation);
+        let mut zab = self.protocol(durable);
+        let marked = marked && !self.disk.has(Defect::FilledCountsAtOnce);
+        if marked {
+            zab.abstain();
+        }
+        let mending = match (whole, marked) {
+            (false, _) => Some(Mending::Files),
+            (true, true) => Some(Mending::Filled { upto: None }),
+            (true, false) => None,
+        };
         self.running = Some(Running {
             zab,
-            tree: self.disk.tree(self.settings.me)?,
+            tree,
             server: Server::new(self.settings.me, now),
             up: None,
             learners: BTreeMap::new(),
@@ -89,15 +132,45 @@ impl Host {
             serves: false,
             received: None,
             stopping: false,
+            mending,
+            full: None,
+            unsaved: Vec::new(),
+            appended: Zxid::ZERO,
+            flushed: Zxid::ZERO,
+            since_snapshot: 0,
             #[cfg(feature = "mutants")]
             defect: self.defect,
         });
-        Ok(())
+        Ok(Some(whole))
     }
 
-    pub(crate) fn crash(&mut self, part: u8) -> Result<(), Violation> {
-        self.running = None;
-        self.run += 1;
-        self.disk.crash(part)
+    /// The protocol at its beginning.
+    pub(crate) fn protocol(&self, durable: Durable) -> Zab {
+        let zab = Zab::new(self.settings.clone(), durable);
+        #[cfg(feature = "mutants")]
+        let zab = zab.mutated(self.mutation);
+        zab
+    }
+}
+
+impl Running {
+    /// Whether the protocol must not be stepped: what it would begin with is not known.
+    pub(crate) fn stands_still(&self) -> bool {
+        matches!(self.mending, Some(Mending::Files | Mending::Waits { .. }))
+    }
+
+    /// When the files of the others are asked for again.
+    pub(crate) fn mend_again_at(&self) -> Option<Instant> {
+        match self.mending {
+            Some(Mending::Waits { again } | Mending::Damaged { again }) => Some(again),
+            _ => None,
+        }
+    }
+
+    /// When something is due that only time brings.
+    pub(crate) fn alarm(&self) -> Option<Instant> {
+        let protocol = self.zab.alarm().filter(|_| !self.stands_still());
+        let expiry = self.next_expiry().filter(|_| self.full.is_none());
+        [protocol, expiry, self.mend_again_at(), self.full].into_iter().flatten().min()
     }
 }

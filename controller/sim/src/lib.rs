@@ -14,7 +14,10 @@
 //! | `links` | connections between clients and members |
 //! | `history` | what the committed history says: the state as of any zxid |
 //! | `defect` | defects to try the checkers by |
-//! | `disk` | a log, a snapshot and epoch files, of which a crash keeps what was flushed and a part of the rest |
+//! | `disk` | the real files of `storage`, and what is asked of them |
+//! | `crashes` | what a crash leaves of files: the same as in the tests of `storage` |
+//! | `recorder`, `rot` | what makes a disk fail, and change by itself |
+//! | `loading` | from files to a tree, at a start |
 //! | `network` | connections that keep order, delay, break and are cut off |
 //! | `faults` | what goes wrong, and when |
 //! | `checkers` | what must hold after every step |
@@ -22,13 +25,18 @@
 
 mod checkers;
 mod client;
+#[path = "../../storage/tests/support/crashes.rs"]
+mod crashes;
 mod defect;
 mod disk;
 mod faults;
 mod history;
 mod host;
 mod links;
+mod loading;
 mod network;
+mod recorder;
+mod rot;
 mod server;
 mod shrink;
 mod tree;

@@ -17,15 +17,16 @@ struct Args {
     /// Run this seed alone and tell what it did
     #[arg(long, env = "SIM_SEED")]
     seed: Option<u64>,
-    /// Tell the last steps of a failure
-    #[arg(long)]
-    trace: bool,
+    /// Tell the last so many steps of a failure
+    #[arg(long, default_value_t = 0)]
+    trace: usize,
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
     let mut out = std::io::stdout().lock();
     let (mut runs, mut steps, mut committed, mut epochs) = (0_u64, 0_u64, 0_usize, 0_usize);
+    let (mut damaged, mut mended) = (0_u64, 0_u64);
     let mut simulated = Duration::ZERO;
     while runs == 0 || args.seed.is_none() && spent() < Duration::from_secs(args.seconds) {
         let seed = args.seed.unwrap_or_else(|| fastrand::u64(..));
@@ -36,6 +37,8 @@ fn main() -> ExitCode {
                 steps += tally.steps;
                 committed += tally.committed;
                 epochs += tally.epochs;
+                damaged += tally.damaged;
+                mended += tally.mended;
                 simulated += tally.simulated;
             }
             Err(why) => {
@@ -48,8 +51,8 @@ fn main() -> ExitCode {
                 if let Err(why) = run(&shape, &fewest) {
                     let _ = writeln!(out, "which ends with: {why}");
                 }
-                if args.trace {
-                    for line in trace(&shape, &fewest).iter().rev().take(TRACED).rev() {
+                if args.trace > 0 {
+                    for line in trace(&shape, &fewest).iter().rev().take(args.trace).rev() {
                         let _ = writeln!(out, "{line}");
                     }
                 }
@@ -62,7 +65,7 @@ fn main() -> ExitCode {
     let _ = writeln!(
         out,
         "{runs} runs, {:.1} simulated days at {times:.0} times real time: {steps} steps, {committed} \
-         transactions committed in {epochs} epochs, every promise kept",
+         transactions committed in {epochs} epochs, {damaged} members damaged and {mended} mended, every promise kept",
         simulated.as_secs_f64() / 86_400.0
     );
     ExitCode::SUCCESS
@@ -73,5 +76,3 @@ fn spent() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::try_from(time).unwrap_or_default()
 }
-
-const TRACED: usize = 400;

@@ -2,8 +2,12 @@
 //!
 //! Lives here: transactions into the real state machine, its snapshots, and what two trees are compared by.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use jute::Entry;
+use storage::SnapshotDigest;
 use types::{PeerId, Zxid};
 use zab::Txn;
 use znodes::{Applied, State, snapshot};
@@ -25,12 +29,26 @@ pub(crate) struct Link {
     pub(crate) hash: u64,
 }
 
-/// A tree as a snapshot; the default is that of a member that has nothing.
-#[derive(Clone, Debug, Default)]
+/// A tree as a snapshot.
+#[derive(Clone, Debug)]
 pub(crate) struct Base {
     pub(crate) zxid: Zxid,
+    pub(crate) body: Bytes,
+    pub(crate) digest: SnapshotDigest,
+    /// What its tree is known by.
+    fingerprint: u64,
     links: Vec<Link>,
-    body: Bytes,
+}
+
+/// The histories of all snapshots that were ever on a disk: no file tells them.
+#[derive(Debug, Default)]
+pub(crate) struct Known(RefCell<BTreeMap<(Zxid, u64), Vec<Link>>>);
+
+impl Known {
+    /// A snapshot is written.
+    pub(crate) fn note(&self, base: &Base) {
+        self.0.borrow_mut().insert((base.zxid, base.fingerprint), base.links.clone());
+    }
 }
 
 impl Link {
@@ -43,23 +61,39 @@ impl Link {
 }
 
 impl Tree {
+    /// That of a member that has nothing.
+    pub(crate) fn new() -> Self {
+        Self { links: Vec::new(), state: State::new(HASH_SEED) }
+    }
+
+    /// The tree of a snapshot that was read.
+    pub(crate) fn of(zxid: Zxid, state: State, known: &Known) -> Result<Self, Violation> {
+        let mut tree = Self { links: Vec::new(), state };
+        match known.0.borrow().get(&(zxid, tree.fingerprint())) {
+            Some(links) => tree.links.clone_from(links),
+            None => return Err(Violation(format!("a snapshot of {zxid} is none that was taken"))),
+        }
+        Ok(tree)
+    }
+
     /// The tree that a snapshot was made of.
     pub(crate) fn read(base: &Base) -> Result<Self, Violation> {
-        let state = if base.body.is_empty() {
-            State::new(HASH_SEED)
-        } else {
-            let read = snapshot::read(&mut base.body.as_ref(), base.zxid, usize::MAX, HASH_SEED);
-            read.map_err(|why| Violation(format!("the snapshot of {}: {why}", base.zxid)))?
-        };
+        let read = snapshot::read(&mut base.body.as_ref(), base.zxid, usize::MAX, HASH_SEED);
+        let state =
+            read.map_err(|why| Violation(format!("the snapshot of {}: {why}", base.zxid)))?;
         Ok(Self { links: base.links.clone(), state })
     }
 
     /// A snapshot of it.
     pub(crate) fn freeze(&self) -> Base {
+        let frozen = self.state.freeze();
         let mut body = Vec::new();
         // Nothing is refused by a vector.
-        let _written = self.state.freeze().write(&mut body);
-        Base { zxid: self.last(), links: self.links.clone(), body: body.into() }
+        let _written = frozen.write(&mut body);
+        let (zxid, digest) = (self.last(), frozen.digest());
+        let digest = SnapshotDigest { zxid, version: digest.version, digest: digest.tree };
+        let fingerprint = self.fingerprint();
+        Base { zxid, body: body.into(), digest, fingerprint, links: self.links.clone() }
     }
 
     /// The last transaction that was applied.
@@ -111,4 +145,4 @@ fn hashed(sum: u64, bytes: &[u8]) -> u64 {
 
 const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
 /// Where hash maps begin: nothing that is seen depends on it.
-const HASH_SEED: u64 = 1;
+pub(crate) const HASH_SEED: u64 = 1;

@@ -4,24 +4,29 @@
 //! before the run does, and then the ensemble must go on: a leader, all hosts in step, a write committed.
 
 mod clients;
+mod mending;
 mod misfortune;
 mod protocol;
 mod starting;
 mod writes;
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use types::{Instant, PeerId, Zxid};
-use zab::{Input, Notification, Settings, Timing, Txn, Voters};
+use zab::{Input, Located, Notification, Output, Settings, Timing, Txn, Voters};
 
 use crate::checkers::{Checkers, Violation};
 use crate::client::Client;
+use crate::crashes;
+use crate::disk::{Disk, Write};
 use crate::faults::{self, Fault, Schedule};
 use crate::history::History;
 use crate::host::Host;
 use crate::links::Links;
 use crate::network::Network;
+use crate::tree::Known;
 
 /// What kind of ensemble runs, and for how long.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -51,7 +56,7 @@ impl Shape {
         let voters = [3, 3, 3, 5, 5, 4, 2, 1, 7][rng.usize(0..9)];
         let observers = [0, 0, 1, 2][rng.usize(0..4)];
         let length = Duration::from_secs(rng.u64(20..90));
-        let schedule = faults::draw(&mut rng, voters + observers, length);
+        let schedule = faults::draw(&mut rng, voters, voters + observers, length);
         let clients = [0, 1, 2, 3, 4, 6][rng.usize(0..6)];
         let shape = Self {
             seed,
@@ -77,6 +82,10 @@ pub struct Tally {
     pub committed: usize,
     /// Epochs that were led.
     pub epochs: usize,
+    /// Starts that found damaged files.
+    pub damaged: u64,
+    /// Members whose files became whole again, or a leader's that count.
+    pub mended: u64,
     /// Simulated time.
     pub simulated: Duration,
 }
@@ -90,6 +99,8 @@ enum Event {
     Packet { connection: u64, to_leader: bool },
     Lost { host: usize, peer: usize, connection: u64 },
     Disk { host: usize, run: u64 },
+    Rest { host: usize, run: u64 },
+    Mend { host: usize, run: u64 },
     Locate { host: usize, run: u64, learner: usize, last: Zxid },
     Start { host: usize },
     Begin(Fault),
@@ -108,6 +119,8 @@ struct World {
     numbered: u64,
     rng: fastrand::Rng,
     hosts: Vec<Host>,
+    /// How many of them vote, from the first on.
+    voters: usize,
     network: Network,
     checkers: Checkers,
     history: History,
@@ -123,6 +136,13 @@ struct World {
     /// Milliseconds between bursts of writes, at most.
     writes_every: u64,
     steps: u64,
+    /// Transactions between snapshots.
+    snapshot_every: u32,
+    /// Starts that found damage, and ends of it.
+    damaged: u64,
+    mended: u64,
+    /// Where the disks are.
+    _dir: tempfile::TempDir,
     /// What each step was told and answered, where somebody wants to read it.
     trace: Option<Vec<String>>,
 }
@@ -155,6 +175,8 @@ impl World {
     fn new(shape: &Shape, schedule: &Schedule) -> Self {
         let ids = 1..=i64::try_from(shape.voters).unwrap_or(1);
         let voters = Voters::majority(ids.map(PeerId));
+        let dir = crashes::scratch();
+        let known = Rc::<Known>::default();
         let hosts = (0..shape.voters + shape.observers).map(|index| {
             let settings = Settings {
                 me: peer(index),
@@ -162,12 +184,15 @@ impl World {
                 observer: index >= shape.voters,
                 timing: Timing::default(),
             };
+            let disk = Disk::new(dir.path().join(index.to_string()), Rc::clone(&known));
+            #[cfg(feature = "mutants")]
+            let disk = disk.with(shape.defect);
             Host {
                 #[cfg(feature = "mutants")]
                 mutation: shape.mutation,
                 #[cfg(feature = "mutants")]
                 defect: shape.defect,
-                ..Host::new(settings)
+                ..Host::new(settings, disk)
             }
         });
         let mut world = Self {
@@ -176,6 +201,7 @@ impl World {
             numbered: 0,
             rng: fastrand::Rng::with_seed(shape.seed ^ 0x5eed),
             hosts: hosts.collect(),
+            voters: shape.voters,
             network: Network::default(),
             checkers: Checkers::default(),
             history: History::new(),
@@ -187,9 +213,14 @@ impl World {
             writes: 0,
             writes_every: 0,
             steps: 0,
+            snapshot_every: 0,
+            damaged: 0,
+            mended: 0,
+            _dir: dir,
             trace: None,
         };
-        world.writes_every = [50, 400, 2_000, 8_000][world.rng.usize(0..4)];
+        world.snapshot_every = [40, 200, 1_000, u32::MAX][world.rng.usize(0..4)];
+        world.writes_every = [100, 600, 2_000, 8_000][world.rng.usize(0..4)];
         for host in 0..world.hosts.len() {
             let at = world.soon(0, 300);
             world.at(at, Event::Start { host });
@@ -230,6 +261,8 @@ impl World {
             steps: self.steps,
             committed: self.checkers.committed(),
             epochs: self.checkers.epochs(),
+            damaged: self.damaged,
+            mended: self.mended,
             simulated: end.saturating_since(Instant::ZERO),
         })
     }
@@ -269,6 +302,8 @@ impl World {
                 if let Some(running) = &mut self.hosts[host].running {
                     running.tick_at = None;
                 }
+                self.maybe_mend_again(host);
+                self.maybe_probe(host);
                 self.step(host, Input::Tick)?;
                 self.expire(host)
             }
@@ -285,8 +320,15 @@ impl World {
             Event::Packet { connection, to_leader } => self.on_packet(connection, to_leader),
             Event::Lost { host, peer, connection } => self.on_lost(host, peer, connection),
             Event::Disk { host, run } if self.lives(host, run) => self.on_disk(host),
+            Event::Rest { host, run } if self.lives(host, run) => {
+                if self.hosts[host].disk.is_restless() {
+                    self.hosts[host].disk.rest(self.now);
+                }
+                Ok(())
+            }
+            Event::Mend { host, run } if self.lives(host, run) => self.on_mend(host),
             Event::Locate { host, run, learner, last } if self.lives(host, run) => {
-                let found = self.hosts[host].disk.locate(last);
+                let found = self.locate(host, last);
                 self.step(host, Input::Located { learner: peer(learner), found })
             }
             Event::Start { host } => self.on_start(host),
@@ -305,6 +347,14 @@ impl World {
         }
     }
 
+    /// Something for whoever reads the trace.
+    fn tell(&mut self, host: usize, what: &str) {
+        let (now, me) = (self.now.as_millis(), self.hosts[host].me());
+        if let Some(trace) = &mut self.trace {
+            trace.push(format!("{now:>8} {me} is damaged: {what}"));
+        }
+    }
+
     fn lives(&self, host: usize, run: u64) -> bool {
         self.hosts[host].running.is_some() && self.hosts[host].run == run
     }
@@ -313,6 +363,9 @@ impl World {
     fn step(&mut self, host: usize, input: Input) -> Result<(), Violation> {
         let now = self.now;
         let Some(running) = &mut self.hosts[host].running else { return Ok(()) };
+        if running.stands_still() {
+            return Ok(());
+        }
         if let Input::Propose(txn) = &input {
             self.proposed.insert(txn.zxid, txn.clone());
         }
@@ -323,21 +376,62 @@ impl World {
             trace.push(format!("{:>8} {me} <- {told}", now.as_millis()));
             trace.extend(outputs.iter().map(|output| format!("         {me} -> {output:?}")));
         }
+        let run = self.hosts[host].run;
+        let mut refused = None;
         for output in outputs {
-            self.carry_out(host, output)?;
+            let full = self.hosts[host].running.as_ref().is_some_and(|one| one.full.is_some());
+            match output {
+                // The log takes nothing until it has said that there is room, and tells only once that there is none.
+                Output::Append(txn) if full => {
+                    refused.get_or_insert(txn.zxid);
+                }
+                output => self.carry_out(host, output)?,
+            }
+            if !self.lives(host, run) {
+                return Ok(());
+            }
+        }
+        if let Some(first) = refused {
+            self.step(host, Input::AppendRefused { first })?;
         }
         self.begin_write(host);
+        self.arm(host);
+        Ok(())
+    }
+
+    /// The next tick is at hand when something is due.
+    fn arm(&mut self, host: usize) {
         let run = self.hosts[host].run;
-        let Some(running) = &mut self.hosts[host].running else { return Ok(()) };
-        let alarm = running.zab.alarm().into_iter().chain(running.next_expiry()).min();
-        if let Some(at) = alarm
+        let Some(running) = &mut self.hosts[host].running else { return };
+        if let Some(at) = running.alarm()
             && running.tick_at.is_none_or(|due| at < due)
         {
             running.tick_at = Some(at);
             self.at(at, Event::Tick { host, run });
         }
-        Ok(())
     }
+
+    /// Is there room again?
+    fn maybe_probe(&mut self, host: usize) {
+        let now = self.now;
+        if let Some(running) = &mut self.hosts[host].running
+            && running.full.is_some_and(|at| at <= now)
+        {
+            running.full = Some(now + starting::PROBE_EVERY);
+            self.hosts[host].disk.write(Write::Probe);
+            self.begin_write(host);
+        }
+    }
+
+    fn locate(&self, host: usize, last: Zxid) -> Located {
+        let Some(running) = &self.hosts[host].running else { return Located::Gone };
+        let applied = running.tree.last();
+        let flushed = running.flushed;
+        let upto = if flushed == Zxid::ZERO { applied } else { applied.min(flushed) };
+        // The usual case when a leader was lost, which is not to wait for a disk.
+        if last == applied { Located::Here } else { self.hosts[host].disk.locate(last, upto) }
+    }
+
     /// All faults are over for long: the ensemble must be whole.
     fn recovered(&self, committed: usize) -> Result<(), Violation> {
         if self.checkers.committed() <= committed {
@@ -348,6 +442,12 @@ impl World {
             let Some(running) = &host.running else {
                 return Err(Violation(format!("{} is down long after the last fault", host.me())));
             };
+            if let Some(mending) = running.mending {
+                return Err(Violation(format!(
+                    "{} has damaged files long after the last fault: {mending:?}",
+                    host.me()
+                )));
+            }
             if !running.serves {
                 let phase = running.zab.phase();
                 return Err(Violation(format!(
@@ -370,6 +470,8 @@ impl Event {
             | Self::Connect { learner: host, .. }
             | Self::Lost { host, .. }
             | Self::Disk { host, .. }
+            | Self::Rest { host, .. }
+            | Self::Mend { host, .. }
             | Self::Left { host, .. }
             | Self::Locate { host, .. } => Some(*host),
             // A packet keeps its order by itself.

@@ -42,9 +42,9 @@ pub(crate) fn install(logs: &Path, snapshots: &Path) -> Result<Option<Zxid>, Tru
     watermark::remove(logs).map_err(io(logs))?;
     let old = list(logs, LOG).map_err(io(logs))?;
     remove_in_order(logs, old.into_iter().rev().map(|(_, path)| path))?;
+    // Older ones too: with the logs behind them gone nothing is to begin from them, should this one be damaged some day.
     let old = list(snapshots, SNAPSHOT).map_err(io(snapshots))?;
-    let newer = old.into_iter().rev().filter(|(old, _)| *old >= zxid);
-    remove_in_order(snapshots, newer.map(|(_, path)| path))?;
+    remove_in_order(snapshots, old.into_iter().rev().map(|(_, path)| path))?;
     disk::rename(&path, &snapshots.join(file_name(SNAPSHOT, zxid)))
         .and_then(|()| sync_dir(snapshots))
         .map_err(io(&path))?;
@@ -85,7 +85,7 @@ mod tests {
             .map(|entry| entry.expect("an entry").file_name().into_string().expect("ASCII"))
             .collect();
         left.sort_unstable();
-        assert_eq!(left, ["snapshot.1", "snapshot.5", watermark::FILE]);
+        assert_eq!(left, ["snapshot.5", watermark::FILE]);
         assert!(fs::read(path.join("snapshot.5")).expect("it is there").starts_with(b"ZKSN"));
     }
 }

@@ -445,8 +445,8 @@ mod tests {
         let path = dir.path().join("log.100000001");
         let (bytes, starts) = log(1, 5);
         let mut flushed = watermark::Watermark::new(dir.path());
-        flushed.flushed(zxid(2));
-        flushed.settle();
+        flushed.flushed(zxid(2), std::time::Instant::now());
+        flushed.settle(std::time::Instant::now());
         for at in starts[0]..bytes.len() {
             let mut lost = bytes.clone();
             // A page that was not written reads as zeros.
@@ -488,8 +488,8 @@ mod tests {
         let refused = read(dir.path(), Zxid::ZERO);
         assert!(matches!(refused, Err(TxnLogError::Corrupt { offset: 0, .. })), "{refused:?}");
         let mut flushed = watermark::Watermark::new(dir.path());
-        flushed.flushed(zxid(2));
-        flushed.settle();
+        flushed.flushed(zxid(2), std::time::Instant::now());
+        flushed.settle(std::time::Instant::now());
         assert_eq!(read(dir.path(), Zxid::ZERO).expect("torn is fine"), [1, 2]);
         assert!(!path.exists());
     }

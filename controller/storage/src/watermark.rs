@@ -39,10 +39,11 @@ impl Watermark {
     }
 
     /// The log is on stable storage up to `zxid`. Costs a small write to the page cache now and then.
-    pub(crate) fn flushed(&mut self, zxid: Zxid) {
+    pub(crate) fn flushed(&mut self, zxid: Zxid, now: Instant) {
         self.flushed = Some(zxid);
-        if self.written.is_none_or(|(_, since)| since.elapsed() >= WRITE_EVERY) {
-            self.write(false);
+        let every = |since| now.saturating_duration_since(since) >= WRITE_EVERY;
+        if self.written.is_none_or(|(_, since)| every(since)) {
+            self.write(false, now);
         }
     }
 
@@ -63,13 +64,13 @@ impl Watermark {
     }
 
     /// Nothing else is to be done now: brings the file up to date, durably.
-    pub(crate) fn settle(&mut self) {
+    pub(crate) fn settle(&mut self, now: Instant) {
         if self.is_behind() {
-            self.write(true);
+            self.write(true, now);
         }
     }
 
-    fn write(&mut self, sync: bool) {
+    fn write(&mut self, sync: bool, now: Instant) {
         let Some(zxid) = self.flushed else { return };
         // Without it less damage is told apart, and nothing else: an error is no reason to stop.
         match self.put(zxid, sync) {
@@ -79,7 +80,7 @@ impl Watermark {
                 self.durable = true;
             }
         }
-        self.written = Some((zxid, Instant::now()));
+        self.written = Some((zxid, now));
     }
 
     fn put(&mut self, zxid: Zxid, sync: bool) -> io::Result<()> {
@@ -163,10 +164,11 @@ mod tests {
         assert_eq!(read(dir.path()).expect("no file is fine"), None);
         let mut watermark = Watermark::new(dir.path());
         assert!(!watermark.is_behind());
+        let now = Instant::now();
         for counter in 1..=3 {
-            watermark.flushed(Zxid::from_bits(counter));
+            watermark.flushed(Zxid::from_bits(counter), now);
         }
-        watermark.settle();
+        watermark.settle(now);
         assert!(!watermark.is_behind());
         assert_eq!(read(dir.path()).expect("it is there"), Some(Zxid::from_bits(3)));
         let path = dir.path().join(FILE);

@@ -6,20 +6,34 @@ use zab::Input;
 
 use super::{Event, World};
 use crate::checkers::Violation;
+use crate::crashes::Crash;
 use crate::faults::Fault;
 
 impl World {
     pub(super) fn begin(&mut self, fault: Fault) -> Result<(), Violation> {
         let end = fault.clone();
         match fault {
-            Fault::Crash { host, part, down } => {
-                self.disconnect(host);
-                self.drop_clients(host);
-                self.hosts[host].crash(part)?;
-                for other in 0..self.hosts.len() {
-                    self.tell_reach(host, other);
-                }
+            Fault::Crash { host, part, power, down } => {
+                self.stop(host);
+                let how = match power {
+                    None => Crash::Killed,
+                    Some(0) => Crash::AllLost,
+                    Some(seed) => Crash::SomeLost(seed),
+                };
+                self.hosts[host].disk.crash(how, part, self.now);
                 self.at(self.now + down, Event::Start { host });
+            }
+            Fault::Rot { host, seed, down } => {
+                self.stop(host);
+                self.hosts[host].disk.crash(Crash::AllLost, u8::MAX, self.now);
+                let me = self.hosts[host].me();
+                let mut rng = fastrand::Rng::with_seed(seed);
+                self.hosts[host].disk.rot(me, host >= self.voters, &mut rng)?;
+                self.at(self.now + down, Event::Start { host });
+            }
+            Fault::Broken { host, after } => {
+                self.hosts[host].disk.weather.breaks = Some(after);
+                self.at(self.now + BROKEN, Event::End(end));
             }
             Fault::Pause { host, stopped } => {
                 let until = self.now + stopped;
@@ -50,7 +64,7 @@ impl World {
                 }
             }
             Fault::Full { host, full } => {
-                self.hosts[host].disk.full = true;
+                self.hosts[host].disk.weather.full = Some(self.rng.fork());
                 self.at(self.now + full, Event::End(end));
             }
             Fault::Slow { host, by, slow } => {
@@ -77,15 +91,12 @@ impl World {
                     self.tell_reach(one, other);
                 }
             }
-            Fault::Full { host, .. } => self.hosts[host].disk.full = false,
+            Fault::Full { host, .. } => self.hosts[host].disk.weather.full = None,
+            Fault::Broken { host, .. } => self.hosts[host].disk.weather.breaks = None,
             Fault::Slow { host, .. } => self.hosts[host].slow_by = Duration::ZERO,
             Fault::Stop { host, .. } if self.is_stopping(host) => {
-                self.disconnect(host);
-                self.drop_clients(host);
-                self.hosts[host].crash(u8::MAX)?;
-                for other in 0..self.hosts.len() {
-                    self.tell_reach(host, other);
-                }
+                self.hosts[host].disk.shut(self.now)?;
+                self.stop(host);
             }
             _ => {}
         }
@@ -104,3 +115,5 @@ fn pairs(hosts: usize, from: u32, to: u32) -> Vec<(usize, usize)> {
 
 /// How long an orderly stop may take.
 const HAND_OVER: Duration = Duration::from_millis(500);
+/// How long a disk may fail once.
+const BROKEN: Duration = Duration::from_secs(5);

@@ -7,6 +7,7 @@ use zab::{Input, Message, Notification, Output, PeerMisbehaved, SyncPlan, SyncSt
 use super::{Event, RESEND, World, index, peer};
 use crate::checkers::Violation;
 use crate::disk::Write;
+use crate::host::Mending;
 use crate::network::Packet;
 
 impl World {
@@ -15,17 +16,21 @@ impl World {
         let (run, now) = (self.hosts[host].run, self.now);
         let Some(running) = &mut self.hosts[host].running else { return Ok(()) };
         match output {
-            Output::Append(txn) => self.hosts[host].disk.write(Write::Append(txn)),
+            Output::Append(txn) => {
+                running.appended = txn.zxid;
+                self.hosts[host].disk.write(Write::Append(txn));
+            }
             Output::SaveEpoch(saved) => self.hosts[host].disk.write(Write::Epoch(saved)),
             Output::Truncate(zxid) => self.hosts[host].disk.write(Write::Truncate(zxid)),
             Output::Install(zxid) => {
-                let base = running.received.take().filter(|base| base.zxid == zxid);
+                let base = running.received.clone().filter(|base| base.zxid == zxid);
                 let Some(base) = base else {
                     return Err(Violation(format!(
                         "{me} installs {zxid}, which it never received"
                     )));
                 };
-                self.hosts[host].disk.write(Write::Install(base));
+                let marks = matches!(running.mending, Some(Mending::Damaged { .. }));
+                self.hosts[host].disk.write(Write::Install { base, marks });
             }
             Output::Deliver(txn) => {
                 let mut say = Vec::new();
@@ -37,6 +42,7 @@ impl World {
                     self.check_ended()?;
                 }
                 self.carry(host, say)?;
+                self.maybe_snapshot(host);
             }
             Output::Absorb(txn) => {
                 running.tree.apply(me, &txn)?;
@@ -58,6 +64,7 @@ impl World {
             Output::Following { epoch, .. } => {
                 running.begin_role(me, epoch, false, now);
                 self.checkers.follows(me, epoch, &running.tree.links)?;
+                self.note_in_step(host)?;
             }
             Output::Resigned { .. } => {
                 for link in running.server.links() {
@@ -65,6 +72,9 @@ impl World {
                 }
                 if let Some(running) = &mut self.hosts[host].running {
                     running.end_role(me, now);
+                    if let Some(Mending::Filled { upto }) = &mut running.mending {
+                        *upto = None;
+                    }
                 }
                 self.disconnect(host);
             }
@@ -110,6 +120,18 @@ impl World {
         Ok(())
     }
 
+    /// Every so many transactions.
+    fn maybe_snapshot(&mut self, host: usize) {
+        let every = self.snapshot_every;
+        let Some(running) = &mut self.hosts[host].running else { return };
+        running.since_snapshot += 1;
+        if running.since_snapshot >= every {
+            running.since_snapshot = 0;
+            let base = running.tree.freeze();
+            self.hosts[host].disk.write(Write::Snapshot(base));
+        }
+    }
+
     pub(super) fn send(&mut self, from: usize, to: usize, message: Message) {
         if let Message::Notification(vote) = message {
             let at = self.delay();
@@ -129,7 +151,11 @@ impl World {
 
     pub(super) fn push(&mut self, from: usize, connection: u64, packet: Packet) {
         let to_leader = self.network.get(connection).is_some_and(|c| c.learner == from);
-        let at = self.delay();
+        let at = match &packet {
+            // A state takes its time, and what comes behind it waits.
+            Packet::State(_) => self.soon(0, 1_500),
+            _ => self.delay(),
+        };
         if let Some(at) = self.network.send(connection, to_leader, packet, at) {
             self.at(at, Event::Packet { connection, to_leader });
         }
@@ -188,14 +214,15 @@ impl World {
                 packets.push(Packet::State(base));
             }
         }
-        let mut last = after;
-        for txn in self.hosts[host].disk.range(after, upto) {
-            last = txn.zxid;
-            packets.push(Packet::Message(Message::Proposal(txn.clone())));
-            packets.push(Packet::Message(Message::Commit(txn.zxid)));
-        }
-        if last != upto && start != SyncStart::Snap {
-            return Err(Violation(format!("{me} has no {upto} in its log to send")));
+        if start != SyncStart::Snap {
+            let Some(txns) = self.hosts[host].disk.range(after, upto) else {
+                return Err(Violation(format!("{me} has no {upto} in its log to send")));
+            };
+            for txn in txns {
+                let zxid = txn.zxid;
+                packets.push(Packet::Message(Message::Proposal(txn)));
+                packets.push(Packet::Message(Message::Commit(zxid)));
+            }
         }
         for packet in packets {
             self.push(host, connection, packet);

@@ -1,10 +1,17 @@
 //! Disks that finish what they were given, and hosts that start from what is on them.
 
-use zab::Input;
+use std::time::Duration;
 
-use super::{Event, RESEND, World};
+use types::Zxid;
+use zab::{Input, SavedEpoch};
+
+use super::{Event, World};
 use crate::checkers::Violation;
-use crate::disk::Written;
+use crate::crashes::Crash;
+use crate::defect::Defect;
+use crate::disk::{Write, Written};
+use crate::host::Mending;
+use crate::tree::Tree;
 
 impl World {
     pub(super) fn begin_write(&mut self, host: usize) {
@@ -17,56 +24,165 @@ impl World {
     }
 
     pub(super) fn on_disk(&mut self, host: usize) -> Result<(), Violation> {
-        let me = self.hosts[host].me();
-        let input = match self.hosts[host].disk.end()? {
-            Some(Written::Flushed(zxid)) => Input::Flushed(zxid),
-            Some(Written::Epoch(saved)) => Input::EpochSaved(saved),
-            Some(Written::Refused { first }) => Input::AppendRefused { first },
-            Some(Written::Truncated(zxid)) => {
-                self.rebuild(host)?;
-                Input::Truncated(zxid)
+        let run = self.hosts[host].run;
+        for written in self.hosts[host].disk.end(self.now)? {
+            if self.lives(host, run) {
+                self.on_written(host, written)?;
             }
-            Some(Written::Installed(zxid)) => {
-                self.rebuild(host)?;
+        }
+        self.begin_write(host);
+        if self.lives(host, run) && self.hosts[host].disk.is_restless() {
+            let at = self.now + SETTLES_AFTER;
+            self.at(at, Event::Rest { host, run });
+        }
+        Ok(())
+    }
+
+    fn on_written(&mut self, host: usize, written: Written) -> Result<(), Violation> {
+        let Some(running) = &mut self.hosts[host].running else { return Ok(()) };
+        let input = match written {
+            Written::Flushed(zxid) => {
+                running.flushed = zxid;
+                self.step(host, Input::Flushed(zxid))?;
+                return self.maybe_count_again(host);
+            }
+            Written::Epoch(saved) => Input::EpochSaved(saved),
+            Written::EpochRefused(saved) => {
+                running.unsaved.push(saved);
+                running.full = Some(self.now + PROBE_EVERY);
+                let flushed = running.zab.durable().last_logged;
+                self.step(host, Input::EpochRefused)?;
+                // What came to the log behind the epoch was dropped.
+                let first = Zxid::from_bits(flushed.bits().saturating_add(1));
+                Input::AppendRefused { first }
+            }
+            Written::Refused { first } => {
+                running.full = Some(self.now + PROBE_EVERY);
+                Input::AppendRefused { first }
+            }
+            Written::HasRoom => {
+                running.full = None;
+                let saved = running.zab.durable();
+                for epoch in std::mem::take(&mut running.unsaved) {
+                    let newer = match epoch {
+                        SavedEpoch::Accepted(epoch) => epoch > saved.accepted,
+                        SavedEpoch::Current(epoch) => epoch > saved.current,
+                    };
+                    if newer {
+                        self.hosts[host].disk.write(Write::Epoch(epoch));
+                    }
+                }
+                return Ok(());
+            }
+            Written::Truncated(zxid) => match self.rebuild(host, zxid)? {
+                true => Input::Truncated(zxid),
+                false => return Ok(()),
+            },
+            Written::Installed(zxid) => {
+                if let Some(base) = running.received.take() {
+                    running.tree = Tree::read(&base)?;
+                }
+                let at_once = running.has(Defect::FilledCountsAtOnce);
+                if let Some(Mending::Damaged { .. }) = running.mending {
+                    running.mending = Some(Mending::Filled { upto: at_once.then_some(Zxid::ZERO) });
+                }
+                self.maybe_count_again(host)?;
+                let me = self.hosts[host].me();
+                if let Some(running) = &self.hosts[host].running {
+                    self.checkers.has(me, &running.tree)?;
+                }
                 Input::Installed(zxid)
             }
-            // Without room: looked at again.
-            None => {
-                let (at, run) = (self.now + RESEND, self.hosts[host].run);
-                if !self.hosts[host].disk.begin() {
-                    return Err(Violation(format!("{me}'s disk stands still")));
-                }
-                self.at(at, Event::Disk { host, run });
+            Written::InstallRefused(zxid) => {
+                running.received = None;
+                Input::InstallRefused(zxid)
+            }
+            Written::Failed
+                if running.has(Defect::FlushIsBelieved) && running.flushed < running.appended =>
+            {
+                running.flushed = running.appended;
+                let flushed = running.flushed;
+                Input::Flushed(flushed)
+            }
+            Written::Failed => {
+                self.die(host);
                 return Ok(());
             }
         };
         self.step(host, input)
     }
 
-    fn rebuild(&mut self, host: usize) -> Result<(), Violation> {
+    /// `false`: the disk failed.
+    fn rebuild(&mut self, host: usize, zxid: Zxid) -> Result<bool, Violation> {
         let me = self.hosts[host].me();
-        let tree = self.hosts[host].disk.tree(me)?;
+        let Some((tree, durable)) = self.hosts[host].disk.rebuild(me)? else {
+            self.die(host);
+            return Ok(false);
+        };
+        let last = durable.last_logged;
+        if last != zxid {
+            return Err(Violation(format!("{me}'s log is to end at {zxid}, and does at {last}")));
+        }
         self.checkers.has(me, &tree)?;
         if let Some(running) = &mut self.hosts[host].running {
             running.tree = tree;
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// The process ends, for its disk failed, and is started again.
+    pub(super) fn die(&mut self, host: usize) {
+        self.stop(host);
+        self.hosts[host].disk.crash(Crash::Killed, u8::MAX, self.now);
+        self.at(self.now + STARTS_AGAIN, Event::Start { host });
+    }
+
+    /// The process is no more.
+    pub(super) fn stop(&mut self, host: usize) {
+        self.disconnect(host);
+        self.drop_clients(host);
+        self.hosts[host].running = None;
+        self.hosts[host].run += 1;
+        self.meet(host);
+    }
+
+    /// All others learn whether it is there.
+    pub(super) fn meet(&mut self, host: usize) {
+        for other in 0..self.hosts.len() {
+            if other != host {
+                self.tell_reach(host, other);
+            }
+        }
     }
 
     pub(super) fn on_start(&mut self, host: usize) -> Result<(), Violation> {
         if self.hosts[host].running.is_some() {
             return Ok(());
         }
-        self.hosts[host].start(self.now)?;
-        let durable = self.hosts[host].disk.durable();
-        let me = self.hosts[host].me();
-        self.checkers.starts(me, durable.current, durable.last_logged)?;
-        for other in 0..self.hosts.len() {
-            if other != host {
-                self.tell_reach(host, other);
+        match self.hosts[host].start(self.now)? {
+            None => {
+                self.hosts[host].disk.crash(Crash::Killed, u8::MAX, self.now);
+                self.at(self.now + STARTS_AGAIN, Event::Start { host });
+                Ok(())
+            }
+            Some(false) => {
+                self.damaged += 1;
+                let why = std::mem::take(&mut self.hosts[host].damage);
+                self.tell(host, &why);
+                self.meet(host);
+                self.begin_mending(host);
+                Ok(())
+            }
+            Some(true) => {
+                let me = self.hosts[host].me();
+                if let Some(running) = &self.hosts[host].running {
+                    let durable = running.zab.durable();
+                    self.checkers.starts(me, durable.current, durable.last_logged)?;
+                }
+                self.meet(host);
+                self.step(host, Input::Tick)
             }
         }
-        self.step(host, Input::Tick)
     }
 
     /// Both sides of an election connection learn, sooner or later or never, whether it stands.
@@ -83,3 +199,10 @@ impl World {
         }
     }
 }
+
+/// A log that rests so long is known to be whole.
+const SETTLES_AFTER: Duration = Duration::from_secs(1);
+/// How often a full disk is looked at.
+pub(super) const PROBE_EVERY: Duration = Duration::from_millis(250);
+/// Until whoever looks after a member starts it again.
+const STARTS_AGAIN: Duration = Duration::from_secs(1);

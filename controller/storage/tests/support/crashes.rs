@@ -7,6 +7,7 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -35,6 +36,8 @@ pub(crate) enum Event {
     SyncDir(PathBuf),
     /// A change of this file failed, as [`begin_failing`] wanted.
     Failed(PathBuf),
+    /// A flush of this file failed: the system keeps what was written for who reads it, and writes it no more.
+    FlushFailed(PathBuf),
     /// Something was promised to somebody.
     Mark(String),
 }
@@ -101,7 +104,8 @@ fn note(event: Event) -> io::Result<()> {
     Ok(())
 }
 
-fn owned(change: Change<'_>) -> Event {
+/// The change, to be kept.
+pub(crate) fn owned(change: Change<'_>) -> Event {
     match change {
         Change::MakeDir(path) => Event::MakeDir(path.into()),
         Change::Create(path) => Event::Create(path.into()),
@@ -115,7 +119,8 @@ fn owned(change: Change<'_>) -> Event {
 }
 
 impl Event {
-    fn path(&self) -> Option<&Path> {
+    /// Which file or directory it is about.
+    pub(crate) fn path(&self) -> Option<&Path> {
         match self {
             Self::MakeDir(path)
             | Self::Create(path)
@@ -125,7 +130,7 @@ impl Event {
             | Self::Rename(path, _)
             | Self::Remove(path)
             | Self::SyncDir(path) => Some(path),
-            Self::Failed(_) | Self::Mark(_) => None,
+            Self::Failed(_) | Self::FlushFailed(_) | Self::Mark(_) => None,
         }
     }
 
@@ -140,7 +145,7 @@ impl Event {
             Self::Rename(..) => "Rename",
             Self::Remove(_) => "Remove",
             Self::SyncDir(_) => "SyncDir",
-            Self::Failed(_) | Self::Mark(_) => return None,
+            Self::Failed(_) | Self::FlushFailed(_) | Self::Mark(_) => return None,
         };
         let name = self.path()?.file_name()?.to_string_lossy();
         let file = ["log", "snapshot", "troupe-snapshot"]
@@ -182,11 +187,14 @@ enum Pending {
     Length(u64),
 }
 
-/// Names in a directory, by the number of the file.
+/// The number of each file by its whole path, which is compared as bytes.
+type Names = BTreeMap<OsString, usize>;
+
+/// Names in a directory.
 #[derive(Clone, Debug, Default)]
 struct Dir {
-    live: BTreeMap<PathBuf, usize>,
-    durable: BTreeMap<PathBuf, usize>,
+    live: Names,
+    durable: Names,
     pending: Vec<Name>,
     /// Whether the directory itself would survive.
     is_durable: bool,
@@ -216,7 +224,7 @@ impl Disk {
                 continue;
             }
             let live = fs::read(&path).expect("it is readable");
-            dir.live.insert(path, self.files.len());
+            dir.live.insert(path.into(), self.files.len());
             self.files.push(Contents { durable: live.clone(), live, pending: Vec::new() });
         }
         dir.durable.clone_from(&dir.live);
@@ -229,7 +237,7 @@ impl Disk {
     }
 
     fn file(&mut self, path: &Path) -> &mut Contents {
-        let number = self.dir(path).live[path];
+        let number = self.dir(path).live[path.as_os_str()];
         &mut self.files[number]
     }
 
@@ -240,13 +248,13 @@ impl Disk {
                 self.dirs.entry(path.clone()).or_default();
             }
             Event::Create(path) => {
-                if self.dir(path).live.contains_key(path) {
+                if self.dir(path).live.contains_key(path.as_os_str()) {
                     return self.apply(&Event::SetLength(path.clone(), 0));
                 }
                 let number = self.files.len();
                 self.files.push(Contents::default());
                 let dir = self.dir(path);
-                dir.live.insert(path.clone(), number);
+                dir.live.insert(path.into(), number);
                 dir.pending.push(Name::Is(path.clone(), number));
             }
             Event::Write(path, at, bytes) => {
@@ -261,19 +269,23 @@ impl Disk {
             }
             Event::Sync(path) => {
                 let file = self.file(path);
-                file.pending.clear();
-                file.durable.clone_from(&file.live);
+                for change in file.pending.drain(..) {
+                    match change {
+                        Pending::Write(at, bytes) => write(&mut file.durable, at, &bytes),
+                        Pending::Length(length) => resize(&mut file.durable, length),
+                    }
+                }
             }
             Event::Rename(from, to) => {
                 let dir = self.dir(from);
-                let number = dir.live.remove(from).expect("it was there");
-                dir.live.insert(to.clone(), number);
+                let number = dir.live.remove(from.as_os_str()).expect("it was there");
+                dir.live.insert(to.into(), number);
                 dir.pending.push(Name::Moved(from.clone(), to.clone(), number));
             }
             Event::Remove(path) => {
                 let dir = self.dir(path);
                 // One that is not there is not removed.
-                if dir.live.remove(path).is_some() {
+                if dir.live.remove(path.as_os_str()).is_some() {
                     dir.pending.push(Name::Gone(path.clone()));
                 }
             }
@@ -286,18 +298,19 @@ impl Disk {
                     dir.durable.clone_from(&dir.live);
                 }
             }
+            Event::FlushFailed(path) => self.file(path).pending.clear(),
             Event::Failed(_) | Event::Mark(_) => {}
         }
     }
 
     /// Makes in `to` what such a crash leaves now; `next` is what was about to happen.
     pub(crate) fn leave(&self, crash: Crash, next: Option<&Event>, to: &Path) {
-        let mut rng = fastrand::Rng::with_seed(match crash {
-            Crash::SomeLost(seed) => seed,
-            Crash::Killed | Crash::AllLost => 0,
-        });
+        self.torn(crash, next).lay(crash, to);
+    }
+
+    /// With the part of a write that was under way.
+    pub(crate) fn torn(&self, crash: Crash, next: Option<&Event>) -> Self {
         let mut torn = self.clone();
-        // The write that was under way.
         if let Some(Event::Write(path, at, bytes)) = next {
             let part = match crash {
                 Crash::Killed => &bytes[..torn_at(*at, bytes)],
@@ -306,7 +319,16 @@ impl Disk {
             };
             torn.apply(&Event::Write(path.clone(), *at, part.to_vec()));
         }
-        let lost: BTreeSet<_> = torn
+        torn
+    }
+
+    /// Makes in `to` what such a crash leaves.
+    pub(crate) fn lay(&self, crash: Crash, to: &Path) {
+        let mut rng = fastrand::Rng::with_seed(match crash {
+            Crash::SomeLost(seed) => seed,
+            Crash::Killed | Crash::AllLost => 0,
+        });
+        let lost: BTreeSet<_> = self
             .dirs
             .iter()
             .filter(|(path, dir)| !dir.is_durable && **path != self.root)
@@ -317,7 +339,7 @@ impl Disk {
             })
             .map(|(path, _)| path.clone())
             .collect();
-        for (path, dir) in &torn.dirs {
+        for (path, dir) in &self.dirs {
             if lost.iter().any(|lost| path.starts_with(lost)) {
                 continue;
             }
@@ -329,25 +351,23 @@ impl Disk {
                 Crash::SomeLost(_) => dir.some(&mut rng),
             };
             for (path, number) in names {
-                let file = &torn.files[number];
+                let file = &self.files[number];
                 let bytes = match crash {
                     Crash::Killed => file.live.clone(),
                     Crash::AllLost => file.durable.clone(),
                     Crash::SomeLost(_) => file.some(&mut rng),
                 };
-                let name = path.file_name().expect("files have names");
+                let name = Path::new(&path).file_name().expect("files have names");
                 fs::write(there.join(name), bytes).expect("it is writable");
             }
         }
     }
 }
 
-/// How much of a write was done when its process was killed: the same of the same bytes each time. A part of a sector
-/// is written at once.
+/// How much of a write was done when its process was killed: the same of one as long at the same place each time. A part of a
+/// sector is written at once.
 fn torn_at(at: u64, bytes: &[u8]) -> usize {
-    let seed = bytes
-        .iter()
-        .fold(bytes.len() as u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte)));
+    let seed = at.wrapping_mul(31).wrapping_add(bytes.len() as u64);
     let begin = index(at) % SECTOR;
     let sectors = (begin + bytes.len()).div_ceil(SECTOR);
     let whole = fastrand::Rng::with_seed(seed).usize(..=sectors) * SECTOR;
@@ -355,7 +375,7 @@ fn torn_at(at: u64, bytes: &[u8]) -> usize {
 }
 
 impl Dir {
-    fn some(&self, rng: &mut fastrand::Rng) -> BTreeMap<PathBuf, usize> {
+    fn some(&self, rng: &mut fastrand::Rng) -> Names {
         let mut names = self.durable.clone();
         // In order up to a point, as a journal keeps them, or any of them.
         let journal = rng.bool().then(|| rng.usize(..=self.pending.len()));
@@ -364,11 +384,11 @@ impl Dir {
                 continue;
             }
             match change {
-                Name::Is(path, number) => drop(names.insert(path.clone(), *number)),
-                Name::Gone(path) => drop(names.remove(path)),
+                Name::Is(path, number) => drop(names.insert(path.into(), *number)),
+                Name::Gone(path) => drop(names.remove(path.as_os_str())),
                 Name::Moved(from, to, number) => {
-                    names.remove(from);
-                    names.insert(to.clone(), *number);
+                    names.remove(from.as_os_str());
+                    names.insert(to.into(), *number);
                 }
             }
         }
