@@ -29,12 +29,12 @@ fn what_was_acknowledged_survives_a_crash_anywhere() {
     assert!(times("Create", "log") >= 4, "each round begins a log file and goes on in another");
     assert!(times("Rename", "troupe-snapshot") >= 3, "the first one, and one of each round");
     let mut count = 0;
-    each_crash(start, &events, all.unwrap_or(1), |root, promised, what| {
+    each_crash(start, &events, all.unwrap_or(1), |state| {
         count += 1;
         if all.is_none() && count % 3 != 0 {
             return;
         }
-        runtime.block_on(check(root, promised, &written, what));
+        runtime.block_on(check(state.root, state.promised, &written, &state.what));
     });
 }
 
@@ -111,7 +111,8 @@ async fn start(root: &Path, what: &str) -> Member {
 }
 
 fn config(root: &Path) -> MemberConfig {
-    let mut config = MemberConfig::in_process(root);
+    let mut config = MemberConfig::in_process(root.join("data"));
+    config.data_log_dir = Some(root.join("logs"));
     config.snap_count = 12;
     config.prealloc_bytes = 4 << 10;
     config.snapshot_compression = Compression::None;

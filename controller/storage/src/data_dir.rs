@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use types::Zxid;
 
 use crate::TruncateError;
-use crate::disk::make_dirs;
+use crate::disk::{make_dirs, sync_dir, sync_names};
 use crate::install::{install, remove_unfinished};
 
 /// The two directories of one member, held so that no other member can open them.
@@ -42,9 +42,8 @@ pub enum DirError {
 }
 
 impl DataDir {
-    /// Makes the directories when they are missing, locks them and finishes an exchange of all that is in
-    /// them that a crash cut short. Logs go to `log_dir`, or beside the
-    /// snapshots.
+    /// Makes the directories when they are missing, locks them, finishes an exchange of all that is in them that a crash
+    /// cut short, and makes their names durable. Logs go to `log_dir`, or beside the snapshots.
     pub fn open(data_dir: &Path, log_dir: Option<&Path>) -> Result<Self, DirError> {
         let log_dir = log_dir.unwrap_or(data_dir);
         let mut locks = vec![lock(data_dir)?];
@@ -57,6 +56,10 @@ impl DataDir {
         remove_unfinished(&snapshots)
             .map_err(|source| DirError::Open { path: snapshots.clone(), source })?;
         install(&logs, &snapshots).map_err(DirError::Install)?;
+        // What a process that was killed had renamed is built upon from now on.
+        for dir in [&logs, &snapshots] {
+            sync_dir(dir).map_err(|source| DirError::Open { path: dir.clone(), source })?;
+        }
         Ok(Self { snapshots, logs, _locks: locks })
     }
 
@@ -103,7 +106,15 @@ pub(crate) fn is_full(error: &io::Error) -> bool {
 
 fn version_dir(dir: &Path) -> Result<PathBuf, DirError> {
     let path = dir.join("version-2");
-    match make_dirs(&path) {
+    let made = || {
+        make_dirs(&path)?;
+        match fs::read_dir(&path)?.next() {
+            // A start that was killed may have made it, and not yet flushed its name.
+            None => sync_names(&path),
+            Some(_) => Ok(()),
+        }
+    };
+    match made() {
         Ok(()) => Ok(path),
         Err(source) => Err(DirError::Open { path, source }),
     }

@@ -206,3 +206,24 @@ pub(crate) fn make_dirs(path: &Path) -> io::Result<()> {
         _ => sync_dir(above.unwrap_or_else(|| Path::new("."))),
     }
 }
+
+/// Makes the names of a directory and of all above it durable, as far up as this user may look and the system flushes.
+pub(crate) fn sync_names(path: &Path) -> io::Result<()> {
+    for above in path.ancestors().skip(1) {
+        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+        match sync_dir(above) {
+            Ok(()) => {}
+            // No name was made there.
+            Err(error) if CANNOT_BE_FLUSHED.contains(&error.kind()) => return Ok(()),
+            failed => return failed,
+        }
+    }
+    Ok(())
+}
+
+const CANNOT_BE_FLUSHED: [io::ErrorKind; 4] = [
+    io::ErrorKind::PermissionDenied,
+    io::ErrorKind::ReadOnlyFilesystem,
+    io::ErrorKind::InvalidInput,
+    io::ErrorKind::Unsupported,
+];

@@ -303,9 +303,12 @@ impl Disk {
         }
     }
 
-    /// Makes in `to` what such a crash leaves now; `next` is what was about to happen.
-    pub(crate) fn leave(&self, crash: Crash, next: Option<&Event>, to: &Path) {
-        self.torn(crash, next).lay(crash, to);
+    /// Makes in `to` what such a crash leaves now; `next` is what was about to happen. Answers with the disk that whoever
+    /// starts there has: a kill makes nothing durable.
+    pub(crate) fn leave(&self, crash: Crash, next: Option<&Event>, to: &Path) -> Self {
+        let torn = self.torn(crash, next);
+        torn.lay(crash, to);
+        if crash == Crash::Killed { torn.moved(to) } else { Self::of(to) }
     }
 
     /// With the part of a write that was under way.
@@ -361,6 +364,30 @@ impl Disk {
                 fs::write(there.join(name), bytes).expect("it is writable");
             }
         }
+    }
+
+    /// The same, elsewhere.
+    fn moved(self, to: &Path) -> Self {
+        let moved = |path: PathBuf| match path.strip_prefix(&self.root).expect("it is below") {
+            below if below.as_os_str().is_empty() => to.to_owned(),
+            below => to.join(below),
+        };
+        let names = |names: BTreeMap<PathBuf, usize>| {
+            names.into_iter().map(|(path, number)| (moved(path), number)).collect()
+        };
+        let change = |name| match name {
+            Name::Is(path, number) => Name::Is(moved(path), number),
+            Name::Moved(from, to, number) => Name::Moved(moved(from), moved(to), number),
+            Name::Gone(path) => Name::Gone(moved(path)),
+        };
+        let dir = |dir: Dir| Dir {
+            live: names(dir.live),
+            durable: names(dir.durable),
+            pending: dir.pending.into_iter().map(change).collect(),
+            is_durable: dir.is_durable,
+        };
+        let dirs = self.dirs.into_iter().map(|(path, inside)| (moved(path), dir(inside))).collect();
+        Self { root: to.to_owned(), files: self.files, dirs }
     }
 }
 
@@ -441,14 +468,24 @@ fn index(at: u64) -> usize {
 const SECTOR: usize = 512;
 const EIO: i32 = 5;
 
+/// What a crash left.
+pub(crate) struct State<'a> {
+    pub(crate) root: &'a Path,
+    /// What was promised before.
+    pub(crate) promised: &'a [String],
+    /// Which crash it was.
+    pub(crate) what: String,
+    /// For a crash of whoever starts from it.
+    pub(crate) disk: Disk,
+}
+
 /// Calls `check` with each state that a crash of the run can leave: after each event killed, with all lost that
-/// was not flushed, and with some of it, `seeds` times. It is told the directory, what was promised before, and
-/// which state it is.
+/// was not flushed, and with some of it, `seeds` times.
 pub(crate) fn each_crash(
     start: Disk,
     events: &[Event],
     seeds: u64,
-    mut check: impl FnMut(&Path, &[String], &str),
+    mut check: impl FnMut(State<'_>),
 ) {
     let mut disk = start;
     let mut promised = Vec::new();
@@ -461,8 +498,9 @@ pub(crate) fn each_crash(
         let chances = (0..seeds).map(|seed| Crash::SomeLost(seed << 32 | at as u64));
         for crash in [Crash::Killed, Crash::AllLost].into_iter().chain(chances) {
             let dir = scratch();
-            disk.leave(crash, next, dir.path());
-            check(dir.path(), &promised, &format!("{crash:?} at {at}, before {}", brief(next)));
+            let after = disk.leave(crash, next, dir.path());
+            let what = format!("{crash:?} at {at}, before {}", brief(next));
+            check(State { root: dir.path(), promised: &promised, what, disk: after });
         }
         if let Some(next) = next {
             disk.apply(next);
