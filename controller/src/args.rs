@@ -226,6 +226,12 @@ pub(crate) struct ControllerArgs {
 
 /// Arguments of `troupe member`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit codes:
+  0  it was told to end, by SIGTERM or SIGINT, and did so in order
+  1  it did not start, or ended by itself: a write or a flush of its log failed, say; the last line names the file and
+     the system's error. What it acknowledged is on the disk, and it may be started again
+  2  the command line is wrong")]
 pub(crate) struct MemberArgs {
     /// Apache's configuration file.
     #[arg(long, value_name = "zoo.cfg")]

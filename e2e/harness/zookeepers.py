@@ -51,12 +51,13 @@ def free_port():
 
 
 class ZooKeeper:
-    """A server on a folder of its own; a context manager. `flags` are given as a JVM's, -D…."""
+    """A server on a folder of its own; a context manager. `flags` are given as a JVM's, -D…; `under` is a command that
+    runs another, such as strace's."""
 
-    def __init__(self, kind, folder, config=None, flags=()):
+    def __init__(self, kind, folder, config=None, flags=(), under=()):
         self.kind, self.folder = kind, pathlib.Path(folder)
         self.config = {**CONFIG, **(config or {})}
-        self.flags = list(flags)
+        self.flags, self.under = list(flags), list(under)
         self.port = free_port()
         self.process = None
 
@@ -78,7 +79,7 @@ class ZooKeeper:
         file = self.folder / "zoo.cfg"
         file.write_text("".join(f"{key}={value}\n" for key, value in config.items()))
         env = dict(os.environ, JVMFLAGS=" ".join(shlex.quote(flag) for flag in self.flags))
-        command = command_of(self.kind, file, self.flags)
+        command = [*self.under, *command_of(self.kind, file, self.flags)]
         with open(self.folder / "out.log", "ab") as out:
             self.process = subprocess.Popen(command, stdout=out, stderr=out, env=env)
         try:
