@@ -18,6 +18,21 @@ pub struct SaslConfig {
     pub super_users: Vec<String>,
 }
 
+impl SaslConfig {
+    /// What the first user answers to a member's challenge, with 16 random bytes; `None` when it is no challenge.
+    pub fn answer(&self, challenge: &[u8], random: [u8; 16]) -> Option<Bytes> {
+        let (user, password) = self.users.first_key_value()?;
+        let answer = Answer::to(challenge, &MEMBERS, user, password, random);
+        answer.ok().map(|answer| answer.token)
+    }
+
+    /// Whom an answer proves to a member that challenged with 16 random bytes.
+    pub fn proven(&self, answer: &[u8], random: [u8; 16]) -> Option<String> {
+        let (exchange, _) = Exchange::begin(random, &MEMBERS);
+        exchange.finish(answer, self).ok().map(|proven| proven.user)
+    }
+}
+
 impl std::fmt::Debug for SaslConfig {
     /// Without the passwords.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -4,6 +4,10 @@
 //! not: know how the bytes are made. What a decoder answers is not looked at: it may refuse, and may not
 //! panic, hang, or take memory that the input has not paid for.
 
+pub mod bounds;
+mod kubernetes;
+mod running;
+
 use std::path::Path;
 
 use bytes::{Bytes, BytesMut};
@@ -43,8 +47,28 @@ pub const DECODERS: &[Decoder] = &[
     Decoder { name: "zoo.cfg", decode: zoo_cfg, factor: 64 },
     Decoder { name: "RecordIO", decode: record_io, factor: 64 },
     Decoder { name: "JSON", decode: json, factor: 64 },
+    Decoder { name: "Mesos calls", decode: mesos_calls, factor: 64 },
     Decoder { name: "resources", decode: resources, factor: 64 },
+    Decoder { name: "members", decode: members, factor: 64 },
+    Decoder { name: "JAAS", decode: jaas, factor: 64 },
+    Decoder { name: "DIGEST-MD5", decode: digest_md5, factor: 64 },
+    Decoder { name: "key store", decode: key_store, factor: 64 },
+    Decoder { name: "manifest", decode: kubernetes::manifest, factor: 400 },
+    Decoder { name: "Kubernetes protobuf", decode: kubernetes::protobuf, factor: 400 },
+    Decoder { name: "texts", decode: kubernetes::texts, factor: 400 },
+    Decoder { name: "rules", decode: kubernetes::rules, factor: 4000 },
+    Decoder { name: "client port", decode: running::client_port, factor: 64 },
+    Decoder { name: "admin port", decode: running::admin_port, factor: 64 },
 ];
+
+/// The one of this name.
+///
+/// # Panics
+/// There is none.
+pub fn decoder(name: &str) -> &'static Decoder {
+    let found = DECODERS.iter().find(|decoder| decoder.name == name);
+    found.unwrap_or_else(|| panic!("no decoder is named {name:?}"))
+}
 
 /// The opcode, then the record.
 fn request(bytes: &[u8], _: &Path) {
@@ -153,6 +177,61 @@ fn record_io(bytes: &[u8], _: &Path) {
 
 fn json(bytes: &[u8], _: &Path) {
     let _ = mesos::json::parse(bytes);
+}
+
+/// What frameworks, executors and operators send, in both forms, and agents over the link.
+fn mesos_calls(bytes: &[u8], _: &Path) {
+    fn both<M: mesos::json::FromJson + prost::Message + Default>(bytes: &[u8]) {
+        let _ = mesos::json::from_slice::<M>(bytes);
+        if let Ok(message) = M::decode(bytes) {
+            message.encode_to_vec();
+        }
+    }
+    both::<mesos::v1::scheduler::Call>(bytes);
+    both::<mesos::v1::executor::Call>(bytes);
+    both::<mesos::v1::master::Call>(bytes);
+    let _ = serde_json::from_slice::<mesos::link::AgentCall>(bytes);
+    let _ = serde_json::from_slice::<mesos::link::AgentEvent>(bytes);
+}
+
+/// The text of a dynamic configuration: a file, and what a znode and votes carry.
+fn members(bytes: &[u8], _: &Path) {
+    let text = String::from_utf8_lossy(bytes);
+    if let Ok(members) = jute::Members::parse(&text) {
+        // What was understood is understood again.
+        let text = members.to_string();
+        let again = jute::Members::parse(&text).map(|again| again.to_string());
+        assert_eq!(again.ok(), Some(text));
+    }
+}
+
+fn jaas(bytes: &[u8], dir: &Path) {
+    let (file, users) = (dir.join("zoo.cfg"), dir.join("jaas"));
+    let text =
+        format!("dataDir=d\nclientPort=1\njava.security.auth.login.config={}\n", users.display());
+    std::fs::write(&file, text).expect("the directory is writable");
+    std::fs::write(&users, bytes).expect("the directory is writable");
+    let _ = ensemble::MemberConfig::from_zoo_cfg(&file, None);
+}
+
+/// Both texts of an exchange: a challenge and the answer to one.
+fn digest_md5(bytes: &[u8], _: &Path) {
+    let users = [("jane".to_owned(), "secret".to_owned())].into();
+    let config = ensemble::SaslConfig { users, super_users: Vec::new() };
+    if let Some(answer) = config.answer(bytes, [7; 16]) {
+        let _ = config.proven(&answer, [7; 16]);
+    }
+    let _ = config.proven(bytes, [7; 16]);
+}
+
+/// PEM, JKS or PKCS #12.
+fn key_store(bytes: &[u8], dir: &Path) {
+    let path = dir.join("store");
+    std::fs::write(&path, bytes).expect("the directory is writable");
+    for word in ["", "pass word", "secret"] {
+        let password = Some(ensemble::Password::new(word.to_owned()));
+        let _ = ensemble::StoreFile { path: path.clone(), password }.check();
+    }
 }
 
 fn resources(bytes: &[u8], _: &Path) {

@@ -77,6 +77,11 @@ pub(crate) enum StoreError {
 }
 
 impl StoreFile {
+    /// Whether it can be read and opened, and holds what its form says.
+    pub fn check(&self) -> Result<(), TlsError> {
+        self.open().map(drop)
+    }
+
     pub(crate) fn open(&self) -> Result<Store, TlsError> {
         let path = || self.path.clone();
         let bytes =
