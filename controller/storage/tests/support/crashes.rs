@@ -372,8 +372,9 @@ impl Disk {
             below if below.as_os_str().is_empty() => to.to_owned(),
             below => to.join(below),
         };
-        let names = |names: BTreeMap<PathBuf, usize>| {
-            names.into_iter().map(|(path, number)| (moved(path), number)).collect()
+        let names = |names: Names| {
+            let name = |(path, number)| (moved(PathBuf::from(path)).into_os_string(), number);
+            names.into_iter().map(name).collect()
         };
         let change = |name| match name {
             Name::Is(path, number) => Name::Is(moved(path), number),
