@@ -67,6 +67,12 @@ impl Template {
                 client.create(&path, &[b'x'; 300], OPEN).await.expect("it is new");
             }
             drop(client);
+            // A session, what it made, and its end: whoever is halted before that comes lacks it.
+            for member in ensemble.running.values() {
+                while member.local().applied().counter() < 6 {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            }
             tree = ensemble.assert_alike().await;
             for id in 1..=3 {
                 ensemble.halt(id).await;
