@@ -75,9 +75,40 @@ struct Queue {
 #[derive(Debug)]
 pub(crate) struct Said {
     pub(crate) talk: Talk,
+    /// `None`: as at first.
+    rare: Option<Box<Rare>>,
+}
+
+/// What few connections have.
+#[derive(Debug, Default)]
+struct Rare {
     /// Where the last page of children ended.
-    pub(crate) page: Option<Box<PageMark>>,
-    pub(crate) long: LongReplies,
+    page: Option<PageMark>,
+    long: LongReplies,
+}
+
+impl Said {
+    /// Where the last page of children ended; to be put back.
+    pub(crate) fn take_page(&mut self) -> Option<PageMark> {
+        self.rare.as_mut()?.page.take()
+    }
+
+    pub(crate) fn put_page(&mut self, page: Option<PageMark>) {
+        if page.is_some() {
+            self.rare.get_or_insert_default().page = page;
+        }
+    }
+
+    /// The client's long answers.
+    pub(crate) fn long(&self) -> LongReplies {
+        self.rare.as_ref().map(|rare| rare.long).unwrap_or_default()
+    }
+
+    pub(crate) fn set_long(&mut self, long: LongReplies) {
+        if self.rare.is_some() || long != LongReplies::default() {
+            self.rare.get_or_insert_default().long = long;
+        }
+    }
 }
 
 /// What was said lastly, and how quickly it was answered; times in ms.
@@ -241,11 +272,7 @@ impl Conn {
                 timeout_ms: 0,
                 auth,
                 closing: false,
-                said: Box::new(Said {
-                    talk: Talk::begun(wall_ms()),
-                    page: None,
-                    long: LongReplies::default(),
-                }),
+                said: Box::new(Said { talk: Talk::begun(wall_ms()), rare: None }),
                 sasl: None,
             })),
         }
@@ -474,7 +501,7 @@ mod tests {
         let counts = 2 * size_of::<usize>();
         assert!(counts + size_of::<Conn>() <= 104, "{}", size_of::<Conn>());
         assert!(size_of::<Mutex<Inner>>() <= 104, "{}", size_of::<Mutex<Inner>>());
-        assert!(size_of::<Said>() <= 104, "{}", size_of::<Said>());
+        assert!(size_of::<Said>() <= 72, "{}", size_of::<Said>());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use types::SessionId;
 use crate::conn::Conn;
 
 /// The long answers of one connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct LongReplies {
     /// The longest that is sent, in bytes.
     longest: usize,
@@ -66,7 +66,7 @@ impl Refusals {
     pub(crate) fn ended(&self, conn: &Conn) {
         if !conn.is_closed() {
             let inner = conn.lock();
-            let (session, long) = (inner.session, inner.said.long);
+            let (session, long) = (inner.session, inner.said.long());
             drop(inner);
             self.gone(session, long);
         }

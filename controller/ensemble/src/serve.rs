@@ -63,9 +63,10 @@ fn answer(
 ) {
     let watcher = Watcher(conn.slot);
     let auth = Arc::clone(&inner.auth);
-    let longest = inner.said.long.longest();
+    let mut long = inner.said.long();
+    let longest = long.longest();
     let reading = Reading { session: inner.session, auth: &auth, longest };
-    let mut page = inner.said.page.take().map(|page| *page);
+    let mut page = inner.said.take_page();
     let has_room = has_room(shared, watcher, request);
     if let Request::SetWatches(wanted) | Request::SetWatches2(wanted) = request
         && has_room
@@ -95,8 +96,9 @@ fn answer(
     });
     let now = shared.now();
     let length = inner.out.len() - start;
-    inner.said.page = page.map(Box::new);
-    inner.said.long.answered(length - LENGTH_BYTES);
+    inner.said.put_page(page);
+    long.answered(length - LENGTH_BYTES);
+    inner.said.set_long(long);
     shared.stats.responded(length);
     shared.stats.reads.record(micros(now - since));
     inner.said.talk.answered(request.op(), xid, shared.applied(), now - since, now);

@@ -80,7 +80,9 @@ impl Core {
         let timeout_ms = {
             let mut inner = conn.lock();
             inner.session = session;
-            inner.said.long.limit(self.shared.refusals.longest(session));
+            let mut long = inner.said.long();
+            long.limit(self.shared.refusals.longest(session));
+            inner.said.set_long(long);
             inner.timeout_ms
         };
         let password = password(session);
