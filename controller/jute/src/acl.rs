@@ -58,6 +58,10 @@ impl Id {
     }
 
     pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        // In nearly every create: no share of the frame is taken for it.
+        if reader.takes(ANYONE) {
+            return Ok(Self::ANYONE);
+        }
         Ok(Self { scheme: reader.text_or_empty()?, id: reader.text_or_empty()? })
     }
 
@@ -67,6 +71,9 @@ impl Id {
         out.put_text(&self.id);
     }
 }
+
+/// [`Id::ANYONE`] as it is written.
+const ANYONE: &[u8] = b"\0\0\0\x05world\0\0\0\x06anyone";
 
 /// One entry of an access control list.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]

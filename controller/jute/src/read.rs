@@ -1,5 +1,7 @@
 //! Taking jute's primitives from a frame.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use types::{SessionId, Zxid};
 
@@ -71,6 +73,13 @@ impl<'a> Reader<'a> {
         self.frame.len() - self.at
     }
 
+    /// Whether these are the next bytes; if so, they are taken.
+    pub(crate) fn takes(&mut self, bytes: &[u8]) -> bool {
+        let is_next = self.frame[self.at..].starts_with(bytes);
+        self.at += if is_next { bytes.len() } else { 0 };
+        is_next
+    }
+
     /// All that is left, as a slice of the frame.
     pub fn rest(&mut self) -> Bytes {
         let rest = self.frame.slice(self.at..);
@@ -110,14 +119,19 @@ impl<'a> Reader<'a> {
 
     /// A buffer; null and empty are different values.
     pub fn buffer(&mut self) -> Result<Option<Bytes>, DecodeError> {
+        Ok(self.range()?.map(|range| self.frame.slice(range)))
+    }
+
+    /// Where a buffer is.
+    fn range(&mut self) -> Result<Option<Range<usize>>, DecodeError> {
         let at = self.at;
         let length = self.i32()?;
         match usize::try_from(length) {
             Ok(length) => {
                 self.need(length)?;
-                let data = self.frame.slice(self.at..self.at + length);
+                let begin = self.at;
                 self.at += length;
-                Ok(Some(data))
+                Ok(Some(begin..self.at))
             }
             Err(_) if length == -1 => Ok(None),
             Err(_) => Err(DecodeError::Length { at, length }),
@@ -126,7 +140,7 @@ impl<'a> Reader<'a> {
 
     /// A string; what is not UTF-8 in it becomes U+FFFD.
     pub fn text(&mut self) -> Result<Option<Text>, DecodeError> {
-        Ok(self.buffer()?.map(Text::from_utf8_lossy))
+        Ok(self.range()?.map(|range| Text::from_utf8_lossy(self.frame, range)))
     }
 
     /// A string where null and empty mean the same.

@@ -2,7 +2,7 @@
 
 use std::borrow::Borrow;
 use std::fmt;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -18,12 +18,13 @@ impl Text {
         Self(ByteString::from_static(text))
     }
 
-    /// The bytes as they are when they are UTF-8; otherwise a copy with U+FFFD in place of what is not.
+    /// A part of a frame as it is when it is UTF-8; otherwise a copy with U+FFFD in place of what is not.
     ///
     /// Java's writer makes surrogate pairs of characters outside the BMP, which are not UTF-8.
-    pub fn from_utf8_lossy(bytes: Bytes) -> Self {
-        let lossy = |bytes: &Bytes| ByteString::from(String::from_utf8_lossy(bytes).into_owned());
-        Self(ByteString::try_from(bytes.clone()).unwrap_or_else(|_| lossy(&bytes)))
+    pub(crate) fn from_utf8_lossy(frame: &Bytes, part: Range<usize>) -> Self {
+        let lossy = |bytes| ByteString::from(String::from_utf8_lossy(bytes).into_owned());
+        let text = ByteString::try_from(frame.slice(part.clone()));
+        Self(text.unwrap_or_else(|_| lossy(&frame[part])))
     }
 
     /// The text.
@@ -102,7 +103,7 @@ mod tests {
     #[test]
     fn what_is_not_utf8_is_replaced_and_the_rest_is_not_copied() {
         let bytes = Bytes::from_static(b"/a");
-        assert_eq!(Text::from_utf8_lossy(bytes.clone()).as_ptr(), bytes.as_ptr());
-        assert_eq!(Text::from_utf8_lossy(Bytes::from_static(b"a\xffb")), "a\u{fffd}b");
+        assert_eq!(Text::from_utf8_lossy(&bytes, 1..2).as_ptr(), bytes[1..].as_ptr());
+        assert_eq!(Text::from_utf8_lossy(&Bytes::from_static(b"-a\xffb-"), 1..4), "a\u{fffd}b");
     }
 }

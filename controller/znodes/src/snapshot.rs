@@ -505,8 +505,7 @@ impl<T: Take> Source<T> {
 
     fn text(&mut self) -> Result<Text, SnapshotError> {
         let length = self.length()?.unwrap_or(0);
-        let text = self.take(length)?.to_vec();
-        Ok(Text::from_utf8_lossy(text.into()))
+        Ok(String::from_utf8_lossy(self.take(length)?).into_owned().into())
     }
 
     /// The length of a text or of data; `None` for null.

@@ -146,7 +146,14 @@ impl Overlay {
         }
         let digest_before = self.digest;
         self.digest = self.digest.wrapping_add(new).wrapping_sub(old);
-        let replaced = self.records.insert(path.clone(), Record { zxid, node });
+        let record = Record { zxid, node };
+        let replaced = match self.records.entry_ref(path.as_str()) {
+            EntryRef::Occupied(mut found) => Some(std::mem::replace(found.get_mut(), record)),
+            EntryRef::Vacant(place) => {
+                place.insert_entry_with_key(path.clone(), record);
+                None
+            }
+        };
         self.puts.push_back(Put { zxid, path, replaced, digest_before });
     }
 
