@@ -14,10 +14,10 @@ use types::{SessionId, Zxid};
 use crate::State;
 use crate::acls::AclList;
 use crate::owner::Owner;
-use crate::path;
 use crate::quota::Difference;
 use crate::state::public_stat;
 use crate::tree::NodeId;
+use crate::{digest, path};
 
 /// What became of a transaction.
 #[derive(Debug)]
@@ -269,11 +269,11 @@ impl State {
     fn delete(&mut self, zxid: Zxid, path: &Text, changes: &mut Changes) -> Result<(), ErrorCode> {
         let parent_path = path::parent(path).ok_or(ErrorCode::NoNode)?;
         let parent = self.tree.find(parent_path).ok_or(ErrorCode::NoNode)?;
-        let mut stat = self.tree.stat(parent);
-        if zxid > stat.pzxid {
-            stat.pzxid = zxid;
-            self.restat(parent, parent_path, &stat);
-        }
+        self.restat(parent, parent_path, |stat| {
+            let is_newer = zxid > stat.pzxid;
+            stat.pzxid = zxid.max(stat.pzxid);
+            is_newer
+        });
         let id = self.tree.child(parent, path::name(path)).ok_or(ErrorCode::NoNode)?;
         // No transaction that was checked deletes a znode with children; one that does takes them along.
         while let Some(child) = self.deepest_first_child(id) {
@@ -332,8 +332,10 @@ impl State {
         let acl = self.acls.take(&set.acl);
         self.acls.release(self.tree.acl(id));
         self.tree.set_acl(id, acl);
-        let stat = StatPersisted { aversion: set.version, ..self.tree.stat(id) };
-        self.restat(id, &set.path, &stat);
+        self.restat(id, &set.path, |stat| {
+            stat.aversion = set.version;
+            true
+        });
         Ok(self.stat(id))
     }
 
@@ -358,23 +360,31 @@ impl State {
 
     /// A child was made: the count that the transaction carries, unless a later one is there already.
     fn count_child(&mut self, parent: NodeId, path: &str, zxid: Zxid, cversion: i32) {
-        let mut stat = self.tree.stat(parent);
-        // Old logs carry -1: one more than it is. A leader's count is never -1 but by wrapping, where the
-        // two mean the same.
-        let cversion = if cversion == -1 { stat.cversion.wrapping_add(1) } else { cversion };
-        // By difference, so that the count may wrap.
-        if cversion.wrapping_sub(stat.cversion) > 0 {
-            stat.cversion = cversion;
-            stat.pzxid = zxid;
-            self.restat(parent, path, &stat);
-        }
+        self.restat(parent, path, |stat| {
+            // Old logs carry -1: one more than it is. A leader's count is never -1 but by wrapping, where the
+            // two mean the same.
+            let cversion = if cversion == -1 { stat.cversion.wrapping_add(1) } else { cversion };
+            // By difference, so that the count may wrap.
+            let is_later = cversion.wrapping_sub(stat.cversion) > 0;
+            if is_later {
+                (stat.cversion, stat.pzxid) = (cversion, zxid);
+            }
+            is_later
+        });
     }
 
-    fn restat(&mut self, id: NodeId, path: &str, stat: &StatPersisted) {
-        let (before, data) = self.tree.parts(id);
-        let (new, old) = (self.part(path, data, stat), self.part(path, data, &before));
-        self.digest = self.digest.wrapping_add(new).wrapping_sub(old);
-        self.tree.set_stat(id, stat);
+    /// Gives a znode another stat, if `change` says that it made one of it.
+    fn restat(&mut self, id: NodeId, path: &str, change: impl FnOnce(&mut StatPersisted) -> bool) {
+        let (is_summed, sum) = (self.is_summed, &mut self.digest);
+        self.tree.change_stat(id, |stat, data| {
+            let before = *stat;
+            let is_changed = change(stat);
+            if is_changed && is_summed {
+                let part = |stat| digest::node(path::canonical(path), data, stat);
+                *sum = sum.wrapping_add(part(stat)).wrapping_sub(part(&before));
+            }
+            is_changed
+        });
     }
 }
 

@@ -80,6 +80,11 @@ impl Shadow {
         }
     }
 
+    /// Its part of the sum, with the data that it will have.
+    pub(super) fn part(&self, path: &str, data: Option<&[u8]>) -> i64 {
+        self.digest.unwrap_or_else(|| digest::node(path::canonical(path), data, &self.stat))
+    }
+
     pub(super) fn owner(&self) -> Owner {
         Owner::from_bits(self.stat.ephemeral_owner)
     }
@@ -123,8 +128,8 @@ impl Overlay {
 
     /// A znode's part of the sum.
     pub(super) fn part(state: &State, path: &str, node: &Shadow) -> i64 {
-        let part = || digest::node(path::canonical(path), node.data(state), &node.stat);
-        node.digest.unwrap_or_else(part)
+        // It may be known, and then its data need not be found.
+        node.digest.unwrap_or_else(|| node.part(path, node.data(state)))
     }
 
     /// The znode `path`, which has the part `old` of the sum (0: there is none), will be `after`.

@@ -68,7 +68,7 @@ impl Prep {
         let before = node.data(ask.state);
         self.check_quota(ask, path, Difference::set(before, data.as_deref()))?;
         let version = next_version(version, node.stat.version)?;
-        let old = Overlay::part(ask.state, path, &node);
+        let old = node.part(path, before);
         let mut after = node;
         after.stat.version = version;
         after.stat.mzxid = ask.turn.zxid;

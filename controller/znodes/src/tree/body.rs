@@ -122,7 +122,21 @@ impl<'a> Body<'a> {
     }
 
     pub(super) fn data(self) -> Option<&'a [u8]> {
-        self.parts().1
+        let flags = self.0[0];
+        if flags & NULL != 0 {
+            return None;
+        }
+        let fields = |flag, count| if flags & flag != 0 { count } else { 0 };
+        let behind = fields(SET, 3) + fields(PARENT, 2) + fields(ACL_SET, 1);
+        let mut rest = &self.0[self.name_range().1..];
+        if flags & OWNED != 0 {
+            skip(&mut rest, 2);
+            take_owner(&mut rest);
+            skip(&mut rest, behind);
+        } else {
+            skip(&mut rest, 2 + behind);
+        }
+        Some(rest)
     }
 
     /// Stat and data; finding the data takes reading the stat.
@@ -182,6 +196,28 @@ fn take(rest: &mut &[u8]) -> u64 {
         }
     }
     take_slowly(rest)
+}
+
+/// As so many times [`take`], without a look at the values.
+fn skip(rest: &mut &[u8], count: u32) {
+    let mut left = count;
+    while let Some(eight) = rest.first_chunk() {
+        let mut ends = !u64::from_le_bytes(*eight) & 0x8080_8080_8080_8080;
+        let here = ends.count_ones();
+        if here >= left {
+            for _ in 1..left {
+                ends &= ends - 1;
+            }
+            let length = if left > 0 { ends.trailing_zeros() as usize / 8 + 1 } else { 0 };
+            *rest = &rest[length..];
+            return;
+        }
+        left -= here;
+        *rest = &rest[8..];
+    }
+    for _ in 0..left {
+        take_slowly(rest);
+    }
 }
 
 /// Near the end, and what is longer than eight bytes.

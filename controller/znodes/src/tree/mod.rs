@@ -348,11 +348,19 @@ impl Tree {
         (parent != NONE).then_some(NodeId(parent))
     }
 
-    pub(crate) fn set_stat(&mut self, id: NodeId, stat: &StatPersisted) {
-        let mut packed = std::mem::take(&mut self.packed);
+    /// Shows `change` a znode's stat and data; true: the stat is another now.
+    pub(crate) fn change_stat(
+        &mut self,
+        id: NodeId,
+        change: impl FnOnce(&mut StatPersisted, Option<&[u8]>) -> bool,
+    ) {
         let body = self.pages.body(id);
-        body::pack(&mut packed, stat, body.name_bytes(), body.data());
-        self.put(id, packed);
+        let (mut stat, data) = body.parts();
+        if change(&mut stat, data) {
+            let mut packed = std::mem::take(&mut self.packed);
+            body::pack(&mut packed, &stat, body.name_bytes(), data);
+            self.put(id, packed);
+        }
     }
 
     pub(crate) fn set_data(&mut self, id: NodeId, stat: &StatPersisted, data: Option<&[u8]>) {
