@@ -171,6 +171,11 @@ impl Session {
                 continue;
             };
             self.shared.found().connects += 1;
+            // A write of the connection before may be ordered and not be here yet; what it became is known behind a sync.
+            let sync = Request::Sync { path: self.path.clone() };
+            if self.ask(&mut stream, &sync).is_err() {
+                continue;
+            }
             // An error is an end of the connection like any other: the next one tells more.
             while !self.shared.ended.load(Relaxed) {
                 if let Some(pace) = pace {
