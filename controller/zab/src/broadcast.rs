@@ -243,7 +243,6 @@ impl Leader {
             return self.resign(core);
         }
         drop(learners);
-        core.voters.withdraw(first);
         // `first` is in this epoch and not its counter 0, so the counter before it is too.
         self.last = Zxid::new(self.epoch, first.counter() - 1);
         core.outbox.push(Output::Withdrawn { first });

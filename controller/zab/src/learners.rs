@@ -195,7 +195,9 @@ impl Learners {
         let mine = (core.durable.current, core.durable.last_logged);
         if current.is_some_and(|current| (current, last) > mine) {
             self.hang_up(core, peer, PeerMisbehaved::AheadOfLeader(last));
-            return !core.voters.contains(peer);
+            // Whoever votes only once a proposed change of the members is committed cannot be elected in this one's place;
+            // without it there may be quorums.
+            return !core.voters.voters().contains(peer);
         }
         learner.stage = Stage::Promised { last };
         if current.is_some() {

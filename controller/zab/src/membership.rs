@@ -91,9 +91,9 @@ impl Membership {
         later
     }
 
-    /// The transactions from `first` on never were.
+    /// The transactions from `first` on are not in this peer's log. The members that an ensemble was started with come with none.
     pub(crate) fn withdraw(&mut self, first: Zxid) {
-        self.next.take_if(|next| next.version >= first);
+        self.next.take_if(|next| next.version >= first && next.version.counter() > 0);
     }
 
     /// Those that decide now.

@@ -22,6 +22,8 @@ pub(crate) struct Pending {
     last: Zxid,
     /// The leader has committed all up to here.
     committed: Zxid,
+    /// Delivered up to here.
+    delivered: Zxid,
     /// Acknowledged up to here.
     acked: Zxid,
     /// Never anything, unless a defect is planted.
@@ -36,6 +38,7 @@ impl Pending {
             appended: 0,
             last,
             committed: Zxid::default(),
+            delivered: last,
             acked: last,
             pretended: Vec::new(),
         }
@@ -111,6 +114,7 @@ impl Pending {
             && let Some(txn) = self.queue.pop_front()
         {
             self.appended -= 1;
+            self.delivered = txn.zxid;
             if in_broadcast {
                 core.deliver(txn);
             } else {
@@ -121,7 +125,8 @@ impl Pending {
 
     /// The last one that was delivered.
     pub(crate) fn delivered(&self, core: &Core) -> Zxid {
-        self.queue.front().map_or(core.durable.last_logged, before)
+        // Before the first of an epoch comes the last of any epoch.
+        if self.queue.is_empty() { core.durable.last_logged } else { self.delivered }
     }
 
     /// Whether nothing up to `upto` waits to be delivered.

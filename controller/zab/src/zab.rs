@@ -287,6 +287,8 @@ impl Zab {
             Input::LinkLost(peer) => {
                 core.early.remove(peer);
             }
+            // A change of the members that this log does not have is not this peer's to tell of.
+            Input::AppendRefused { first } => core.voters.withdraw(*first),
             Input::Counts => core.abstains = false,
             Input::Foreseen(next) => core.foresee(next),
             Input::LeaderHas(config) => {

@@ -236,7 +236,6 @@ impl Core {
         let withdrawn = self.outstanding.split_off(from);
         self.prep.withdraw(first);
         if let Some(ensemble) = &mut self.ensemble {
-            ensemble.configs.withdraw(first);
             ensemble.let_all_come();
         }
         for Outstanding { entry, origin, .. } in withdrawn {

@@ -496,7 +496,7 @@ impl Core {
             LogEvent::Full { first, error } => {
                 tracing::error!(%error, "writes are stopped until there is room; reads go on");
                 self.stop_writes();
-                self.drive(Input::AppendRefused { first });
+                self.refuse_appends(first);
                 self.maybe_dismiss_learners();
             }
             LogEvent::EpochRefused { file, epoch, error } => {
@@ -511,7 +511,7 @@ impl Core {
                 // What came to the log behind the epoch was dropped.
                 let flushed = self.zab.durable().last_logged;
                 let first = Zxid::from_bits(flushed.bits().saturating_add(1));
-                self.drive(Input::AppendRefused { first });
+                self.refuse_appends(first);
             }
             LogEvent::HasRoom => {
                 tracing::info!("there is room again: writes are taken");
@@ -587,8 +587,16 @@ impl Core {
             self.on_leading(epoch);
         }
         if let Some(first) = refused {
-            self.drive(Input::AppendRefused { first });
+            self.refuse_appends(first);
         }
+    }
+
+    /// The log has nothing from `first` on.
+    fn refuse_appends(&mut self, first: Zxid) {
+        if let Some(ensemble) = &mut self.ensemble {
+            ensemble.configs.withdraw(first);
+        }
+        self.drive(Input::AppendRefused { first });
     }
 
     fn on_leading(&mut self, epoch: Epoch) {

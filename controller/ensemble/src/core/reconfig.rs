@@ -98,9 +98,10 @@ impl Configs {
         self.next = next;
     }
 
-    /// The transactions from `first` on never were.
+    /// The transactions from `first` on are not in this member's log. The members that an ensemble was started with come with none.
     pub(super) fn withdraw(&mut self, first: Zxid) {
-        if self.next.as_ref().is_some_and(|next| next.version >= first) {
+        let came = |next: &Members| next.version >= first && next.version.counter() > 0;
+        if self.next.as_ref().is_some_and(|next| came(next)) {
             self.set_next(None);
         }
     }

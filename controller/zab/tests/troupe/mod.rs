@@ -287,8 +287,17 @@ impl Troupe {
     fn refuse(&mut self, id: PeerId) {
         let disk = &mut self.add(id).disk;
         disk.held = false;
-        let first = std::mem::take(&mut disk.waiting).first().map(|txn| txn.zxid);
-        self.due.extend(first.map(|first| (id, Input::AppendRefused { first })));
+        let Some(first) = std::mem::take(&mut disk.waiting).first().map(|txn| txn.zxid) else {
+            return;
+        };
+        // A change of the members that is not in the log is forgotten, as a driver does.
+        let active = self.active.get(&id).map_or(Zxid::ZERO, |config| config.version);
+        if let Some(seen) =
+            self.seen.get_mut(&id).filter(|seen| **seen >= first && seen.counter() > 0)
+        {
+            *seen = active;
+        }
+        self.due.push_back((id, Input::AppendRefused { first }));
     }
 
     fn cut(&mut self, from: &str, to: &str) {
