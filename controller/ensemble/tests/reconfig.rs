@@ -79,9 +79,20 @@ async fn connect(ensemble: &Ensemble, ids: &[i64]) -> zk::Client {
     within(&format!("one of {ids:?} serves"), ensemble.client(ids)).await
 }
 
+/// A member whose part changes comes to the leader anew, and closes its clients' connections as it does.
 async fn write(client: &zk::Client, path: &str) {
-    let written = within(&format!("{path} is written"), client.create(path, b"1", OPEN)).await;
-    written.expect("it is new");
+    let written = async {
+        let mut lost = false;
+        loop {
+            match client.create(path, b"1", OPEN).await {
+                Ok(_) => return,
+                Err(zk::Error::ConnectionLoss) => lost = true,
+                Err(zk::Error::NodeExists) if lost => return,
+                Err(error) => panic!("{path}: {error}"),
+            }
+        }
+    };
+    within(&format!("{path} is written"), written).await;
 }
 
 /// Waits until a member's view is as wanted.
