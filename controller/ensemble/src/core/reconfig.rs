@@ -101,7 +101,7 @@ impl Configs {
     /// The transactions from `first` on are not in this member's log. The members that an ensemble was started with come with none.
     pub(super) fn withdraw(&mut self, first: Zxid) {
         let came = |next: &Members| next.version >= first && next.version.counter() > 0;
-        if self.next.as_ref().is_some_and(|next| came(next)) {
+        if self.next.as_ref().is_some_and(came) {
             self.set_next(None);
         }
     }
