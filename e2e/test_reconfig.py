@@ -99,7 +99,16 @@ def made(script, ensemble):
         return str(peers[name].myid) if what == "ID" else peers[name].line()
 
     script = [re.sub(r"(ONE|TWO|THREE)-(ID|LINE)", put, line) for line in script]
-    return [re.sub("PORT", lambda _: str(free_port()), line) for line in script]
+    # Each its own, as they are numbered; members do not listen at all of theirs.
+    taken = {port for peer in peers.values() for port in re.findall(r"\d+", peer.line())}
+
+    def port(_):
+        while (port := str(free_port())) in taken:
+            pass
+        taken.add(port)
+        return port
+
+    return [re.sub("PORT", port, line) for line in script]
 
 
 def numbered(text):
