@@ -6,14 +6,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use jute::{
-    ConnectRequest, ConnectResponse, ErrorCode, MultiOp, OpCode, OpResult, Request, Response,
-    create_flags,
-};
+use jute::{ConnectRequest, ErrorCode, MultiOp, OpCode, OpResult, Request, Response, create_flags};
 use types::{Instant, SessionId};
-use znodes::{Sessions, State, password};
+use znodes::{Sessions, State};
 
-use super::sessions::put_connect_response;
+use super::sessions::{is_proven, turn_away};
 use super::{Core, Origin, timeout};
 use crate::conn::{Conn, Pending};
 use crate::metrics::Stats;
@@ -47,9 +44,8 @@ impl Core {
             }
             session if !locals.is_tracked(session) => return false,
             session => {
-                if request.password.as_deref() != Some(password(session).as_slice()) {
-                    put_connect_response(conn, &ConnectResponse::invalid(read_only));
-                    conn.close(true);
+                if !is_proven(request) {
+                    turn_away(conn, read_only);
                     return true;
                 }
                 locals.touch(session, timeout(timeout_ms), now);

@@ -553,7 +553,7 @@ impl Core {
             }
         }
         ensemble.by_peer.clear();
-        ensemble.held.clear();
+        ensemble.let_all_come();
         ensemble.asked.clear();
         // They would have to be asked for again between other requests of their sessions.
         let synced = ensemble.synced.drain(..).map(|(_, origin, _)| origin);

@@ -55,14 +55,11 @@ impl Core {
         read_only: Option<bool>,
     ) {
         let session = request.session;
-        let proven = request.password.as_deref() == Some(password(session).as_slice());
-        if !proven
+        if !is_proven(request)
             || !self.sessions.touch(session, timeout(timeout_ms), self.shared.now())
             || !self.sessions.move_to(session, HERE)
         {
-            put_connect_response(&conn, &ConnectResponse::invalid(read_only));
-            conn.close(true);
-            return;
+            return turn_away(&conn, read_only);
         }
         if let Some(before) = self.speaking.insert(session, Arc::clone(&conn)) {
             self.shared.refusals.ended(&before);
@@ -163,6 +160,17 @@ impl Core {
     }
 }
 
-pub(super) fn put_connect_response(conn: &Conn, response: &ConnectResponse) {
+/// Whether the client shows that the session it names is its own.
+pub(super) fn is_proven(request: &ConnectRequest) -> bool {
+    request.password.as_deref() == Some(password(request.session).as_slice())
+}
+
+/// The session is not to be had: the client is told so.
+pub(super) fn turn_away(conn: &Conn, read_only: Option<bool>) {
+    put_connect_response(conn, &ConnectResponse::invalid(read_only));
+    conn.close(true);
+}
+
+fn put_connect_response(conn: &Conn, response: &ConnectResponse) {
     put_frame(&mut conn.lock().out, |out| response.encode(out));
 }

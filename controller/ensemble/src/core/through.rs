@@ -9,15 +9,13 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use jute::learner::{Forwarded as Record, PacketType, Revalidated, Touch};
-use jute::{
-    ConnectRequest, ConnectResponse, Entry, ErrorCode, Id, OpCode, Put, Request, Response, Text,
-};
+use jute::{ConnectRequest, Entry, ErrorCode, Id, OpCode, Put, Request, Response, Text};
 use types::{PeerId, SessionId, Zxid};
+use znodes::State;
 use znodes::access::SUPER;
-use znodes::{State, password};
 
 use super::audit::Audited;
-use super::sessions::put_connect_response;
+use super::sessions::{is_proven, turn_away};
 use super::{Asked, Command, Core, LocalReply, Origin, wire};
 use crate::buffers;
 use crate::conn::Conn;
@@ -130,9 +128,8 @@ impl Core {
             let origin = Origin::Connect { conn, read_only };
             return self.forward_own(session, request, origin);
         }
-        if request.password.as_deref() != Some(password(session).as_slice()) {
-            put_connect_response(&conn, &ConnectResponse::invalid(read_only));
-            return conn.close(true);
+        if !is_proven(request) {
+            return turn_away(&conn, read_only);
         }
         let mut data = BytesMut::new();
         Touch { session, timeout_ms }.encode(&mut data);
@@ -161,8 +158,7 @@ impl Core {
             return;
         }
         if !answer.valid {
-            put_connect_response(&conn, &ConnectResponse::invalid(read_only));
-            return conn.close(true);
+            return turn_away(&conn, read_only);
         }
         if let Some(before) = self.speaking.insert(session, Arc::clone(&conn)) {
             before.close(false);
