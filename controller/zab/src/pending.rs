@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 
 use types::{PeerId, Zxid};
 
+use crate::reconfiguration::before;
 use crate::zab::Core;
 use crate::{Message, Output, PeerMisbehaved, Txn};
 
@@ -137,8 +138,8 @@ impl Pending {
     /// What is here by now counts as acknowledged: the leader sent it as history.
     pub(crate) fn begin_acks(&mut self) {
         let appended = self.appended.checked_sub(1).and_then(|index| self.queue.get(index));
-        self.acked =
-            appended.map_or_else(|| self.queue.front().map_or(self.last, before), |t| t.zxid);
+        self.acked = appended
+            .map_or_else(|| self.queue.front().map_or(self.last, |t| before(t.zxid)), |t| t.zxid);
     }
 
     /// Acknowledges what is in the log by now: to kin all at once, to Apache's leader one by one.
@@ -182,8 +183,3 @@ pub(crate) fn follows(last: Zxid, next: Zxid) -> bool {
 
 /// Transactions that may wait for a commit or the disk; an honest leader's clients stop long before.
 const MAX_PENDING: usize = 1_000_000;
-
-/// The place before a transaction.
-fn before(txn: &Txn) -> Zxid {
-    Zxid::new(txn.zxid.epoch(), txn.zxid.counter().saturating_sub(1))
-}

@@ -134,6 +134,6 @@ impl Learners {
 }
 
 /// The place before a transaction.
-fn before(zxid: Zxid) -> Zxid {
+pub(crate) fn before(zxid: Zxid) -> Zxid {
     Zxid::new(zxid.epoch(), zxid.counter().saturating_sub(1))
 }
