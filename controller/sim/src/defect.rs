@@ -1,7 +1,6 @@
 //! Defects of a member's side of clients, planted to see whether the checkers find them.
 
-use crate::disk::Disk;
-use crate::host::Running;
+use crate::world::Shape;
 
 /// A defect.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -58,32 +57,30 @@ impl Defect {
     ];
 }
 
-impl Running {
-    /// Whether this defect is planted.
-    #[cfg(feature = "mutants")]
-    pub(crate) fn has(&self, defect: Defect) -> bool {
-        self.defect == Some(defect)
+/// The defect that a run is to show, if any.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Planted(#[cfg(feature = "mutants")] Option<Defect>);
+
+#[cfg(feature = "mutants")]
+impl Planted {
+    pub(crate) fn of(shape: &Shape) -> Self {
+        Self(shape.defect)
     }
 
-    /// None ever is.
-    #[cfg(not(feature = "mutants"))]
-    #[expect(clippy::unused_self, reason = "it is, with the feature")]
-    pub(crate) const fn has(&self, _: Defect) -> bool {
-        false
+    pub(crate) fn has(self, defect: Defect) -> bool {
+        self.0 == Some(defect)
     }
 }
 
-impl Disk {
-    /// Whether this defect is planted.
-    #[cfg(feature = "mutants")]
-    pub(crate) fn has(&self, defect: Defect) -> bool {
-        self.defect == Some(defect)
+/// None ever is.
+#[cfg(not(feature = "mutants"))]
+impl Planted {
+    pub(crate) const fn of(_: &Shape) -> Self {
+        Self()
     }
 
-    /// None ever is.
-    #[cfg(not(feature = "mutants"))]
     #[expect(clippy::unused_self, reason = "it is, with the feature")]
-    pub(crate) const fn has(&self, _: Defect) -> bool {
+    pub(crate) const fn has(self, _: Defect) -> bool {
         false
     }
 }

@@ -18,7 +18,7 @@ use zab::{Durable, Located, SavedEpoch, Txn};
 
 use crate::checkers::Violation;
 use crate::crashes::{self, Crash};
-use crate::defect::Defect;
+use crate::defect::{Defect, Planted};
 use crate::loading::{Damage, load};
 use crate::recorder::{Weather, record};
 use crate::tree::{Base, Known, Tree};
@@ -35,8 +35,7 @@ pub(crate) struct Disk {
     under_way: usize,
     pub(crate) weather: Weather,
     known: Rc<Known>,
-    #[cfg(feature = "mutants")]
-    pub(crate) defect: Option<Defect>,
+    pub(crate) planted: Planted,
     /// It was damaged, noticed or not.
     rotten: bool,
     /// Where simulated time begins, for `storage`.
@@ -108,23 +107,16 @@ impl Disk {
             under_way: 0,
             weather: Weather::default(),
             known,
-            #[cfg(feature = "mutants")]
-            defect: None,
+            planted: Planted::default(),
             rotten: false,
             origin: std::time::Instant::now(),
         }
     }
 
-    /// Plants a defect.
-    #[cfg(feature = "mutants")]
-    pub(crate) fn with(self, defect: Option<Defect>) -> Self {
-        Self { defect, ..self }
-    }
-
     /// A process begins, and reads what is there.
     pub(crate) fn start(&mut self, me: PeerId) -> Result<Found, Violation> {
         let (dir, known) = (self.dir.clone(), Rc::clone(&self.known));
-        let settles = self.has(Defect::DamageIsSettled);
+        let settles = self.planted.has(Defect::DamageIsSettled);
         let (found, failed) = self.change(|| {
             let Ok(dirs) = DataDir::open(&dir, None) else { return Ok(None) };
             let found = load(&dirs, me, &known)?;

@@ -8,7 +8,7 @@ use types::{Instant, PeerId, Zxid};
 use zab::{Durable, SavedEpoch, Settings, Zab};
 
 use crate::checkers::Violation;
-use crate::defect::Defect;
+use crate::defect::{Defect, Planted};
 use crate::disk::{Disk, Found};
 use crate::server::Server;
 use crate::tree::{Base, Tree};
@@ -31,8 +31,7 @@ pub(crate) struct Host {
     #[cfg(feature = "mutants")]
     pub(crate) mutation: Option<zab::Mutation>,
     /// A defect of what it does for clients.
-    #[cfg(feature = "mutants")]
-    pub(crate) defect: Option<Defect>,
+    pub(crate) planted: Planted,
 }
 
 /// What a process has in memory.
@@ -63,8 +62,7 @@ pub(crate) struct Running {
     pub(crate) flushed: Zxid,
     /// Transactions since the last snapshot.
     pub(crate) since_snapshot: u32,
-    #[cfg(feature = "mutants")]
-    pub(crate) defect: Option<Defect>,
+    pub(crate) planted: Planted,
 }
 
 /// How far a member with damaged files is: as in `ensemble`.
@@ -92,8 +90,7 @@ impl Host {
             slow_by: std::time::Duration::ZERO,
             #[cfg(feature = "mutants")]
             mutation: None,
-            #[cfg(feature = "mutants")]
-            defect: None,
+            planted: Planted::default(),
         }
     }
 
@@ -113,7 +110,7 @@ impl Host {
         };
         self.run += 1;
         let mut zab = self.protocol(durable);
-        let marked = marked && !self.disk.has(Defect::FilledCountsAtOnce);
+        let marked = marked && !self.disk.planted.has(Defect::FilledCountsAtOnce);
         if marked {
             zab.abstain();
         }
@@ -138,8 +135,7 @@ impl Host {
             appended: Zxid::ZERO,
             flushed: Zxid::ZERO,
             since_snapshot: 0,
-            #[cfg(feature = "mutants")]
-            defect: self.defect,
+            planted: self.planted,
         });
         Ok(Some(whole))
     }

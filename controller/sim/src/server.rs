@@ -245,8 +245,8 @@ impl Running {
         say: &mut Vec<Say>,
     ) {
         let Some(zxid) = self.zab.next_zxid() else { return };
-        let forgets = self.has(Defect::MoveIsNotSeen);
-        let revives = self.has(Defect::ClosedIsServed);
+        let forgets = self.planted.has(Defect::MoveIsNotSeen);
+        let revives = self.planted.has(Defect::ClosedIsServed);
         let Some(leading) = &mut self.server.leading else { return };
         let turn = Turn { zxid, wall_ms: wall_ms(now), now };
         let speaker = if forgets { HERE } else { speaker };
@@ -266,7 +266,7 @@ impl Running {
     pub(crate) fn on_call(&mut self, now: Instant, link: u64, call: Call, say: &mut Vec<Say>) {
         match call {
             Call::Connect { session, timeout_ms, seen } => {
-                let old = seen > self.server.shown && !self.has(Defect::BackInTime);
+                let old = seen > self.server.shown && !self.planted.has(Defect::BackInTime);
                 if !self.serves || old {
                     return say.push(Say::Close { link });
                 }
@@ -275,7 +275,7 @@ impl Running {
                 self.on_connect(now, link, session, timeout_ms, say);
             }
             Call::Request { xid, request } => {
-                let overtakes = self.has(Defect::ReadOvertakes);
+                let overtakes = self.planted.has(Defect::ReadOvertakes);
                 let Some(conn) = self.server.conns.get_mut(&link) else { return };
                 conn.heard = now;
                 let session = conn.session;
@@ -376,7 +376,7 @@ impl Running {
         errand: Errand,
         say: &mut Vec<Say>,
     ) {
-        let deaf = self.has(Defect::TouchesAreLost);
+        let deaf = self.planted.has(Defect::TouchesAreLost);
         let Some(leading) = &mut self.server.leading else { return };
         match errand {
             Errand::Request { request: Request::Sync { .. }, .. } => {
@@ -419,7 +419,7 @@ impl Running {
             Errand::Synced => {
                 let Some(link) = self.server.syncs.pop_front() else { return };
                 // What is committed may still be on its way to this member's disk.
-                let upto = match self.has(Defect::SyncIsNotApplied) {
+                let upto = match self.planted.has(Defect::SyncIsNotApplied) {
                     true => Zxid::ZERO,
                     false => self.zab.committed().unwrap_or_default(),
                 };
@@ -562,16 +562,17 @@ impl Running {
         for one in fired {
             for (at, watcher) in one.watchers.iter().enumerate() {
                 let link = u64::from(watcher.0);
-                if !self.server.conns.contains_key(&link) || self.has(Defect::WatchIsLost) && at > 0
+                if !self.server.conns.contains_key(&link)
+                    || self.planted.has(Defect::WatchIsLost) && at > 0
                 {
                     continue;
                 }
                 let (kind, path) = (one.kind, one.path.clone());
                 let answer = Answer::Event { kind, path, zxid: Some(zxid) };
-                if self.has(Defect::WatchFiresTwice) && zxid.counter().is_multiple_of(8) {
+                if self.planted.has(Defect::WatchFiresTwice) && zxid.counter().is_multiple_of(8) {
                     say.push(Say::Client { link, answer: answer.clone() });
                 }
-                if self.has(Defect::WatchIsLate) {
+                if self.planted.has(Defect::WatchIsLate) {
                     self.server.held.push((link, answer));
                 } else {
                     say.push(Say::Client { link, answer });
@@ -584,7 +585,7 @@ impl Running {
     fn answer(&mut self, link: u64, result: Result<Response, ErrorCode>, say: &mut Vec<Say>) {
         while let Some(conn) = self.server.conns.get(&link)
             && let Some(Waiting::Write { sync: true, .. }) = conn.queue.front()
-            && !self.has(Defect::WriteOvertakesSync)
+            && !self.planted.has(Defect::WriteOvertakesSync)
         {
             let mut synced = self.server.synced.iter_mut().map(|(_, link)| link);
             let mut asked = self.server.syncs.iter_mut();
@@ -613,7 +614,7 @@ impl Running {
 
     fn read(&mut self, link: u64, xid: i32, request: &Request, say: &mut Vec<Say>) {
         let zxid = self.server.shown;
-        let forgets = self.has(Defect::MissedIsForgotten);
+        let forgets = self.planted.has(Defect::MissedIsForgotten);
         let watches = &mut self.server.watches;
         let result = match request {
             Request::Sync { .. } => Ok(Response::Empty),

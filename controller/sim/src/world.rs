@@ -20,6 +20,7 @@ use zab::{Input, Located, Notification, Output, Settings, Timing, Txn, Voters};
 use crate::checkers::{Checkers, Violation};
 use crate::client::Client;
 use crate::crashes;
+use crate::defect::Planted;
 use crate::disk::{Disk, Write};
 use crate::faults::{self, Fault, Schedule};
 use crate::history::History;
@@ -184,14 +185,13 @@ impl World {
                 observer: index >= shape.voters,
                 timing: Timing::default(),
             };
-            let disk = Disk::new(dir.path().join(index.to_string()), Rc::clone(&known));
-            #[cfg(feature = "mutants")]
-            let disk = disk.with(shape.defect);
+            let planted = Planted::of(shape);
+            let mut disk = Disk::new(dir.path().join(index.to_string()), Rc::clone(&known));
+            disk.planted = planted;
             Host {
                 #[cfg(feature = "mutants")]
                 mutation: shape.mutation,
-                #[cfg(feature = "mutants")]
-                defect: shape.defect,
+                planted,
                 ..Host::new(settings, disk)
             }
         });

@@ -82,7 +82,7 @@ impl World {
                 if let Some(base) = running.received.take() {
                     running.tree = Tree::read(&base)?;
                 }
-                let at_once = running.has(Defect::FilledCountsAtOnce);
+                let at_once = running.planted.has(Defect::FilledCountsAtOnce);
                 if let Some(Mending::Damaged { .. }) = running.mending {
                     running.mending = Some(Mending::Filled { upto: at_once.then_some(Zxid::ZERO) });
                 }
@@ -98,7 +98,8 @@ impl World {
                 Input::InstallRefused(zxid)
             }
             Written::Failed
-                if running.has(Defect::FlushIsBelieved) && running.flushed < running.appended =>
+                if running.planted.has(Defect::FlushIsBelieved)
+                    && running.flushed < running.appended =>
             {
                 running.flushed = running.appended;
                 let flushed = running.flushed;
