@@ -6,6 +6,8 @@
 
 #[path = "support/crashes.rs"]
 mod crashes;
+#[path = "support/records.rs"]
+mod records;
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -13,6 +15,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::sync::{Mutex, PoisonError};
 
 use crashes::{Disk, State, begin, each_crash, end, mark, scratch};
+use records::body;
 use storage::{
     Compression, DataDir, DirError, EpochFile, Epochs, LogCommand, LogEvent, LogReader, LogThread,
     LogWriter, SnapshotDigest, SnapshotWriter, load_newest, purge, settle,
@@ -211,14 +214,6 @@ fn finish(mut writer: SnapshotWriter, at: Zxid) {
 
 fn zxid(epoch: u32, counter: u32) -> Zxid {
     Zxid::new(Epoch(epoch), counter)
-}
-
-/// As a transaction's: the zxid at byte 12; no byte of it is zero, so that what is lost is seen.
-fn body(at: Zxid, length: usize) -> Vec<u8> {
-    let mut rng = fastrand::Rng::with_seed(at.bits().cast_unsigned());
-    let mut body: Vec<_> = (0..length).map(|_| rng.u8(1..)).collect();
-    body[12..20].copy_from_slice(&at.bits().to_be_bytes());
-    body
 }
 
 /// What a directory holds.

@@ -6,12 +6,15 @@
 
 #[path = "support/crashes.rs"]
 mod crashes;
+#[path = "support/records.rs"]
+mod records;
 
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use crashes::{Disk, Event, begin, each_crash, end, mark, scratch};
+use records::body;
 use storage::{
     Compression, DataDir, EpochFile, Epochs, LogReader, LogWriter, Mended, Others, Question,
     SnapshotDigest, SnapshotWriter, Told, answer, load_newest, mend, settle,
@@ -228,14 +231,6 @@ fn log_file(root: &Path, first: (u32, u32)) -> PathBuf {
 
 fn zxid((epoch, counter): (u32, u32)) -> Zxid {
     Zxid::new(Epoch(epoch), counter)
-}
-
-/// As a transaction's: the zxid at byte 12; no byte of it is zero, so that what is lost is seen.
-fn body(at: Zxid, length: usize) -> Vec<u8> {
-    let mut rng = fastrand::Rng::with_seed(at.bits().cast_unsigned());
-    let mut body: Vec<_> = (0..length).map(|_| rng.u8(1..)).collect();
-    body[12..20].copy_from_slice(&at.bits().to_be_bytes());
-    body
 }
 
 /// The length of a snapshot's body.
