@@ -8,25 +8,10 @@ import time
 
 import pytest
 
-from e2e.conftest import need
 from e2e.harness.declared import Ensemble, Load
-from e2e.harness.kubectl import Kubectl
-from e2e.harness.up import Up, processes_of
+from e2e.harness.lasting import kubectl, up  # noqa: F401
+from e2e.harness.up import processes_of
 from e2e.harness.wait import until
-
-@pytest.fixture(scope="module")
-def up(tmp_path_factory):
-    need("kubectl")
-    data_dir = tmp_path_factory.mktemp("ensembles") / "troupe"
-    with Up(data_dir) as running:
-        yield running
-    left = processes_of(data_dir)
-    assert not left, f"processes left behind: {left}"
-
-
-@pytest.fixture(scope="module")
-def kubectl(up):
-    return Kubectl(up.kubeconfig)
 
 
 @pytest.fixture(scope="module")

@@ -11,28 +11,11 @@ import pytest
 from kazoo.client import KazooClient
 from kazoo.exceptions import KazooException
 
-from e2e.conftest import need
 from e2e.harness.certificates import Authority
 from e2e.harness.declared import Ensemble, Load, manifest
-from e2e.harness.kubectl import Kubectl
-from e2e.harness.up import Up, processes_of
+from e2e.harness.lasting import kubectl, up  # noqa: F401
 from e2e.harness.wait import until
 from e2e.harness.zookeepers import apache_lib
-
-
-@pytest.fixture(scope="module")
-def up(tmp_path_factory):
-    need("kubectl")
-    data_dir = tmp_path_factory.mktemp("security") / "troupe"
-    with Up(data_dir) as running:
-        yield running
-    left = processes_of(data_dir)
-    assert not left, f"processes left behind: {left}"
-
-
-@pytest.fixture(scope="module")
-def kubectl(up):
-    return Kubectl(up.kubeconfig)
 
 
 @pytest.fixture(scope="module")
@@ -113,9 +96,7 @@ def speaks_tls(port):
         try:
             with context.wrap_socket(plain) as tls:
                 return tls.version() is not None
-        except ssl.SSLEOFError:
-            return False
-        except (ConnectionError, TimeoutError):
+        except (ssl.SSLEOFError, ConnectionError, TimeoutError):
             return False
         except ssl.SSLError as error:
             return "CERTIFICATE_REQUIRED" in str(error)
