@@ -1,5 +1,6 @@
 """Members that are changed while they serve: what clients and operators see of ours is what they see of Apache's."""
 
+import collections
 import itertools
 import pathlib
 import re
@@ -112,13 +113,17 @@ def made(script, ensemble):
 
 
 def numbered(text):
-    """The text with ports, and members' versions, by the order in which they come; the ensembles are alike but for them."""
-    seen = {}
+    """The text with ports, and members' versions, by the order in which they come; the ensembles are alike but for them.
+
+    Each kind of number has its own order, for an event's zxid may come before an answer's ports or after them.
+    """
+    seen = collections.defaultdict(dict)
 
     def number(found):
         if found[2] == "0":
             return found[0]
-        return found[1] + seen.setdefault((found[1], found[2]), f"#{len(seen)}")
+        kind = seen[found[1]]
+        return found[1] + kind.setdefault(found[2], f"#{len(kind)}")
 
     return re.sub(r"(127\.0\.0\.1:|0\.0\.0\.0:|version=|[cmp]Zxid = |zxid: )(?:0x)?([0-9a-f]+)", number, text)
 
