@@ -45,7 +45,7 @@ def main():
                 print(f"== {log.name}\n{log.read_text(errors='replace')[-2000:]}", file=sys.stderr)
             raise
         wrong = list(order.violations(clients, found)) + list(linearizable(clients, folder / "history.json"))
-    for line in wrong[:20]:
+    for line in wrong[:40]:
         print(f"WRONG: {line}")
     counts = ", ".join(f"{count}x {name}" for name, count in sorted(collections.Counter(done).items()))
     known = sum(did.outcome is not None for client in clients for did in client.did)
@@ -137,7 +137,7 @@ def linearizable(clients, file):
             for did in client.did:
                 line = {
                     "group": did.group, "client": did.client, "call": did.call, "return": did.ret,
-                    "steps": did.steps, "outcome": did.outcome,
+                    "steps": did.steps, "outcome": did.outcome, "zxid": did.zxid,
                 }  # fmt: skip
                 out.write(json.dumps(line) + "\n")
     with open(file) as history:

@@ -10,6 +10,7 @@ def violations(clients, found):
     """`found`: what a read of everything gave at the end: (mzxid, version, value) by path, and the owner of ephemerals."""
     writes = written(clients)
     yield from time_goes_forward(clients)
+    yield from versions_go_forward(clients)
     for client in clients:
         yield from session_goes_forward(client)
         yield from reads_are_of_their_moment(client, writes)
@@ -46,6 +47,21 @@ def time_goes_forward(clients):
         before = bisect.bisect_left(ends, (call, 0))
         if before and highest[before - 1] >= zxid:
             yield f"transaction {zxid:#x} began after {highest[before - 1]:#x} was acknowledged"
+
+
+def versions_go_forward(clients):
+    """Each write of a znode left a higher version than those before it; else one of them is lost."""
+    versions = {}
+    for client in clients:
+        for did in client.did:
+            for step, version in zip(did.steps, (did.outcome or {}).get("versions", [])):
+                if step["kind"] == "set":
+                    versions.setdefault(f"/{did.group}-{step['register']}", []).append((did.zxid, version))
+    for path, of_path in versions.items():
+        of_path.sort()
+        for (before, least), (zxid, version) in zip(of_path, of_path[1:]):
+            if version <= least:
+                yield f"{path} got version {version} at {zxid:#x}, after {least} at {before:#x}"
 
 
 def session_goes_forward(client):

@@ -1,7 +1,8 @@
 // Porcupine says whether a history of transactions over pairs of registers is linearizable.
 //
 // Standard input: a JSON object a line, an operation. Operations of different groups share no register. The answer is
-// a line for each group that is not linearizable, and exit code 1; 3 when a group was too much to decide.
+// a line for each group that is not linearizable, with the place where the longest order ends, and exit code 1; 3 when a
+// group was too much to decide.
 package main
 
 import (
@@ -43,6 +44,13 @@ type Operation struct {
 	Return  int64    `json:"return"`
 	Steps   []Step   `json:"steps"`
 	Outcome *Outcome `json:"outcome"` // null: nobody knows whether it was done
+	Zxid    int64    `json:"zxid"`    // only told, not judged
+}
+
+func (o *Operation) String() string {
+	steps, _ := json.Marshal(o.Steps)
+	outcome, _ := json.Marshal(o.Outcome)
+	return fmt.Sprintf("client %d, %d to %d us, zxid %#x: %s -> %s", o.Client, o.Call/1000, o.Return/1000, o.Zxid, steps, outcome)
 }
 
 type register struct {
@@ -109,6 +117,39 @@ func step(from, input, output any) (bool, any) {
 	return readsAlike(before, operation.Steps), after
 }
 
+// explain prints the end of the longest order, and the first operations that do not fit behind it.
+func explain(model porcupine.Model, history []porcupine.Operation) {
+	const most = 6
+	_, info := porcupine.CheckOperationsVerbose(model, history, 60*time.Second)
+	var longest []porcupine.Operation
+	for _, parts := range info.PartialLinearizationsOperations() {
+		for _, part := range parts {
+			if len(part) > len(longest) {
+				longest = part
+			}
+		}
+	}
+	placed := map[any]bool{}
+	state := model.Init()
+	for _, operation := range longest {
+		placed[operation.Input] = true
+		_, state = model.Step(state, operation.Input, operation.Output)
+	}
+	fmt.Printf("  %d of them can be ordered, the last of which are\n", len(longest))
+	for _, operation := range longest[max(0, len(longest)-most):] {
+		fmt.Printf("    %v\n", operation.Input)
+	}
+	fmt.Printf("  then the registers are %+v, and next come\n", state)
+	sort.Slice(history, func(i, j int) bool { return history[i].Return < history[j].Return })
+	left := 0
+	for _, operation := range history {
+		if !placed[operation.Input] && left < most {
+			fmt.Printf("    %v\n", operation.Input)
+			left++
+		}
+	}
+}
+
 func main() {
 	groups := map[string][]porcupine.Operation{}
 	lines := bufio.NewScanner(os.Stdin)
@@ -144,6 +185,7 @@ func main() {
 		switch porcupine.CheckOperationsTimeout(model, groups[name], 60*time.Second) {
 		case porcupine.Illegal:
 			fmt.Printf("group %s: %d operations that no order explains\n", name, len(groups[name]))
+			explain(model, groups[name])
 			code = 1
 		case porcupine.Unknown:
 			fmt.Printf("group %s: %d operations, not decided within 60 s\n", name, len(groups[name]))
