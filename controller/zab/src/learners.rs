@@ -22,6 +22,8 @@ pub(crate) struct Learners {
     fresh: BTreeSet<PeerId>,
     /// Voters that look for another leader, as far as is known.
     elsewhere: BTreeSet<PeerId>,
+    /// Learners of Apache's that this leader told to cut their logs, and that have not come to its history since.
+    cut: BTreeSet<PeerId>,
 }
 
 #[derive(Debug)]
@@ -221,6 +223,9 @@ impl Learners {
 
     /// Brings a learner in step and has it join the broadcast at one point: behind what is committed now,
     /// in front of what is proposed after it. Source: `LearnerHandler.syncFollower`.
+    ///
+    /// Decided: Apache's keep snapshots newer than a cut and build their tree from them again (ZOOKEEPER-4837), so theirs may
+    /// hold what was cut. Such a learner cuts its log, comes again, and takes the whole state then.
     pub(crate) fn sync(&mut self, core: &mut Core, to: PeerId, found: Located, at: &Broadcast<'_>) {
         let Some(learner) = self.all.get_mut(&to) else { return };
         let Stage::Promised { last } = learner.stage else { return };
@@ -239,7 +244,21 @@ impl Learners {
                 diff(SyncStart::Trunc(there), there)
             }
             // Across epochs what the learner has may not be cut at this leader's transaction.
-            _ => diff(SyncStart::Snap, upto),
+            _ => diff(SyncStart::Snap(upto), upto),
+        };
+        let plan = match plan.start {
+            _ if learner.introduction.kin => plan,
+            SyncStart::Trunc(upto) => {
+                core.outbox.push(Output::Sync { to, plan: SyncPlan { upto, ..plan } });
+                self.cut.insert(to);
+                return self.hang_up(core, to, PeerMisbehaved::LogCut);
+            }
+            // Behind every snapshot that it may have of what was cut: all of the epochs before is in the state.
+            SyncStart::Snap(_) => diff(SyncStart::Snap(upto.max(Zxid::new(at.epoch, 0))), upto),
+            SyncStart::Diff if self.cut.contains(&to) => {
+                diff(SyncStart::Snap(upto.max(Zxid::new(at.epoch, 0))), upto)
+            }
+            SyncStart::Diff => plan,
         };
         let plan = match plan.start {
             SyncStart::Diff if core.has(Mutation::Zk4925) && plan.after >= core.caught_up.0 => {
@@ -273,6 +292,7 @@ impl Learners {
         }
         if zxid.counter() == 0 && learner.stage == Stage::Syncing {
             learner.stage = Stage::Synced;
+            self.cut.remove(&peer);
             // What was committed while it got in step it logged as history: no acknowledgement of that will come.
             learner.flushed = learner.flushed.max(committed);
             learner.owes_since = learner.owes_since.map(|_| core.now);

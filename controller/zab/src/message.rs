@@ -211,8 +211,9 @@ pub enum SyncStart {
     Diff,
     /// Cut what the leader does not have (TRUNC, with this zxid).
     Trunc(Zxid),
-    /// Take the leader's state (SNAP, with `upto`, then the state).
-    Snap,
+    /// Take the leader's state (SNAP, with this zxid, then the state). The zxid is `upto`, or for a learner of Apache's
+    /// the epoch's counter 0 if that is later.
+    Snap(Zxid),
 }
 
 /// What peers tell each other: the election's notifications and the packets between leader and learner.
@@ -350,4 +351,6 @@ pub enum PeerMisbehaved {
     Behind,
     /// Not a fault: this peer does not lead.
     NotLeading,
+    /// Not a fault: what it holds besides its log may be of what was cut, so it comes again for the whole state.
+    LogCut,
 }

@@ -12,7 +12,7 @@ use jute::{Entry, ServerRole, Text};
 use storage::{History, LogCommand, SnapshotDigest, SnapshotWriteError, SnapshotWriter};
 use tokio::sync::OwnedSemaphorePermit;
 use types::{Epoch, PeerId, SessionId, Zxid};
-use zab::{Input, Located, Message, Output, PhaseName, SyncPlan, SyncStart};
+use zab::{Input, Located, Message, Output, PeerMisbehaved, PhaseName, SyncPlan, SyncStart};
 use znodes::{Frozen, Prep, Sessions, State};
 
 use super::recent::Recent;
@@ -393,7 +393,10 @@ impl Core {
             Output::Send { to, message } => self.send(to, &message),
             Output::HangUp { peer, why } => {
                 tracing::info!(%peer, ?why, "connection between leader and learner closed");
-                self.let_go(peer);
+                match why {
+                    PeerMisbehaved::LogCut => self.see_off(peer),
+                    _ => self.let_go(peer),
+                }
             }
             Output::Follow(leader) => self.follow(leader),
             Output::Following { leader, epoch, .. } => self.on_following(leader, epoch),
@@ -466,6 +469,15 @@ impl Core {
         }
         if let Some(link) = ensemble.by_peer.get(&peer).copied() {
             ensemble.drop_caller(link);
+        }
+    }
+
+    /// Lets a learner go once it has what was said to it.
+    fn see_off(&mut self, learner: PeerId) {
+        let Some(ensemble) = &mut self.ensemble else { return };
+        let link = ensemble.by_peer.remove(&learner);
+        if let Some(caller) = link.and_then(|link| ensemble.callers.remove(&link)) {
+            drop(caller.link.finish());
         }
     }
 
@@ -661,10 +673,10 @@ impl Core {
         let (kind, zxid) = match start {
             SyncStart::Diff => (PacketType::Diff, upto),
             SyncStart::Trunc(zxid) => (PacketType::Trunc, zxid),
-            SyncStart::Snap => (PacketType::Snap, upto),
+            SyncStart::Snap(zxid) => (PacketType::Snap, zxid),
         };
         outbox.put(|out| put_packet(out, kind, zxid, None));
-        if start == SyncStart::Snap {
+        if matches!(start, SyncStart::Snap(_)) {
             let frozen = self.shared.tree().freeze();
             outbox.splice(Source::Snapshot(Box::new(frozen)));
         } else if after < upto && ensemble.recent.has(after) {

@@ -1,5 +1,6 @@
 //! Apache ZooKeeper as members of the same ensembles.
 
+use std::path::Path;
 use std::process::{Child, Command};
 
 use crate::support::Ensemble;
@@ -11,11 +12,15 @@ pub(crate) struct Apache(Child);
 impl Apache {
     /// Starts member `id` of the ensemble over the directory that ours would have.
     pub(crate) fn start(ensemble: &Ensemble, id: i64) -> Self {
-        let lib = lib().expect("the caller has looked");
         let data = ensemble.data_dir(id);
         std::fs::create_dir_all(&data).expect("it is writable");
         std::fs::write(data.join("myid"), id.to_string()).expect("it is writable");
-        let file = ensemble.zoo_cfg(id);
+        Self::run(ensemble, id, &ensemble.zoo_cfg(id))
+    }
+
+    /// Starts it with this file.
+    pub(crate) fn run(ensemble: &Ensemble, id: i64, file: &Path) -> Self {
+        let lib = lib().expect("the caller has looked");
         let log = std::fs::File::create(ensemble.dir.path().join(format!("apache-{id}.log")));
         let log = log.expect("it is writable");
         let open = if ensemble.reconfig { "yes" } else { "no" };

@@ -204,7 +204,7 @@ impl World {
         match start {
             SyncStart::Diff => packets.push(Packet::Message(Message::Diff(upto))),
             SyncStart::Trunc(zxid) => packets.push(Packet::Message(Message::Trunc(zxid))),
-            SyncStart::Snap => {
+            SyncStart::Snap(_) => {
                 let Some(running) = &self.hosts[host].running else { return Ok(()) };
                 let base = running.tree.freeze();
                 if base.zxid != upto {
@@ -214,7 +214,7 @@ impl World {
                 packets.push(Packet::State(base));
             }
         }
-        if start != SyncStart::Snap {
+        if !matches!(start, SyncStart::Snap(_)) {
             let Some(txns) = self.hosts[host].disk.range(after, upto) else {
                 return Err(Violation(format!("{me} has no {upto} in its log to send")));
             };

@@ -38,6 +38,8 @@ pub(crate) struct Troupe {
     cut: BTreeSet<(PeerId, PeerId)>,
     said: Vec<String>,
     votes: bool,
+    /// They come as Apache's do: nobody's kin.
+    apaches: BTreeSet<PeerId>,
     calls_take_time: bool,
     ledger: Ledger,
 }
@@ -83,6 +85,7 @@ impl Troupe {
             "reconfigure" => {
                 self.reconfigure(peers().next().expect("a leader"), words[2], words[3])
             }
+            "apache" => self.apaches = peers().collect(),
             "calls-take-time" => self.calls_take_time = true,
             "votes" => self.votes = words[1] == "on",
             "start" => peers().for_each(|peer| self.start(peer)),
@@ -435,10 +438,10 @@ impl Troupe {
                 let start = match plan.start {
                     SyncStart::Diff => Message::Diff(plan.upto),
                     SyncStart::Trunc(zxid) => Message::Trunc(zxid),
-                    SyncStart::Snap => {
+                    SyncStart::Snap(zxid) => {
                         let tree = peer.tree.clone();
                         self.peers.get_mut(&to).expect("it called").received = tree;
-                        Message::Snap(plan.upto)
+                        Message::Snap(zxid)
                     }
                 };
                 let peer = self.peers.get(&id).expect("it was stepped");
@@ -520,7 +523,14 @@ impl Troupe {
         }
     }
 
-    fn send(&mut self, from: PeerId, to: PeerId, message: Message) {
+    fn send(&mut self, from: PeerId, to: PeerId, mut message: Message) {
+        if self.apaches.contains(&from) || self.apaches.contains(&to) {
+            match &mut message {
+                Message::Introduction(introduction) => introduction.kin = false,
+                Message::LeaderInfo { kin, .. } => *kin = false,
+                _ => {}
+            }
+        }
         let vote = matches!(message, Message::Notification(_));
         let linked = self.peers.get(&from).is_some_and(|peer| peer.links.contains(&to));
         if !self.hears(from, to) || !vote && !linked {
