@@ -228,21 +228,18 @@ impl Leader {
         Drain::dismiss(core, self.learners, self.proposals)
     }
 
-    /// A lone voter takes the unwritten proposals back, since nobody can have seen them. With others that log
-    /// them they may live on elsewhere, so the leader gives way to one that has room.
+    /// A lone voter takes the unwritten proposals back, if nobody has seen them. With others that log them they may live on
+    /// elsewhere, so the leader gives way to one that has room, and what it proposes next is of another epoch.
     fn on_append_refused(mut self, core: &mut Core, first: Zxid) -> Phase {
         let oldest = self.proposals.front().map(|txn| txn.zxid);
         if oldest.is_none_or(|oldest| first < oldest) || first > self.last {
             return Phase::Leading(self);
         }
         self.proposals.retain(|txn| txn.zxid < first);
-        let mut learners = self.learners.broadcast_to();
-        if !core.voters.is_only(core.me) || learners.any(|(_, observer)| !observer) {
-            drop(learners);
+        if !core.voters.is_only(core.me) || first <= self.learners.told() {
             core.stand_aside();
             return self.resign(core);
         }
-        drop(learners);
         // `first` is in this epoch and not its counter 0, so the counter before it is too.
         self.last = Zxid::new(self.epoch, first.counter() - 1);
         core.outbox.push(Output::Withdrawn { first });

@@ -24,6 +24,8 @@ pub(crate) struct Learners {
     elsewhere: BTreeSet<PeerId>,
     /// Learners of Apache's that this leader told to cut their logs, and that have not come to its history since.
     cut: BTreeSet<PeerId>,
+    /// The last transaction that was proposed to anybody, who may have it in a log and be away.
+    told: Zxid,
 }
 
 #[derive(Debug)]
@@ -269,6 +271,7 @@ impl Learners {
         core.outbox.push(Output::Sync { to, plan });
         if !learner.introduction.observer {
             for txn in at.proposals.iter().filter(|txn| txn.zxid > upto) {
+                self.told = self.told.max(txn.zxid);
                 let message = Message::Proposal(txn.clone());
                 core.outbox.push(Output::Send { to, message });
             }
@@ -326,6 +329,7 @@ impl Learners {
         for (peer, learner) in &mut self.all {
             if learner.stage >= Stage::Syncing && !learner.introduction.observer {
                 learner.owes_since.get_or_insert(core.now);
+                self.told = txn.zxid;
                 let message = Message::Proposal(txn.clone());
                 core.outbox.push(Output::Send { to: *peer, message });
             }
@@ -386,6 +390,11 @@ impl Learners {
         for (peer, why) in behind {
             self.hang_up(core, peer, why);
         }
+    }
+
+    /// The last transaction that was proposed to any learner, gone or not.
+    pub(crate) fn told(&self) -> Zxid {
+        self.told
     }
 
     /// Whether any learner speaks this dialect.

@@ -293,14 +293,18 @@ impl Troupe {
         let Some(first) = std::mem::take(&mut disk.waiting).first().map(|txn| txn.zxid) else {
             return;
         };
-        // A change of the members that is not in the log is forgotten, as a driver does.
+        self.forget(id, first);
+        self.due.push_back((id, Input::AppendRefused { first }));
+    }
+
+    /// A change of the members that is not in the log is forgotten, as a driver does.
+    fn forget(&mut self, id: PeerId, first: Zxid) {
         let active = self.active.get(&id).map_or(Zxid::ZERO, |config| config.version);
         if let Some(seen) =
             self.seen.get_mut(&id).filter(|seen| **seen >= first && seen.counter() > 0)
         {
             *seen = active;
         }
-        self.due.push_back((id, Input::AppendRefused { first }));
     }
 
     fn cut(&mut self, from: &str, to: &str) {
@@ -483,8 +487,11 @@ impl Troupe {
             Output::Withdrawn { first } => {
                 self.said.push(format!("{id} takes back all from {first} on"));
                 self.ledger.takes_back(id, first);
-                let before = self.configs.range(..first).next_back();
-                self.seen.extend(before.map(|(version, _)| (id, *version)));
+                let mut disks = self.peers.values().map(|peer| &peer.disk);
+                let kept =
+                    |disk: &Disk| disk.log.iter().chain(&disk.waiting).any(|txn| txn.zxid >= first);
+                assert!(!disks.any(kept), "{id} takes back from {first} on what others have");
+                self.forget(id, first);
                 self.configs.split_off(&first);
             }
             other => self.said.push(format!("{id} {other:?}")),
