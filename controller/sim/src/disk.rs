@@ -73,6 +73,7 @@ pub(crate) enum Written {
     Epoch(SavedEpoch),
     EpochRefused(SavedEpoch),
     Truncated(Zxid),
+    TruncateRefused(Zxid),
     Installed(Zxid),
     InstallRefused(Zxid),
     Refused {
@@ -449,6 +450,7 @@ fn written(event: LogEvent) -> Written {
         LogEvent::Full { first, .. } => Written::Refused { first },
         LogEvent::HasRoom => Written::HasRoom,
         LogEvent::Truncated(zxid) => Written::Truncated(zxid),
+        LogEvent::TruncateRefused(zxid, _) => Written::TruncateRefused(zxid),
         LogEvent::Installed(zxid) => Written::Installed(zxid),
         LogEvent::Failed(_) => Written::Failed,
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use types::{Epoch, Zxid};
 
 use crate::install::install;
-use crate::truncate::truncate;
+use crate::truncate::{TruncateError, truncate};
 use crate::watermark::Watermark;
 use crate::{AppendError, EpochError, EpochFile, LogWriter};
 
@@ -20,7 +20,7 @@ pub enum LogCommand {
     /// The next record begins a new file.
     Roll,
     /// End the log at this transaction and remove all that is newer; answered by
-    /// [`LogEvent::Truncated`].
+    /// [`LogEvent::Truncated`], or with [`LogEvent::TruncateRefused`].
     Truncate(Zxid),
     /// Put the snapshot that [`crate::SnapshotWriter::stage`] made in place of all that is there;
     /// answered by [`LogEvent::Installed`].
@@ -101,6 +101,8 @@ pub enum LogEvent {
     HasRoom,
     /// The log ends here, and no snapshot is newer.
     Truncated(Zxid),
+    /// The log cannot be cut there, and is as it was.
+    TruncateRefused(Zxid, TruncateError),
     /// A snapshot of this transaction is all that there is.
     Installed(Zxid),
     /// The disk failed and nothing more is done; the member must end.
@@ -169,6 +171,9 @@ impl<T: FnMut(LogEvent)> LogWorker<T> {
                         self.writer.go_on_behind(to);
                         (self.tell)(LogEvent::Truncated(to));
                     }
+                    Err(
+                        error @ (TruncateError::NotThere { .. } | TruncateError::NoSnapshot { .. }),
+                    ) => (self.tell)(LogEvent::TruncateRefused(to, error)),
                     Err(error) => return self.fail(&error),
                 }
             }

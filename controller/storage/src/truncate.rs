@@ -16,7 +16,7 @@ use crate::{TxnLogError, watermark};
 #[derive(Debug, thiserror::Error)]
 pub enum TruncateError {
     /// The transaction is not in the log, so this history is not the leader's. Nothing was changed.
-    #[error("the log in {} does not hold {to:?}, where the leader wants it to end; stop the member, move its version-2 directories away and start it again: it fetches all from its peers", dir.display())]
+    #[error("the log in {} does not hold {to:?}, where the leader wants it to end", dir.display())]
     NotThere {
         /// The log's directory.
         dir: PathBuf,
@@ -24,7 +24,7 @@ pub enum TruncateError {
         to: Zxid,
     },
     /// No snapshot is old enough to begin from. Nothing was changed.
-    #[error("every snapshot in {} is newer than {to:?}, where the leader wants the log to end; stop the member, move its version-2 directories away and start it again: it fetches all from its peers", dir.display())]
+    #[error("every snapshot in {} is newer than {to:?}, where the leader wants the log to end", dir.display())]
     NoSnapshot {
         /// The snapshots' directory.
         dir: PathBuf,

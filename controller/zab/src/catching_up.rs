@@ -120,6 +120,11 @@ impl CatchingUp {
                 core.stand_aside();
                 return self.give_up(core);
             }
+            Input::TruncateRefused(zxid) if self.start == truncating(zxid) => {
+                self.start = Start::Awaited;
+                core.wants_state = true;
+                return self.give_up(core);
+            }
             Input::InstallRefused(zxid) if self.start == installing(zxid) => {
                 self.start = Start::Awaited;
                 core.stand_aside();
@@ -200,6 +205,7 @@ impl CatchingUp {
 
     fn started(&mut self, core: &mut Core, zxid: Zxid) {
         core.durable.last_logged = zxid;
+        core.wants_state = false;
         self.start = Start::Done;
     }
 

@@ -64,6 +64,11 @@ impl Drain {
                 core.durable.last_logged = zxid;
                 self.unfinished = None;
             }
+            Input::TruncateRefused(zxid)
+                if self.unfinished == Some(Unfinished::Truncating(zxid)) =>
+            {
+                self.unfinished = None;
+            }
             Input::InstallRefused(zxid)
                 if self.unfinished == Some(Unfinished::Installing(zxid)) =>
             {

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use types::{Epoch, Instant, PeerId};
+use types::{Epoch, Instant, PeerId, Zxid};
 
 use crate::catching_up::CatchingUp;
 use crate::drain::Drain;
@@ -97,7 +97,11 @@ impl Joining {
 
     fn promise(self, core: &mut Core, epoch: Epoch, kin: bool, fresh: bool) -> Phase {
         let current = (fresh && !core.abstains).then_some(core.durable.current);
-        let last = core.durable.last_logged;
+        // A promise that may count tells the whole history; a second one to the same leader only where to go on from.
+        let last = match core.wants_state && !fresh {
+            true => NOWHERE,
+            false => core.durable.last_logged,
+        };
         core.send(self.leader, Message::AckEpoch { current, last });
         CatchingUp::begin(core, self.leader, epoch, kin, self.deadline)
     }
@@ -111,3 +115,6 @@ impl Joining {
 fn give_up(core: &mut Core) -> Phase {
     Drain::begin(core, VecDeque::new(), None, None)
 }
+
+/// A place that no log has: whoever leads sends its whole state.
+const NOWHERE: Zxid = Zxid::new(Epoch(0), 1);

@@ -51,6 +51,9 @@ pub enum Input {
     EpochRefused,
     /// An epoch file is on stable storage.
     EpochSaved(SavedEpoch),
+    /// The answer to [`Output::Truncate`] where the log cannot be cut there, as all that is left of what was before is in a
+    /// later snapshot; what was there is as it was.
+    TruncateRefused(Zxid),
     /// There is no room for the state that [`Output::Install`] asked for, which ends here; what was there is as it was.
     InstallRefused(Zxid),
     /// The answer to [`Output::Locate`].
@@ -177,7 +180,7 @@ pub enum Output {
         plan: SyncPlan,
     },
     /// Cut the log after this zxid, delete newer snapshots, rebuild the tree from what is left; answer with
-    /// [`Input::Truncated`]. If this zxid is not in the log the driver must fail instead.
+    /// [`Input::Truncated`], or with [`Input::TruncateRefused`].
     Truncate(Zxid),
     /// Make the state that was received with [`Message::Snap`] the tree and the only history on disk; answer
     /// with [`Input::Installed`].

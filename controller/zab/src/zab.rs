@@ -63,6 +63,8 @@ pub(crate) struct Core {
     /// Its disk may have lost what it acknowledged: it learns, and neither votes nor leads, and no promise of its
     /// counts.
     pub(crate) abstains: bool,
+    /// A leader wanted this history cut where it cannot be: the leader is to send all of its own.
+    pub(crate) wants_state: bool,
     /// Learners that came before this peer knew that it leads.
     pub(crate) early: BTreeMap<PeerId, Introduction>,
     pub(crate) outbox: Vec<Output>,
@@ -154,6 +156,7 @@ impl Zab {
             unreachable: BTreeSet::new(),
             strangers: BTreeSet::new(),
             abstains: false,
+            wants_state: false,
             early: BTreeMap::new(),
             outbox: Vec::new(),
             caught_up: (Zxid::ZERO, Zxid::ZERO),

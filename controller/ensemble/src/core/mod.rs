@@ -531,6 +531,10 @@ impl Core {
                 }
             }
             LogEvent::Truncated(to) => self.on_truncated(to),
+            LogEvent::TruncateRefused(to, error) => {
+                tracing::warn!(%error, "the leader is asked for its whole state");
+                self.drive(Input::TruncateRefused(to));
+            }
             LogEvent::Installed(zxid) => self.on_installed(zxid),
             LogEvent::Failed(why) => {
                 tracing::error!(%why, "the member ends: its log cannot be trusted any more");

@@ -78,6 +78,7 @@ impl World {
                 true => Input::Truncated(zxid),
                 false => return Ok(()),
             },
+            Written::TruncateRefused(zxid) => Input::TruncateRefused(zxid),
             Written::Installed(zxid) => {
                 if let Some(base) = running.received.take() {
                     running.tree = Tree::read(&base)?;

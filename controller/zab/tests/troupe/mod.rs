@@ -407,6 +407,12 @@ impl Troupe {
                 peer.tree.push(txn.zxid);
                 self.said.push(format!("{id} absorbs {}", txn.zxid));
             }
+            Output::Truncate(to)
+                if peer.disk.log[..peer.disk.purged].last().is_some_and(|txn| txn.zxid > to) =>
+            {
+                self.said.push(format!("{id} cannot cut its log behind {to}"));
+                self.due.push_back((id, Input::TruncateRefused(to)));
+            }
             Output::Truncate(to) => {
                 peer.disk.log.retain(|txn| txn.zxid <= to);
                 peer.tree.retain(|zxid| *zxid <= to);
