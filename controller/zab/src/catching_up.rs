@@ -73,7 +73,7 @@ impl CatchingUp {
             kin,
             observer: core.observer,
             start: Start::Awaited,
-            pending: Pending::after(Zxid::default()),
+            pending: Pending::after(Zxid::default(), !core.observer),
             began: Zxid::ZERO,
             settling: Settling::Awaited,
             deadline,
@@ -107,9 +107,6 @@ impl CatchingUp {
                 } else {
                     self.settled(core);
                 }
-            }
-            Input::Flushed(_) if self.settling == Settling::Done && !self.observer => {
-                self.pending.ack(core, self.leader, self.kin);
             }
             Input::AppendRefused { first } => {
                 self.pending.refuse(first);
@@ -200,7 +197,7 @@ impl CatchingUp {
 
     fn begin_after(&mut self, last: Zxid) {
         self.began = last;
-        self.pending = Pending::after(last);
+        self.pending = Pending::after(last, !self.observer);
     }
 
     fn started(&mut self, core: &mut Core, zxid: Zxid) {
@@ -221,7 +218,7 @@ impl CatchingUp {
         } else if !self.holds_back(core) {
             self.pending.append_committed(core);
         }
-        if core.has(Mutation::Zk4685) && !core.observer {
+        if core.has(Mutation::Zk4685) {
             self.pending.ack(core, self.leader, self.kin);
         }
         if !core.has(Mutation::Zk3023) {

@@ -32,12 +32,13 @@ impl Follower {
         leader: PeerId,
         epoch: Epoch,
         kin: bool,
-        pending: Pending,
+        mut pending: Pending,
     ) -> Phase {
         if let Some(vote) = &mut core.vote {
             vote.epoch = epoch;
         }
         core.outbox.push(Output::Following { leader, epoch, kin });
+        pending.ack(core, leader, kin);
         Phase::Following(Self {
             leader,
             kin,
@@ -67,10 +68,10 @@ impl Follower {
                 }
             }
             Input::Flushed(_) => {
-                if !self.observer {
-                    self.pending.ack(core, self.leader, self.kin);
-                }
+                self.pending.ack(core, self.leader, self.kin);
                 self.pending.deliver(core, true);
+                // What waited for a reconfiguration.
+                self.pending.ack(core, self.leader, self.kin);
             }
             Input::AppendRefused { first } => {
                 self.pending.refuse(first);
@@ -129,6 +130,7 @@ impl Follower {
         }
         self.pending.append_all(core);
         self.pending.deliver(core, true);
+        self.pending.ack(core, self.leader, self.kin);
         Ok(())
     }
 

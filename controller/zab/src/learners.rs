@@ -197,11 +197,12 @@ impl Learners {
             return true;
         }
         let mine = (core.durable.current, core.durable.last_logged);
-        if current.is_some_and(|current| (current, last) > mine) {
+        // Whoever votes only once a proposed change of the members is committed may be ahead with what never can be: it is
+        // cut (`reconfiguration`, 4).
+        let ahead = current.is_some_and(|current| (current, last) > mine);
+        if ahead && core.voters.voters().contains(peer) {
             self.hang_up(core, peer, PeerMisbehaved::AheadOfLeader(last));
-            // Whoever votes only once a proposed change of the members is committed cannot be elected in this one's place;
-            // without it there may be quorums.
-            return !core.voters.voters().contains(peer);
+            return false;
         }
         learner.stage = Stage::Promised { last };
         if current.is_some() {

@@ -7,7 +7,6 @@ use std::collections::VecDeque;
 
 use types::{PeerId, Zxid};
 
-use crate::reconfiguration::before;
 use crate::zab::Core;
 use crate::{Message, Output, PeerMisbehaved, Txn};
 
@@ -25,22 +24,25 @@ pub(crate) struct Pending {
     committed: Zxid,
     /// Delivered up to here.
     delivered: Zxid,
-    /// Acknowledged up to here.
-    acked: Zxid,
+    /// Given to the log and not acknowledged; empty where nothing is to be.
+    unacked: VecDeque<Zxid>,
+    /// Whether proposals are to be acknowledged.
+    acks: bool,
     /// Never anything, unless a defect is planted.
     pretended: Vec<Txn>,
 }
 
 impl Pending {
-    /// Nothing is on its way after `last`, the end of this peer's history.
-    pub(crate) fn after(last: Zxid) -> Self {
+    /// Nothing is on its way after `last`, the end of this peer's history. An observer acknowledges nothing.
+    pub(crate) fn after(last: Zxid, acks: bool) -> Self {
         Self {
             queue: VecDeque::new(),
             appended: 0,
             last,
             committed: Zxid::default(),
             delivered: last,
-            acked: last,
+            unacked: VecDeque::new(),
+            acks,
             pretended: Vec::new(),
         }
     }
@@ -104,6 +106,9 @@ impl Pending {
         for txn in self.queue.range(self.appended..).take_while(|txn| txn.zxid <= upto) {
             core.outbox.push(Output::Append(txn.clone()));
             self.appended += 1;
+            if self.acks {
+                self.unacked.push_back(txn.zxid);
+            }
         }
     }
 
@@ -137,23 +142,22 @@ impl Pending {
 
     /// What is here by now counts as acknowledged: the leader sent it as history.
     pub(crate) fn begin_acks(&mut self) {
-        let appended = self.appended.checked_sub(1).and_then(|index| self.queue.get(index));
-        self.acked = appended
-            .map_or_else(|| self.queue.front().map_or(self.last, |t| before(t.zxid)), |t| t.zxid);
+        self.unacked.clear();
     }
 
-    /// Acknowledges what is in the log by now: to kin all at once, to Apache's leader one by one.
+    /// Acknowledges what is in the log by now: to kin all at once, to Apache's leader one by one. What stands behind a
+    /// reconfiguration waits until that is in force here (`reconfiguration`).
     pub(crate) fn ack(&mut self, core: &mut Core, leader: PeerId, kin: bool) {
         let logged = core.durable.last_logged;
-        let fresh = self.queue.range(..self.appended).map(|txn| txn.zxid);
-        let fresh = fresh.filter(|zxid| *zxid > self.acked && *zxid <= logged);
+        let upto = core.voters.next().map_or(logged, |next| logged.min(next.version));
+        let fresh = self.unacked.partition_point(|zxid| *zxid <= upto);
         let send = |zxid| Output::Send { to: leader, message: Message::Ack(zxid) };
+        let mut fresh = self.unacked.drain(..fresh);
         if kin {
-            core.outbox.extend(fresh.max().map(send));
+            core.outbox.extend(fresh.next_back().map(send));
         } else {
             core.outbox.extend(fresh.map(send));
         }
-        self.acked = self.acked.max(logged);
     }
 
     /// The log refused this one and all after it.
@@ -161,6 +165,7 @@ impl Pending {
         let kept = self.queue.iter().take_while(|txn| txn.zxid < first).count();
         self.queue.truncate(kept);
         self.appended = self.appended.min(kept);
+        self.unacked.retain(|zxid| *zxid < first);
     }
 
     /// Whether all that was received is committed, and given to the log.

@@ -7,6 +7,13 @@
 //! 2. Whoever learns of a committed configuration from a notification takes it only while it looks for a leader.
 //! 3. A leader that is elected with a configuration that leaves it out brings that into force, and leads until a quorum of the
 //!    others is in step.
+//! 4. Who helps the new voters alone to decide has their configuration in force: a follower holds back acknowledgements of what is
+//!    behind a reconfiguration until that is, and until UPTODATE; drivers send away a learner with an earlier one, which a vote tells
+//!    it. So a leader among the old voters that has promises of a quorum of both, and from nobody with the later one in force (drivers
+//!    send those away too), has all that is committed; and a voter of the later one alone that has more is cut, where a voter of
+//!    the present one would have to lead. Else nobody could while the longest log is with one that no quorum knows for a voter.
+//!    Apache's asks the old voters alone for promises and cuts the others likewise, and commits what was proposed while a reconfiguration was
+//!    under way with quorums of both: which never comes once the old voters are stopped.
 
 use std::sync::Arc;
 

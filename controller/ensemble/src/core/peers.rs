@@ -346,6 +346,10 @@ impl Core {
         if ensemble.configs.is_behind(info.config_version) {
             return self.hang_up(link, "later members are in force with it than here");
         }
+        if info.kin && ensemble.configs.is_ahead(info.config_version) {
+            return self
+                .hang_up(link, "it has not heard which members are in force, and will by vote");
+        }
         let peer = info.peer.unwrap_or_else(|| {
             ensemble.nameless -= 1;
             PeerId(ensemble.nameless)

@@ -79,6 +79,12 @@ impl Configs {
         self.enabled && version > self.now.version.bits()
     }
 
+    /// Whether a learner says that only earlier ones are in force with it, which a vote would change: what it acknowledges may
+    /// be committed without the voters of those. One whose members do not change says zero.
+    pub(super) fn is_ahead(&self, version: i64) -> bool {
+        self.enabled && version != 0 && version < self.now.version.bits()
+    }
+
     fn newest_version(&self) -> Zxid {
         self.next.as_ref().map_or(self.now.version, |next| next.version)
     }

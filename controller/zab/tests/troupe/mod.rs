@@ -432,10 +432,7 @@ impl Troupe {
                 self.said.push(format!("{id} hangs up on {other}: {why:?}"));
                 match why {
                     // Whoever calls again at once takes a while for it.
-                    PeerMisbehaved::NotLeading if self.calls_take_time => {
-                        self.unlink_from(id, other);
-                        self.vain.push_back((self.now + VAIN_CALL, other, id));
-                    }
+                    PeerMisbehaved::NotLeading => self.send_away(id, other),
                     _ => self.let_go(id, other),
                 }
             }
@@ -512,6 +509,15 @@ impl Troupe {
         }
     }
 
+    fn send_away(&mut self, id: PeerId, caller: PeerId) {
+        if self.calls_take_time {
+            self.unlink_from(id, caller);
+            self.vain.push_back((self.now + VAIN_CALL, caller, id));
+        } else {
+            self.let_go(id, caller);
+        }
+    }
+
     fn let_go(&mut self, id: PeerId, other: PeerId) {
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.links.remove(&other);
@@ -554,9 +560,9 @@ impl Troupe {
             self.said.push(format!("{from}>{to} {words}"));
         }
         let later = |id| self.active.get(&id).map(|config| config.version);
-        if matches!(message, Message::Introduction(_)) && later(from) > later(to) {
-            // As drivers do: it cannot learn from one that knows less.
-            return self.let_go(to, from);
+        if matches!(message, Message::Introduction(_)) && later(from) != later(to) {
+            // As drivers do: it cannot learn from one that knows less, and is told by vote of what it does not know.
+            return self.send_away(to, from);
         }
         self.foretell(from, to, &message);
         self.due.push_back((to, Input::Received { from, message }));
