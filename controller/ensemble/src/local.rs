@@ -353,7 +353,7 @@ fn create_request(path: &str, data: Bytes) -> CreateRequest {
     CreateRequest {
         path: path.into(),
         data: Some(data),
-        acl: vec![Acl::OPEN],
+        acl: [Acl::OPEN].into(),
         flags: create_flags::PERSISTENT,
     }
 }

@@ -144,7 +144,7 @@ fn plain(path: &str, data: &[u8]) -> Request {
     Request::Create(CreateRequest {
         path: path.into(),
         data: Some(bytes::Bytes::copy_from_slice(data)),
-        acl: vec![Acl::OPEN],
+        acl: [Acl::OPEN].into(),
         flags: create_flags::PERSISTENT,
     })
 }

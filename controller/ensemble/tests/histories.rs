@@ -68,7 +68,7 @@ fn log_more(dir: &Path, count: u32, with_snapshot: bool) {
         let create = CreateTxn {
             path: format!("/odd-{number}").into(),
             data: None,
-            acl: vec![Acl::OPEN],
+            acl: [Acl::OPEN].into(),
             ephemeral: false,
             parent_cversion: i32::try_from(100 + number).expect("few"),
         };

@@ -1,6 +1,7 @@
 //! Access control lists as they travel.
 
 use std::ops::BitOr;
+use std::sync::{Arc, LazyLock};
 
 use bytes::BufMut;
 
@@ -97,5 +98,47 @@ impl Acl {
     pub fn encode(&self, out: &mut (impl BufMut + ?Sized)) {
         out.put_i32(self.perms.0);
         self.id.encode(out);
+    }
+}
+
+/// A list, shared by all that have it.
+pub type AclList = Arc<[Acl]>;
+
+/// Reads a list. The open one, which nearly every create has, is one for all.
+pub(crate) fn decode_list(reader: &mut Reader<'_>) -> Result<AclList, DecodeError> {
+    if reader.takes(OPEN_LIST) {
+        return Ok(Arc::clone(&OPEN));
+    }
+    reader.vector(Acl::decode).map(AclList::from)
+}
+
+/// Writes a list.
+pub(crate) fn encode_list(list: &AclList, out: &mut (impl BufMut + ?Sized)) {
+    if Arc::ptr_eq(list, &OPEN) {
+        return out.put_slice(OPEN_LIST);
+    }
+    out.put_vector(list, |out, acl| acl.encode(out));
+}
+
+static OPEN: LazyLock<AclList> = LazyLock::new(|| Arc::new([Acl::OPEN]));
+
+/// The list of [`Acl::OPEN`] alone as it is written.
+const OPEN_LIST: &[u8] = b"\0\0\0\x01\0\0\0\x1f\0\0\0\x05world\0\0\0\x06anyone";
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+
+    use super::*;
+
+    #[test]
+    fn the_open_list_is_written_and_read_as_any_other() {
+        let shared = decode_list(&mut Reader::new(&OPEN_LIST.into())).expect("it is one");
+        assert_eq!(shared[..], [Acl::OPEN]);
+        for list in [shared, Arc::new([Acl::OPEN])] {
+            let mut written = BytesMut::new();
+            encode_list(&list, &mut written);
+            assert_eq!(written, OPEN_LIST);
+        }
     }
 }

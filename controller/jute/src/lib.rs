@@ -29,7 +29,7 @@ mod txn;
 mod watch;
 mod write;
 
-pub use acl::{Acl, Id, Perms};
+pub use acl::{Acl, AclList, Id, Perms};
 pub use connect::{ConnectRequest, ConnectResponse, PASSWORD_LENGTH};
 pub use error_code::ErrorCode;
 pub use header::{ReplyHeader, RequestHeader, xid};

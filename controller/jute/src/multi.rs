@@ -319,7 +319,7 @@ mod tests {
     #[test]
     fn flags_decide_what_is_made() {
         let made = |op: OpCode, flags: i32| {
-            let acl = Vec::new();
+            let acl = [].into();
             let create = CreateRequest { path: "/a".into(), data: None, acl, flags };
             MultiOp::create(op, create).map(|made| made.op()).ok()
         };

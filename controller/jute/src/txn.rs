@@ -3,7 +3,8 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use types::{SessionId, Zxid};
 
-use crate::{Acl, DecodeError, ErrorCode, OpCode, Put, Reader, Text};
+use crate::acl::{decode_list, encode_list};
+use crate::{AclList, DecodeError, ErrorCode, OpCode, Put, Reader, Text};
 
 /// Who asked for a transaction, and its place; 32 bytes with the type that follows it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -45,7 +46,7 @@ pub struct CreateTxn {
     /// Null and empty differ.
     pub data: Option<Bytes>,
     /// Normalised.
-    pub acl: Vec<Acl>,
+    pub acl: AclList,
     /// Whether the header's session owns it. Only creates of types 1 and 15 carry it.
     pub ephemeral: bool,
     /// The parent's stored cversion from now on; -1, in old logs: one more than it is.
@@ -69,7 +70,7 @@ pub struct SetAclTxn {
     /// Absolute.
     pub path: Text,
     /// Normalised.
-    pub acl: Vec<Acl>,
+    pub acl: AclList,
     /// The ACL's version from now on.
     pub version: i32,
 }
@@ -242,7 +243,7 @@ impl Txn {
             }
             Self::SetAcl(set) => {
                 out.put_text(&set.path);
-                out.put_vector(&set.acl, |out, acl| acl.encode(out));
+                encode_list(&set.acl, out);
                 out.put_i32(set.version);
             }
             Self::Check(check) => {
@@ -277,7 +278,7 @@ impl Txn {
             OpCode::Reconfig => Self::Reconfig(SetDataTxn::decode(reader)?),
             OpCode::SetAcl => Self::SetAcl(SetAclTxn {
                 path: reader.text_or_empty()?,
-                acl: reader.vector(Acl::decode)?,
+                acl: decode_list(reader)?,
                 version: reader.i32()?,
             }),
             OpCode::Check => {
@@ -311,7 +312,7 @@ impl CreateTxn {
         Ok(Self {
             path: reader.text_or_empty()?,
             data: reader.buffer()?,
-            acl: reader.vector(Acl::decode)?,
+            acl: decode_list(reader)?,
             ephemeral: false,
             parent_cversion: -1,
         })
@@ -333,7 +334,7 @@ impl CreateTxn {
     fn encode_start(&self, out: &mut (impl BufMut + ?Sized)) {
         out.put_text(&self.path);
         out.put_buffer(self.data.as_deref());
-        out.put_vector(&self.acl, |out, acl| acl.encode(out));
+        encode_list(&self.acl, out);
     }
 }
 

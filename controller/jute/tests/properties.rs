@@ -4,10 +4,10 @@ use bytes::{Bytes, BytesMut};
 use jute::election::{Initial, Notification, ServerState};
 use jute::learner::{Forwarded, LearnerInfo, PacketType, QuorumPacket, Revalidated, Touch};
 use jute::{
-    Acl, AddWatchMode, AuthPacket, ConnectRequest, ConnectResponse, CreateRequest, CreateTxn,
-    Entry, ErrorCode, Id, MultiOp, MultiRead, OpCode, OpResult, PageStart, Perms, Reader, Reconfig,
-    ReplyHeader, Request, Response, SetAclTxn, SetDataTxn, SetWatches, Stat, Text, Txn, TxnDigest,
-    TxnHeader, VersionTxn, WatcherEvent, WatcherType,
+    Acl, AclList, AddWatchMode, AuthPacket, ConnectRequest, ConnectResponse, CreateRequest,
+    CreateTxn, Entry, ErrorCode, Id, MultiOp, MultiRead, OpCode, OpResult, PageStart, Perms,
+    Reader, Reconfig, ReplyHeader, Request, Response, SetAclTxn, SetDataTxn, SetWatches, Stat,
+    Text, Txn, TxnDigest, TxnHeader, VersionTxn, WatcherEvent, WatcherType,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -128,8 +128,9 @@ fn id() -> impl Strategy<Value = Id> {
     (text(), text()).prop_map(|(scheme, id)| Id { scheme, id })
 }
 
-fn acl() -> impl Strategy<Value = Vec<Acl>> {
-    vec((any::<i32>(), id()).prop_map(|(perms, id)| Acl { perms: Perms(perms), id }), 0..4)
+fn acl() -> impl Strategy<Value = AclList> {
+    let entry = (any::<i32>(), id()).prop_map(|(perms, id)| Acl { perms: Perms(perms), id });
+    vec(entry, 0..4).prop_map(AclList::from)
 }
 
 fn stat() -> impl Strategy<Value = Stat> {
@@ -290,7 +291,9 @@ fn response() -> impl Strategy<Value = (OpCode, Response)> {
             .prop_map(|(path, stat)| (OpCode::Create2, Response::Created { path, stat })),
         stat().prop_map(|stat| (OpCode::SetData, Response::Stat(stat))),
         (data(), stat()).prop_map(|(data, stat)| (OpCode::GetData, Response::Data { data, stat })),
-        (acl(), stat()).prop_map(|(acl, stat)| (OpCode::GetAcl, Response::Acl { acl, stat })),
+        (acl(), stat()).prop_map(|(acl, stat)| {
+            (OpCode::GetAcl, Response::Acl { acl: acl.to_vec(), stat })
+        }),
         texts().prop_map(|names| (OpCode::GetChildren, Response::Names(names))),
         (texts(), stat())
             .prop_map(|(names, stat)| (OpCode::GetChildren2, Response::Children { names, stat })),

@@ -149,7 +149,7 @@ impl Client {
         let known = self.versions.get(path).copied().unwrap_or(0);
         let version = if rng.bool() { -1 } else { known };
         let make = |path: &str, flags| {
-            let (path, data, acl) = (path.into(), data.clone(), vec![Acl::OPEN]);
+            let (path, data, acl) = (path.into(), data.clone(), [Acl::OPEN].into());
             CreateRequest { path, data, acl, flags }
         };
         let read = Request::GetData { path: path.into(), watch };

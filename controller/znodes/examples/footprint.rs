@@ -138,7 +138,7 @@ fn filled() -> State {
     let create = |path: String, data: &Bytes| CreateTxn {
         path: path.into(),
         data: Some(data.clone()),
-        acl: vec![Acl::OPEN],
+        acl: [Acl::OPEN].into(),
         ephemeral: false,
         parent_cversion: -1,
     };

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use jute::{Acl, ErrorCode, Id, Perms, Text};
+use jute::{Acl, AclList, ErrorCode, Id, Perms, Text};
 use sha1::{Digest, Sha1};
 
 use crate::Rules;
@@ -75,7 +75,14 @@ pub fn permits(acl: &[Acl], needed: Perms, auth: &[Id]) -> bool {
 ///
 /// [`ErrorCode::InvalidAcl`] for an empty list, an unknown scheme, an id that is invalid in its scheme, or
 /// `auth` from someone who proved nothing.
-pub(crate) fn normalise(acl: &[Acl], auth: &[Id], rules: Rules) -> Result<Vec<Acl>, ErrorCode> {
+pub(crate) fn normalise(acl: &AclList, auth: &[Id], rules: Rules) -> Result<AclList, ErrorCode> {
+    let is_kept = |(at, entry): (usize, &Acl)| {
+        is_valid_id(&entry.id.scheme, &entry.id.id, rules) && !acl[..at].contains(entry)
+    };
+    // Most lists are kept as they are, and shared.
+    if !acl.is_empty() && acl.iter().enumerate().all(is_kept) {
+        return Ok(acl.clone());
+    }
     let mut kept: Vec<Acl> = Vec::with_capacity(acl.len());
     for (at, entry) in acl.iter().enumerate() {
         if acl[..at].contains(entry) {
@@ -94,7 +101,7 @@ pub(crate) fn normalise(acl: &[Acl], auth: &[Id], rules: Rules) -> Result<Vec<Ac
             _ => return Err(ErrorCode::InvalidAcl),
         }
     }
-    if kept.is_empty() { Err(ErrorCode::InvalidAcl) } else { Ok(kept) }
+    if kept.is_empty() { Err(ErrorCode::InvalidAcl) } else { Ok(kept.into()) }
 }
 
 /// The list as someone without ADMIN sees it: users, and not their hashes.
@@ -254,10 +261,10 @@ mod tests {
     #[test]
     fn lists_are_normalised_or_refused() {
         let me = [ip_id(IpAddr::from([127, 0, 0, 1])), digest_id("me:secret")];
-        let normalise = |acl: &[Acl], auth: &[Id]| normalise(acl, auth, Rules::default());
+        let normalise = |acl: &[Acl], auth: &[Id]| normalise(&acl.into(), auth, Rules::default());
         let mine = normalise(&[acl(Perms::READ, "auth", "")], &me);
-        assert_eq!(mine, Ok(vec![Acl { perms: Perms::READ, id: me[1].clone() }]));
-        assert_eq!(normalise(&[Acl::OPEN, Acl::OPEN], &me), Ok(vec![Acl::OPEN]));
+        assert_eq!(mine, Ok([Acl { perms: Perms::READ, id: me[1].clone() }].into()));
+        assert_eq!(normalise(&[Acl::OPEN, Acl::OPEN], &me), Ok([Acl::OPEN].into()));
         assert_eq!(normalise(&[acl(Perms::ALL, "auth", "")], &me[..1]), Err(ErrorCode::InvalidAcl));
         for (scheme, id) in [
             ("world", "someone"),
@@ -281,7 +288,7 @@ mod tests {
     fn ids_of_other_proofs_are_named_where_they_can_be_proven() {
         let rules = Rules { sasl_ids: true, x509_ids: true, ..Rules::default() };
         let valid = |scheme: &str, id: &str| {
-            let list = [acl(Perms::ALL, scheme, id)];
+            let list = [acl(Perms::ALL, scheme, id)].into();
             normalise(&list, &[], rules).map(|kept| kept == list) == Ok(true)
         };
         for id in ["jane", "", "a/b/c", "zk/host@REALM", "jane@REALM"] {

@@ -3,10 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jute::{Acl, Id, Perms};
-
-/// A list, shared.
-pub type AclList = Arc<[Acl]>;
+use jute::{Acl, AclList, Id, Perms};
 
 /// Names a list within one member; not comparable between members.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -34,6 +31,8 @@ impl AclId {
 pub(crate) struct Acls {
     by_id: BTreeMap<AclId, Counted>,
     by_list: BTreeMap<AclList, AclId>,
+    /// The one taken last: mostly the next one, too. In use.
+    last: Option<(AclList, AclId)>,
     next: u32,
     open: AclList,
     unknown: AclList,
@@ -50,6 +49,7 @@ impl Acls {
         Self {
             by_id: BTreeMap::new(),
             by_list: BTreeMap::new(),
+            last: None,
             next: AclId::FIRST,
             open: Arc::new([Acl::OPEN]),
             unknown: Arc::new([Acl { perms: Perms(0), id: Id::ANYONE }]),
@@ -57,15 +57,21 @@ impl Acls {
     }
 
     /// The list's id, for one more znode.
-    pub(crate) fn take(&mut self, list: &[Acl]) -> AclId {
-        if let Some(&id) = self.by_list.get(list) {
+    pub(crate) fn take(&mut self, list: &AclList) -> AclId {
+        let is_it = |(last, _): &&(AclList, _)| last == list;
+        let known = self.last.as_ref().filter(is_it).map(|last| last.1);
+        if let Some(id) = known.or_else(|| self.by_list.get(list).copied()) {
+            if known.is_none() {
+                self.last = Some((list.clone(), id));
+            }
             self.take_again(id);
             return id;
         }
-        let (id, list): (_, AclList) = (AclId(self.next), list.into());
+        let id = AclId(self.next);
         self.next = self.next.checked_add(1).expect("a znode in use for each id in use");
         self.by_list.insert(list.clone(), id);
-        self.by_id.insert(id, Counted { list, znodes: 1 });
+        self.by_id.insert(id, Counted { list: list.clone(), znodes: 1 });
+        self.last = Some((list.clone(), id));
         id
     }
 
@@ -85,6 +91,7 @@ impl Acls {
         if counted.znodes == 0 {
             self.by_list.remove(&counted.list);
             self.by_id.remove(&id);
+            self.last = None;
         }
     }
 
@@ -109,13 +116,17 @@ mod tests {
     #[test]
     fn a_list_is_kept_once_and_as_long_as_a_znode_has_it() {
         let mut acls = Acls::new();
-        let id = acls.take(&[Acl::OPEN]);
+        let open: AclList = Arc::new([Acl::OPEN]);
+        let id = acls.take(&open);
         assert_ne!(id, AclId::OPEN, "an explicit list has an id of its own, however open");
-        assert_eq!(acls.take(&[Acl::OPEN]), id);
+        assert_eq!(acls.take(&open), id);
+        assert_eq!(acls.take(&[Acl::OPEN].into()), id);
+        acls.release(id);
         acls.release(id);
         assert_eq!(acls.get(id)[..], [Acl::OPEN]);
         acls.release(id);
         assert_eq!(acls.iter().len(), 0);
         assert_eq!(acls.get(id)[0].perms, Perms(0));
+        assert_eq!(acls.take(&open), AclId(id.0 + 1), "what nobody has is forgotten");
     }
 }

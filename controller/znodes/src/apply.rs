@@ -6,13 +6,12 @@
 
 use bytes::Bytes;
 use jute::{
-    CreateTxn, Entry, ErrorCode, OpResult, Response, SetAclTxn, SetDataTxn, Stat, StatPersisted,
-    Text, Txn, TxnDigest, TxnHeader,
+    AclList, CreateTxn, Entry, ErrorCode, OpResult, Response, SetAclTxn, SetDataTxn, Stat,
+    StatPersisted, Text, Txn, TxnDigest, TxnHeader,
 };
 use types::{SessionId, Zxid};
 
 use crate::State;
-use crate::acls::AclList;
 use crate::owner::Owner;
 use crate::quota::Difference;
 use crate::state::public_stat;
@@ -216,11 +215,11 @@ impl State {
         owner: Owner,
         changes: &mut Changes,
     ) -> Result<Stat, ErrorCode> {
-        let parent_path = path::parent(&create.path).ok_or(ErrorCode::NoNode)?;
+        let (parent_path, name) = path::split(&create.path).ok_or(ErrorCode::NoNode)?;
         let parent =
             self.tree.find_parent(parent_path, &mut self.recent).ok_or(ErrorCode::NoNode)?;
         // Only a peer that is broken sends an empty name; the root is there already.
-        if path::name(&create.path).is_empty() {
+        if name.is_empty() {
             return Err(ErrorCode::NodeExists);
         }
         let stat = StatPersisted {
@@ -377,9 +376,9 @@ impl State {
     fn restat(&mut self, id: NodeId, path: &str, change: impl FnOnce(&mut StatPersisted) -> bool) {
         let (is_summed, sum) = (self.is_summed, &mut self.digest);
         self.tree.change_stat(id, |stat, data| {
-            let before = *stat;
+            let before = is_summed.then(|| *stat);
             let is_changed = change(stat);
-            if is_changed && is_summed {
+            if let Some(before) = before.filter(|_| is_changed) {
                 let part = |stat| digest::node(path::canonical(path), data, stat);
                 *sum = sum.wrapping_add(part(stat)).wrapping_sub(part(&before));
             }
@@ -407,7 +406,7 @@ mod tests {
     }
 
     fn create(path: &str, ephemeral: bool, parent_cversion: i32) -> Txn {
-        let (path, acl) = (path.into(), vec![Acl::OPEN]);
+        let (path, acl) = (path.into(), [Acl::OPEN].into());
         Txn::Create(CreateTxn { path, data: None, acl, ephemeral, parent_cversion })
     }
 
@@ -446,7 +445,7 @@ mod tests {
 
     #[test]
     fn a_list_that_a_snapshot_lacks_comes_with_the_znode_made_again_in_any_way() {
-        let made = |acl: Vec<Acl>| CreateTxn {
+        let made = |acl: AclList| CreateTxn {
             path: "/a".into(),
             data: None,
             acl,
@@ -457,10 +456,10 @@ mod tests {
             [Txn::Create, Txn::Create2, Txn::CreateContainer, |create| Txn::CreateTtl(create, 5)];
         for way in ways {
             let mut state = State::new(1);
-            apply(&mut state, 1, 4, way(made(vec![Acl::OPEN])));
+            apply(&mut state, 1, 4, way(made([Acl::OPEN].into())));
             let id = state.tree.find("/a").expect("it was made");
             state.tree.set_acl(id, crate::acls::AclId::UNKNOWN);
-            apply(&mut state, 1, 4, way(made(vec![Acl::OPEN])));
+            apply(&mut state, 1, 4, way(made([Acl::OPEN].into())));
             assert_eq!(state.acl(id)[..], [Acl::OPEN]);
         }
     }

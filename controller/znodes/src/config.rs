@@ -43,7 +43,7 @@ impl State {
             self.add(Tree::ROOT, parent_path, &stat, Some(b""), AclId::OPEN)
         });
         let stat = StatPersisted { aversion: FIRST_AVERSION, ..StatPersisted::default() };
-        let read_only = self.acls.take(&[Acl { perms: Perms::READ, id: Id::ANYONE }]);
+        let read_only = self.acls.take(&[Acl { perms: Perms::READ, id: Id::ANYONE }].into());
         self.add(parent, CONFIG_PATH, &stat, Some(b""), read_only)
     }
 }

@@ -9,6 +9,26 @@ pub(crate) fn node(path: &str, data: Option<&[u8]>, stat: &StatPersisted) -> i64
     if path.starts_with("/zookeeper/") {
         return 0;
     }
+    let (path, data) = (path.as_bytes(), data.unwrap_or_default());
+    let length = path.len() + data.len() + StatPersisted::LENGTH;
+    let mut joined = [0; JOINED];
+    let Some(joined) = joined.get_mut(..length) else {
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(path);
+        crc.update(data);
+        crc.update(&fields(stat));
+        return i64::from(crc.finalize());
+    };
+    let (first, rest) = joined.split_at_mut(path.len());
+    first.copy_from_slice(path);
+    let (second, third) = rest.split_at_mut(data.len());
+    second.copy_from_slice(data);
+    third.copy_from_slice(&fields(stat));
+    i64::from(crc32fast::hash(joined))
+}
+
+/// The stat as it is summed.
+fn fields(stat: &StatPersisted) -> [u8; StatPersisted::LENGTH] {
     let mut fields = [0; StatPersisted::LENGTH];
     for (at, long) in [
         (0, stat.czxid.bits()),
@@ -23,22 +43,7 @@ pub(crate) fn node(path: &str, data: Option<&[u8]>, stat: &StatPersisted) -> i64
     for (at, int) in [(40, stat.version), (44, stat.cversion), (48, stat.aversion)] {
         fields[at..at + 4].copy_from_slice(&int.to_be_bytes());
     }
-    let (path, data) = (path.as_bytes(), data.unwrap_or_default());
-    let length = path.len() + data.len() + fields.len();
-    let mut joined = [0; JOINED];
-    let Some(joined) = joined.get_mut(..length) else {
-        let mut crc = crc32fast::Hasher::new();
-        crc.update(path);
-        crc.update(data);
-        crc.update(&fields);
-        return i64::from(crc.finalize());
-    };
-    let (first, rest) = joined.split_at_mut(path.len());
-    first.copy_from_slice(path);
-    let (second, third) = rest.split_at_mut(data.len());
-    second.copy_from_slice(data);
-    third.copy_from_slice(&fields);
-    i64::from(crc32fast::hash(joined))
+    fields
 }
 
 /// Most znodes are joined before they are summed: many bytes at once take less time than few.

@@ -45,8 +45,8 @@ mod tree;
 mod watches;
 
 pub use access::Access;
-pub use acls::AclList;
 pub use apply::{Applied, Change, Changes, What};
+pub use jute::AclList;
 pub use owner::Owner;
 pub use path::is_valid as is_valid_path;
 pub use prep::{Ensemble, Prep, Requester, Turn};

@@ -140,7 +140,7 @@ mod tests {
         let create = |path: &str| CreateTxn {
             path: path.into(),
             data: None,
-            acl: vec![Acl::OPEN],
+            acl: [Acl::OPEN].into(),
             ephemeral: false,
             parent_cversion: -1,
         };

@@ -82,12 +82,12 @@ impl Sessions {
     /// The first to ask becomes the speaker. [`ErrorCode::SessionExpired`] when it is closing or unknown,
     /// [`ErrorCode::SessionMoved`] when it speaks through another.
     pub fn check(&mut self, session: SessionId, speaker: Speaker) -> Result<(), ErrorCode> {
-        let known = self.tracked.get_mut(session).filter(|tracked| !tracked.closing);
-        let tracked = known.ok_or(ErrorCode::SessionExpired)?;
-        if tracked.speaker == NOBODY {
-            tracked.speaker = speaker;
+        let known = self.tracked.get(session).filter(|tracked| !tracked.closing);
+        match known.ok_or(ErrorCode::SessionExpired)?.speaker {
+            NOBODY if self.move_to(session, speaker) => Ok(()),
+            known if known == speaker => Ok(()),
+            _ => Err(ErrorCode::SessionMoved),
         }
-        if tracked.speaker == speaker { Ok(()) } else { Err(ErrorCode::SessionMoved) }
     }
 
     /// The session has come back through `speaker`. False when it is not there or is closing.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead, Read, Write};
 
 use bytes::{Buf, BufMut};
-use jute::{Acl, Id, Perms, Put, StatPersisted, Text, TxnDigest};
+use jute::{Acl, AclList, Id, Perms, Put, StatPersisted, Text, TxnDigest};
 use types::{SessionId, Zxid};
 
 use crate::acls::{AclId, Acls};
@@ -249,10 +249,10 @@ fn read_sessions<T: Take>(source: &mut Source<T>) -> Result<SessionTable, Snapsh
     Ok(sessions)
 }
 
-fn read_lists<T: Take>(source: &mut Source<T>) -> Result<BTreeMap<i64, Vec<Acl>>, SnapshotError> {
+fn read_lists<T: Take>(source: &mut Source<T>) -> Result<BTreeMap<i64, AclList>, SnapshotError> {
     let mut lists = BTreeMap::new();
     for _ in 0..source.int()? {
-        lists.insert(source.long()?, source.acl()?);
+        lists.insert(source.long()?, source.acl()?.into());
     }
     Ok(lists)
 }
@@ -322,7 +322,7 @@ impl Tail {
 
 /// A state that is being filled.
 struct Loading {
-    lists: BTreeMap<i64, Vec<Acl>>,
+    lists: BTreeMap<i64, AclList>,
     /// The lists that a znode had so far, and their ids here.
     taken: BTreeMap<i64, AclId>,
     hash_seed: u64,
@@ -335,7 +335,7 @@ struct Loading {
 }
 
 impl Loading {
-    fn new(lists: BTreeMap<i64, Vec<Acl>>, hash_seed: u64) -> Self {
+    fn new(lists: BTreeMap<i64, AclList>, hash_seed: u64) -> Self {
         let above = vec![(0, Tree::ROOT)];
         let (path, batch) = (String::new(), Batch::default());
         Self { lists, taken: BTreeMap::new(), hash_seed, state: None, path, above, batch }
@@ -401,7 +401,7 @@ impl Loading {
 /// The id here of a list that has another one in the snapshot.
 fn take(
     acls: &mut Acls,
-    lists: &BTreeMap<i64, Vec<Acl>>,
+    lists: &BTreeMap<i64, AclList>,
     taken: &mut BTreeMap<i64, AclId>,
     disk: i64,
 ) -> AclId {

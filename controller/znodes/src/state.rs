@@ -7,10 +7,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jute::{Stat, StatPersisted, TxnDigest};
+use jute::{AclList, Stat, StatPersisted, TxnDigest};
 use types::{SessionId, Zxid};
 
-use crate::acls::{AclId, AclList, Acls};
+use crate::acls::{AclId, Acls};
 use crate::owner::Owner;
 use crate::quota::Difference;
 use crate::session_table::SessionTable;

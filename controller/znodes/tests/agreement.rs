@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use jute::{
-    Acl, CreateRequest, Entry, Id, MultiOp, OpResult, Perms, Put, Request, Response, StatPersisted,
-    Text, Txn,
+    Acl, AclList, CreateRequest, Entry, Id, MultiOp, OpResult, Perms, Put, Request, Response,
+    StatPersisted, Text, Txn,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -371,12 +371,12 @@ fn data() -> impl Strategy<Value = Option<Bytes>> {
     prop::option::of("[xyz]{0,4}".prop_map(Bytes::from))
 }
 
-fn acl() -> impl Strategy<Value = Vec<Acl>> {
+fn acl() -> impl Strategy<Value = AclList> {
     prop_oneof![
-        8 => Just(vec![Acl::OPEN]),
-        1 => Just(vec![Acl { perms: Perms::ALL, id: Id::new("auth", "") }]),
-        1 => Just(vec![Acl { perms: Perms::READ, id: Id::ANYONE }]),
-        1 => Just(Vec::new()),
+        8 => Just([Acl::OPEN].into()),
+        1 => Just([Acl { perms: Perms::ALL, id: Id::new("auth", "") }].into()),
+        1 => Just([Acl { perms: Perms::READ, id: Id::ANYONE }].into()),
+        1 => Just([].into()),
     ]
 }
 
@@ -385,7 +385,7 @@ fn version() -> impl Strategy<Value = i32> {
 }
 
 fn create(path: &str, flags: i32) -> Request {
-    Request::Create(CreateRequest { path: path.into(), data: None, acl: vec![Acl::OPEN], flags })
+    Request::Create(CreateRequest { path: path.into(), data: None, acl: [Acl::OPEN].into(), flags })
 }
 
 fn op() -> impl Strategy<Value = MultiOp> {

@@ -12,8 +12,8 @@ use std::{env, fs};
 
 use bytes::{Bytes, BytesMut};
 use jute::{
-    Acl, AddWatchMode, CreateRequest, Entry, ErrorCode, Id, MultiOp, MultiRead, OpResult, Perms,
-    Reader, Request, Response, SetWatches, Stat, Text, WatcherType,
+    Acl, AclList, AddWatchMode, CreateRequest, Entry, ErrorCode, Id, MultiOp, MultiRead, OpResult,
+    Perms, Reader, Request, Response, SetWatches, Stat, Text, WatcherType,
 };
 use types::{Instant, SessionId, Zxid};
 use znodes::reads::{Reading, answer};
@@ -332,7 +332,7 @@ fn create(path: &str, rest: &[&str]) -> CreateRequest {
 }
 
 /// `scheme:id:perms`, joined by commas; `none` for an empty list.
-fn list(text: &str) -> Vec<Acl> {
+fn list(text: &str) -> AclList {
     let entry = |text: &str| {
         let (id, perms) = text.rsplit_once(':').expect("perms at the end");
         let (scheme, id) = id.split_once(':').expect("a scheme at the start");

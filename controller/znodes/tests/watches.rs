@@ -71,7 +71,7 @@ impl World {
             EventType::Created => Txn::Create(CreateTxn {
                 path: text,
                 data: None,
-                acl: vec![Acl::OPEN],
+                acl: [Acl::OPEN].into(),
                 ephemeral: false,
                 parent_cversion: -1,
             }),

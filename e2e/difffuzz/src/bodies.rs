@@ -250,7 +250,7 @@ fn own(rng: &mut Rng) -> Text {
     Text::from(names::any_path(rng))
 }
 
-fn acl(rng: &mut Rng) -> Vec<jute::Acl> {
+fn acl(rng: &mut Rng) -> jute::AclList {
     if rng.once_in(3) { names::acl(rng) } else { names::open() }
 }
 

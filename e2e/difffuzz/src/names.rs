@@ -1,6 +1,6 @@
 //! Paths, data, access lists and proofs to draw from: few, so that requests meet; some odd.
 
-use jute::{Acl, Id, Perms, Text};
+use jute::{Acl, AclList, Id, Perms, Text};
 
 use crate::Rng;
 use crate::program::ROOT;
@@ -133,14 +133,14 @@ pub(crate) fn quota_text(rng: &mut Rng) -> String {
 }
 
 /// An access list.
-pub(crate) fn acl(rng: &mut Rng) -> Vec<Acl> {
+pub(crate) fn acl(rng: &mut Rng) -> AclList {
     let length = rng.weighted(&[(10, 0), (120, 1), (40, 2), (10, 3), (1, 100)]);
     (0..length).map(|_| entry(rng)).collect()
 }
 
 /// Everybody, everything: what most znodes have.
-pub(crate) fn open() -> Vec<Acl> {
-    vec![Acl::OPEN]
+pub(crate) fn open() -> AclList {
+    [Acl::OPEN].into()
 }
 
 fn entry(rng: &mut Rng) -> Acl {

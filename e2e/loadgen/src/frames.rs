@@ -63,7 +63,7 @@ impl Frame {
             Request::Create(CreateRequest {
                 path: Text::from_static(path),
                 data: Some(data),
-                acl: vec![Acl::OPEN],
+                acl: [Acl::OPEN].into(),
                 flags: jute::create_flags::PERSISTENT,
             })
         };

@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_line_has_apaches_keys_in_apaches_order() {
-        let acl = vec![Acl::OPEN];
+        let acl = [Acl::OPEN].into();
         let request = Request::SetAcl { path: "/a\tb".into(), acl, version: -1 };
         let audited = Audited::of(&request).expect("it is audited");
         let line = audited.subject.line(SessionId(7), "user=u\tip=i", "success");

@@ -330,7 +330,7 @@ mod tests {
 
     fn create(core: &mut Core, path: &str) -> oneshot::Receiver<LocalReply> {
         let (reply, answer) = oneshot::channel();
-        let (path, acl) = (path.into(), vec![Acl::OPEN]);
+        let (path, acl) = (path.into(), [Acl::OPEN].into());
         let create = CreateRequest { path, data: None, acl, flags: 0 };
         core.on(Command::Local { request: Request::Create(create), reply });
         answer

@@ -153,7 +153,7 @@ impl Raw {
 }
 
 pub(crate) fn create(path: &str, flags: i32) -> CreateRequest {
-    CreateRequest { path: path.into(), data: None, acl: vec![Acl::OPEN], flags }
+    CreateRequest { path: path.into(), data: None, acl: [Acl::OPEN].into(), flags }
 }
 
 fn framed(frame: &[u8]) -> Vec<u8> {

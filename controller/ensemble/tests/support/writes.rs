@@ -1,7 +1,7 @@
 //! Random writes of every kind, from a seed.
 
 use bytes::Bytes;
-use jute::{Acl, CreateRequest, Id, MultiOp, Perms, Request, Text, create_flags};
+use jute::{Acl, AclList, CreateRequest, Id, MultiOp, Perms, Request, Text, create_flags};
 
 /// Requests below `root`, most of which can be done; paths come again and again, so that znodes are deleted and
 /// made anew.
@@ -59,11 +59,11 @@ fn data(rng: &mut fastrand::Rng) -> Option<Bytes> {
 }
 
 /// Everybody may go on writing.
-fn acl(rng: &mut fastrand::Rng) -> Vec<Acl> {
+fn acl(rng: &mut fastrand::Rng) -> AclList {
     let mut list = vec![Acl::OPEN];
     if rng.u8(..3) == 0 {
         let id = Id::new("ip", format!("10.0.0.{}", rng.u8(..4)).as_str());
         list.push(Acl { perms: Perms(rng.i32(1..32)), id });
     }
-    list
+    list.into()
 }

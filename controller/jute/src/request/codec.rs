@@ -3,8 +3,9 @@
 use bytes::BufMut;
 
 use super::{AuthPacket, CreateRequest, Reconfig, Request, SetWatches};
+use crate::acl::{decode_list, encode_list};
 use crate::multi::{decode_multi, decode_multi_read, encode_entries};
-use crate::{Acl, DecodeError, MultiOp, MultiRead, OpCode, PageStart, Put, Reader, Text};
+use crate::{DecodeError, MultiOp, MultiRead, OpCode, PageStart, Put, Reader, Text};
 
 impl Request {
     /// Reads the record that `op` announces; what follows it in the frame is ignored.
@@ -26,7 +27,7 @@ impl Request {
             },
             OpCode::SetAcl => Self::SetAcl {
                 path: reader.text_or_empty()?,
-                acl: reader.vector(Acl::decode)?,
+                acl: decode_list(reader)?,
                 version: reader.i32()?,
             },
             OpCode::Check => Self::Check { path: path(reader)?, version: reader.i32()? },
@@ -102,7 +103,7 @@ impl Request {
             }
             Self::SetAcl { path, acl, version } => {
                 out.put_text(path);
-                out.put_vector(acl, |out, acl| acl.encode(out));
+                encode_list(acl, out);
                 out.put_i32(*version);
             }
             Self::Multi(ops) => encode_entries(out, ops, MultiOp::op, MultiOp::encode),
@@ -162,7 +163,7 @@ impl CreateRequest {
         Ok(Self {
             path: path(reader)?,
             data: reader.buffer()?,
-            acl: reader.vector(Acl::decode)?,
+            acl: decode_list(reader)?,
             flags: reader.i32()?,
         })
     }
@@ -170,7 +171,7 @@ impl CreateRequest {
     pub(crate) fn encode(&self, out: &mut (impl BufMut + ?Sized)) {
         out.put_text(&self.path);
         out.put_buffer(self.data.as_deref());
-        out.put_vector(&self.acl, |out, acl| acl.encode(out));
+        encode_list(&self.acl, out);
         out.put_i32(self.flags);
     }
 }

@@ -5,7 +5,7 @@ mod codec;
 use bytes::Bytes;
 use types::Zxid;
 
-use crate::{Acl, AddWatchMode, MultiOp, MultiRead, OpCode, PageStart, Text, WatcherType};
+use crate::{AclList, AddWatchMode, MultiOp, MultiRead, OpCode, PageStart, Text, WatcherType};
 
 pub(crate) use codec::path;
 
@@ -35,7 +35,7 @@ pub struct CreateRequest {
     /// Null and empty differ.
     pub data: Option<Bytes>,
     /// As wished; not yet normalised.
-    pub acl: Vec<Acl>,
+    pub acl: AclList,
     /// One of [`create_flags`], as sent: it may be none that is known.
     pub flags: i32,
 }
@@ -119,7 +119,7 @@ pub enum Request {
         /// Absolute.
         path: Text,
         /// As wished; not yet normalised.
-        acl: Vec<Acl>,
+        acl: AclList,
         /// The ACL's version it must have; -1 for any.
         version: i32,
     },

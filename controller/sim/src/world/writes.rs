@@ -51,7 +51,7 @@ fn draw(rng: &mut fastrand::Rng, count: u64) -> Request {
 }
 
 fn create(path: &str, data: Option<Bytes>, flags: i32) -> CreateRequest {
-    CreateRequest { path: path.into(), data, acl: vec![Acl::OPEN], flags }
+    CreateRequest { path: path.into(), data, acl: [Acl::OPEN].into(), flags }
 }
 
 const PATHS: [&str; 6] = ["/a", "/b", "/a/x", "/a/y", "/b/x", "/c"];

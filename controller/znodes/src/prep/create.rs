@@ -5,7 +5,6 @@ use jute::{
 };
 use types::SessionId;
 
-use super::overlay::{Overlay, Shadow};
 use super::{Ask, Prep};
 use crate::access::normalise;
 use crate::owner::Owner;
@@ -93,45 +92,46 @@ impl Prep {
             _ => ask.check_session()?,
         }
         let parent_path = path::parent(&create.path).ok_or(ErrorCode::BadArguments)?;
-        if create.path.contains('\0') {
+        let is_valid = path::is_valid(&create.path);
+        if !is_valid && create.path.contains('\0') {
             return Err(ErrorCode::BadArguments);
         }
         let acl = normalise(&create.acl, ask.requester.auth, self.rules)?;
-        let parent = self.get(ask, parent_path)?;
-        ask.check_access(&parent, Perms::CREATE)?;
-        let number = parent.stat.cversion;
-        let path = match sequential {
-            true => Text::from(format!("{}{number:010}", create.path)),
-            false => create.path.clone(),
+        let (parent_place, parent) = self.see(ask, parent_path)?;
+        ask.check_access(parent.acl, Perms::CREATE)?;
+        let (number, parent_owner) = (parent.stat.cversion, parent.owner());
+        let (path, is_valid) = match sequential {
+            true => {
+                let path = Text::from(format!("{}{number:010}", create.path));
+                let is_valid = path::is_valid(&path);
+                (path, is_valid)
+            }
+            false => (create.path.clone(), is_valid),
         };
-        if !path::is_valid(&path) {
+        if !is_valid {
             return Err(ErrorCode::BadArguments);
         }
-        if self.overlay.has(ask.state, &path) {
+        let place = self.overlay.look(ask.state, &path);
+        if self.overlay.has(place) {
             return Err(ErrorCode::NodeExists);
         }
-        if matches!(parent.owner(), Owner::Session(_)) {
+        if matches!(parent_owner, Owner::Session(_)) {
             return Err(ErrorCode::NoChildrenForEphemerals);
         }
         self.check_quota(ask, &path, Difference::made(create.data.as_deref()))?;
         let parent_cversion = number.wrapping_add(1);
         let parent_path = create.path.slice(parent_path);
-        self.put_child(ask, &parent_path, parent, parent_cversion);
+        let zxid = ask.turn.zxid;
+        // It has one child more.
+        self.overlay.change(ask.state, zxid, (&parent_path, parent_place), |parent| {
+            parent.stat.cversion = parent_cversion;
+            parent.stat.pzxid = zxid;
+            parent.children += 1;
+        });
         let ephemeral = matches!(owner, Owner::Session(_));
         let stat = fresh_stat(ask, owner.bits());
-        let node = Shadow::new(stat, self.share(&acl), create.data.clone());
-        self.overlay.put(ask.state, ask.turn.zxid, &path, 0, Some(node));
+        self.overlay.make(zxid, (&path, place), stat, acl.clone(), create.data.clone());
         Ok(CreateTxn { path, data: create.data.clone(), acl, ephemeral, parent_cversion })
-    }
-
-    /// The parent has one child more.
-    fn put_child(&mut self, ask: &Ask<'_>, path: &Text, before: Shadow, cversion: i32) {
-        let old = Overlay::part(ask.state, path, &before);
-        let mut after = before;
-        after.stat.cversion = cversion;
-        after.stat.pzxid = ask.turn.zxid;
-        after.children += 1;
-        self.overlay.put(ask.state, ask.turn.zxid, path, old, Some(after));
     }
 }
 

@@ -11,15 +11,14 @@ mod reconfig;
 mod session;
 mod write;
 
-use jute::{Acl, Entry, ErrorCode, Id, MultiOp, Perms, Request, Txn, TxnHeader};
+use jute::{AclList, Entry, ErrorCode, Id, MultiOp, Perms, Request, Txn, TxnHeader};
 use types::{Instant, SessionId, Zxid};
 
 use crate::access::permits;
-use crate::acls::AclList;
 use crate::quota::Difference;
 use crate::sessions::{Sessions, Speaker};
 use crate::{QuotaExcess, Rules, State};
-use overlay::{Overlay, Shadow};
+use overlay::{Overlay, Place, Seen};
 pub use reconfig::Ensemble;
 
 /// Makes the leader's transactions; made anew whenever a member begins to lead.
@@ -29,8 +28,6 @@ pub struct Prep {
     overlay: Overlay,
     /// The last quota that was exceeded.
     excess: Option<QuotaExcess>,
-    /// The list of the last create: mostly that of the next one.
-    acl: Option<AclList>,
 }
 
 /// A place in the order, and when it is taken.
@@ -70,7 +67,7 @@ struct Ask<'a> {
 impl Prep {
     /// Over a state to which everything in the log was applied.
     pub fn new(state: &State) -> Self {
-        Self { rules: Rules::default(), overlay: Overlay::over(state), excess: None, acl: None }
+        Self { rules: Rules::default(), overlay: Overlay::over(state), excess: None }
     }
 
     /// By other rules than the default.
@@ -197,14 +194,6 @@ impl Prep {
         ask.check_session().err().unwrap_or(ErrorCode::Unimplemented)
     }
 
-    /// The list, shared with the last one that was like it.
-    fn share(&mut self, acl: &[Acl]) -> AclList {
-        match &self.acl {
-            Some(last) if **last == *acl => last.clone(),
-            _ => self.acl.insert(acl.into()).clone(),
-        }
-    }
-
     fn check_quota(
         &mut self,
         ask: &Ask<'_>,
@@ -222,8 +211,10 @@ impl Prep {
         if hard { Err(ErrorCode::QuotaExceeded) } else { Ok(()) }
     }
 
-    fn get(&mut self, ask: &Ask<'_>, path: &str) -> Result<Shadow, ErrorCode> {
-        self.overlay.get(ask.state, path).ok_or(ErrorCode::NoNode)
+    fn see<'a>(&'a mut self, ask: &Ask<'a>, path: &str) -> Result<(Place, Seen<'a>), ErrorCode> {
+        let place = self.overlay.look(ask.state, path);
+        let node = self.overlay.see(ask.state, place).ok_or(ErrorCode::NoNode)?;
+        Ok((place, node))
     }
 }
 
@@ -243,12 +234,8 @@ impl Ask<'_> {
         }
     }
 
-    fn check_access(&self, node: &Shadow, needed: Perms) -> Result<(), ErrorCode> {
-        if permits(&node.acl, needed, self.requester.auth) {
-            Ok(())
-        } else {
-            Err(ErrorCode::NoAuth)
-        }
+    fn check_access(&self, acl: &AclList, needed: Perms) -> Result<(), ErrorCode> {
+        if permits(acl, needed, self.requester.auth) { Ok(()) } else { Err(ErrorCode::NoAuth) }
     }
 }
 

@@ -13,7 +13,7 @@ use jute::{
 };
 use types::PeerId;
 
-use super::overlay::{Data, Overlay};
+use super::overlay::Data;
 use super::{Ask, Prep, Requester, Turn, header};
 use crate::sessions::Sessions;
 use crate::state::CONFIG_PATH;
@@ -85,17 +85,17 @@ impl Prep {
         if !(ensemble.in_step)(&members) {
             return Err(ErrorCode::NewConfigNoQuorum);
         }
-        let node = self.get(ask, CONFIG_PATH)?;
-        ask.check_access(&node, Perms::WRITE)?;
+        let (place, node) = self.see(ask, CONFIG_PATH)?;
+        ask.check_access(node.acl, Perms::WRITE)?;
         let data = Some(Bytes::from(members.to_string()));
         let path = Text::from_static(CONFIG_PATH);
-        let old = Overlay::part(ask.state, &path, &node);
-        let mut after = node;
-        after.stat.version = SHOWN_VERSION;
-        after.stat.mzxid = ask.turn.zxid;
-        after.stat.mtime = ask.turn.wall_ms;
-        after.data = Data::New(data.clone());
-        self.overlay.put(ask.state, ask.turn.zxid, &path, old, Some(after));
+        let turn = ask.turn;
+        self.overlay.change(ask.state, turn.zxid, (&path, place), |node| {
+            node.stat.version = SHOWN_VERSION;
+            node.stat.mzxid = turn.zxid;
+            node.stat.mtime = turn.wall_ms;
+            node.data = Data::New(data.clone());
+        });
         Ok((SetDataTxn { path, data, version: SHOWN_VERSION }, members))
     }
 }

@@ -27,14 +27,16 @@ impl Prep {
     }
 
     fn put_ended(&mut self, ask: &Ask<'_>, path: &Text) {
-        if let Some(node) = self.overlay.get(ask.state, path) {
-            self.put_deleted(ask, path, &node);
+        let place = self.overlay.look(ask.state, path);
+        if self.overlay.has(place) {
+            self.overlay.delete(ask.state, ask.turn.zxid, (path, place));
         }
         let parent_path = path::parent(path).map(|parent| path.slice(parent));
-        if let Some(parent_path) = parent_path
-            && let Some(parent) = self.overlay.get(ask.state, &parent_path)
-        {
-            self.put_childless(ask, &parent_path, parent);
+        if let Some(parent_path) = parent_path {
+            let place = self.overlay.look(ask.state, &parent_path);
+            if self.overlay.has(place) {
+                self.put_childless(ask, (&parent_path, place));
+            }
         }
     }
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use jute::{Acl, ErrorCode, Perms, SetAclTxn, SetDataTxn, Text, Txn, VersionTxn};
+use jute::{AclList, ErrorCode, Perms, SetAclTxn, SetDataTxn, Text, Txn, VersionTxn};
 
-use super::overlay::{Data, Overlay, Shadow};
+use super::overlay::{Data, Place, Seen};
 use super::{Ask, Prep, next_version};
 use crate::access::normalise;
 use crate::path;
@@ -21,15 +21,15 @@ impl Prep {
     ) -> Result<Txn, ErrorCode> {
         ask.check_session()?;
         let parent_path = deletable_parent(path)?;
-        let parent = self.get(ask, &parent_path)?;
-        ask.check_access(&parent, Perms::DELETE)?;
-        let node = self.get(ask, path)?;
+        let (parent_place, parent) = self.see(ask, &parent_path)?;
+        ask.check_access(parent.acl, Perms::DELETE)?;
+        let (place, node) = self.see(ask, path)?;
         next_version(version, node.stat.version)?;
         if node.children > 0 {
             return Err(ErrorCode::NotEmpty);
         }
-        self.put_deleted(ask, path, &node);
-        self.put_childless(ask, &parent_path, parent);
+        self.overlay.delete(ask.state, ask.turn.zxid, (path, place));
+        self.put_childless(ask, (&parent_path, parent_place));
         Ok(Txn::Delete { path: path.clone() })
     }
 
@@ -41,7 +41,7 @@ impl Prep {
         path: &Text,
     ) -> Result<Txn, ErrorCode> {
         let parent_path = deletable_parent(path)?;
-        let node = self.get(ask, path)?;
+        let (place, node) = self.see(ask, path)?;
         if node.children > 0 {
             return Err(ErrorCode::NotEmpty);
         }
@@ -49,9 +49,9 @@ impl Prep {
         if !has_served(&node.stat, ask.turn.wall_ms, waited) {
             return Err(ErrorCode::BadVersion);
         }
-        let parent = self.get(ask, &parent_path)?;
-        self.put_deleted(ask, path, &node);
-        self.put_childless(ask, &parent_path, parent);
+        let (parent_place, _) = self.see(ask, &parent_path)?;
+        self.overlay.delete(ask.state, ask.turn.zxid, (path, place));
+        self.put_childless(ask, (&parent_path, parent_place));
         Ok(Txn::DeleteContainer { path: path.clone() })
     }
 
@@ -63,18 +63,21 @@ impl Prep {
         version: i32,
     ) -> Result<Txn, ErrorCode> {
         ask.check_session()?;
-        let node = self.get_valid(ask, path)?;
-        ask.check_access(&node, Perms::WRITE)?;
-        let before = node.data(ask.state);
-        self.check_quota(ask, path, Difference::set(before, data.as_deref()))?;
-        let version = next_version(version, node.stat.version)?;
-        let old = node.part(path, before);
-        let mut after = node;
-        after.stat.version = version;
-        after.stat.mzxid = ask.turn.zxid;
-        after.stat.mtime = ask.turn.wall_ms;
-        after.data = Data::New(data.clone());
-        self.overlay.put(ask.state, ask.turn.zxid, path, old, Some(after));
+        let (place, node) = self.see_valid(ask, path)?;
+        ask.check_access(node.acl, Perms::WRITE)?;
+        let is = node.stat.version;
+        if self.rules.enforce_quota {
+            let before = self.overlay.data(ask.state, place);
+            self.check_quota(ask, path, Difference::set(before, data.as_deref()))?;
+        }
+        let version = next_version(version, is)?;
+        let turn = ask.turn;
+        self.overlay.change(ask.state, turn.zxid, (path, place), |node| {
+            node.stat.version = version;
+            node.stat.mzxid = turn.zxid;
+            node.stat.mtime = turn.wall_ms;
+            node.data = Data::New(data.clone());
+        });
         Ok(Txn::SetData(SetDataTxn { path: path.clone(), data: data.clone(), version }))
     }
 
@@ -82,7 +85,7 @@ impl Prep {
         &mut self,
         ask: &mut Ask<'_>,
         path: &Text,
-        acl: &[Acl],
+        acl: &AclList,
         version: i32,
     ) -> Result<Txn, ErrorCode> {
         ask.check_session()?;
@@ -90,14 +93,13 @@ impl Prep {
             return Err(ErrorCode::BadArguments);
         }
         let acl = normalise(acl, ask.requester.auth, self.rules)?;
-        let node = self.get(ask, path)?;
-        ask.check_access(&node, Perms::ADMIN)?;
+        let (place, node) = self.see(ask, path)?;
+        ask.check_access(node.acl, Perms::ADMIN)?;
         let version = next_version(version, node.stat.aversion)?;
-        let old = Overlay::part(ask.state, path, &node);
-        let mut after = node;
-        after.stat.aversion = version;
-        after.acl = acl.as_slice().into();
-        self.overlay.put(ask.state, ask.turn.zxid, path, old, Some(after));
+        self.overlay.change(ask.state, ask.turn.zxid, (path, place), |node| {
+            node.stat.aversion = version;
+            node.acl = acl.clone();
+        });
         Ok(Txn::SetAcl(SetAclTxn { path: path.clone(), acl, version }))
     }
 
@@ -108,29 +110,27 @@ impl Prep {
         version: i32,
     ) -> Result<Txn, ErrorCode> {
         ask.check_session()?;
-        let node = self.get_valid(ask, path)?;
-        ask.check_access(&node, Perms::READ)?;
+        let (_, node) = self.see_valid(ask, path)?;
+        ask.check_access(node.acl, Perms::READ)?;
         let version = next_version(version, node.stat.version)?;
         Ok(Txn::Check(VersionTxn { path: path.clone(), version }))
     }
 
-    /// The znode will be gone.
-    pub(super) fn put_deleted(&mut self, ask: &Ask<'_>, path: &Text, before: &Shadow) {
-        let old = Overlay::part(ask.state, path, before);
-        self.overlay.put(ask.state, ask.turn.zxid, path, old, None);
-    }
-
     /// The parent has one child less; how many it ever had stays.
-    pub(super) fn put_childless(&mut self, ask: &Ask<'_>, path: &Text, before: Shadow) {
-        let old = Overlay::part(ask.state, path, &before);
-        let mut after = before;
-        after.stat.pzxid = ask.turn.zxid.max(after.stat.pzxid);
-        after.children = after.children.saturating_sub(1);
-        self.overlay.put(ask.state, ask.turn.zxid, path, old, Some(after));
+    pub(super) fn put_childless(&mut self, ask: &Ask<'_>, parent: (&Text, Place)) {
+        let zxid = ask.turn.zxid;
+        self.overlay.change(ask.state, zxid, parent, |parent| {
+            parent.stat.pzxid = zxid.max(parent.stat.pzxid);
+            parent.children = parent.children.saturating_sub(1);
+        });
     }
 
-    fn get_valid(&mut self, ask: &Ask<'_>, path: &str) -> Result<Shadow, ErrorCode> {
-        if path::is_valid(path) { self.get(ask, path) } else { Err(ErrorCode::BadArguments) }
+    fn see_valid<'a>(
+        &'a mut self,
+        ask: &Ask<'a>,
+        path: &str,
+    ) -> Result<(Place, Seen<'a>), ErrorCode> {
+        if path::is_valid(path) { self.see(ask, path) } else { Err(ErrorCode::BadArguments) }
     }
 }
 

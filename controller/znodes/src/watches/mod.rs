@@ -10,9 +10,8 @@ mod far;
 mod near;
 mod set;
 
-use jute::{AddWatchMode, EventType, SetWatches, Text, WatcherType};
+use jute::{AclList, AddWatchMode, EventType, SetWatches, Text, WatcherType};
 
-use crate::acls::AclList;
 use crate::apply::{Change, What};
 use crate::tree::NodeId;
 use crate::{State, path};
