@@ -376,7 +376,7 @@ impl State {
     fn restat(&mut self, id: NodeId, path: &str, change: impl FnOnce(&mut StatPersisted) -> bool) {
         let (is_summed, sum) = (self.is_summed, &mut self.digest);
         self.tree.change_stat(id, |stat, data| {
-            let before = is_summed.then(|| *stat);
+            let before = is_summed.then_some(*stat);
             let is_changed = change(stat);
             if let Some(before) = before.filter(|_| is_changed) {
                 let part = |stat| digest::node(path::canonical(path), data, stat);

@@ -24,18 +24,16 @@ const PARENT: u8 = 16;
 /// aversion follows.
 const ACL_SET: u8 = 32;
 
+/// The flags that say which fields a stat takes.
+const STAT: u8 = OWNED | SET | PARENT | ACL_SET;
+
 /// Puts a znode's bytes into `out`, instead of what was there.
 pub(super) fn pack(out: &mut Vec<u8>, stat: &StatPersisted, name: &[u8], data: Option<&[u8]>) {
-    out.clear();
+    let fields = Fields::of(stat);
     let flag = |flag, on| if on { flag } else { 0 };
-    let set = (stat.mzxid, stat.mtime, stat.version) != (stat.czxid, stat.ctime, 0);
-    let flags = flag(OWNED, stat.ephemeral_owner != 0)
-        | flag(NULL, data.is_none())
-        | flag(LONG_NAME, name.len() > usize::from(u8::MAX))
-        | flag(SET, set)
-        | flag(PARENT, (stat.pzxid, stat.cversion) != (stat.czxid, 0))
-        | flag(ACL_SET, stat.aversion != 0);
-    out.push(flags);
+    let is_long = name.len() > usize::from(u8::MAX);
+    out.clear();
+    out.push(fields.flags | flag(NULL, data.is_none()) | flag(LONG_NAME, is_long));
     match u8::try_from(name.len()) {
         Ok(length) => out.push(length),
         Err(_) => {
@@ -44,57 +42,111 @@ pub(super) fn pack(out: &mut Vec<u8>, stat: &StatPersisted, name: &[u8], data: O
         }
     }
     out.extend_from_slice(name);
-    let mut fields = Fields { bytes: [0; STAT_MAX], length: 0 };
-    let czxid = stat.czxid.bits();
-    fields.put(czxid.cast_unsigned());
-    fields.put(stat.ctime.cast_unsigned());
-    if flags & OWNED != 0 {
-        fields.put_owner(stat.ephemeral_owner);
-    }
-    if flags & SET != 0 {
-        fields.put(zigzag(stat.mzxid.bits().wrapping_sub(czxid)));
-        fields.put(zigzag(stat.mtime.wrapping_sub(stat.ctime)));
-        fields.put(zigzag(i64::from(stat.version)));
-    }
-    if flags & PARENT != 0 {
-        fields.put(zigzag(stat.pzxid.bits().wrapping_sub(czxid)));
-        fields.put(zigzag(i64::from(stat.cversion)));
-    }
-    if flags & ACL_SET != 0 {
-        fields.put(zigzag(i64::from(stat.aversion)));
-    }
-    out.extend_from_slice(&fields.bytes[..fields.length]);
+    out.extend_from_slice(fields.bytes());
     out.extend_from_slice(data.unwrap_or_default());
 }
 
-/// A stat's fields as they are put together.
+/// Gives a znode's bytes another stat in place, if that takes as many bytes as the old one. `data` is the length of the
+/// data, which stays.
+pub(super) fn replace_stat(body: &mut [u8], stat: &StatPersisted, data: usize) -> bool {
+    let fields = Fields::of(stat);
+    let old = Body::new(body).name_range().1..body.len() - data;
+    let fits = fields.flags == body[0] & STAT && fields.length == old.len();
+    if fits {
+        body[old].copy_from_slice(fields.bytes());
+    }
+    fits
+}
+
+/// The same for stat and data.
+pub(super) fn replace(body: &mut [u8], stat: &StatPersisted, data: Option<&[u8]>) -> bool {
+    let old = Body::new(body).data().map(<[u8]>::len);
+    let fits = old == data.map(<[u8]>::len) && replace_stat(body, stat, old.unwrap_or(0));
+    if let Some(data) = data.filter(|_| fits) {
+        let start = body.len() - data.len();
+        body[start..].copy_from_slice(data);
+    }
+    fits
+}
+
+/// A stat's fields, put together.
 struct Fields {
+    /// Of [`STAT`].
+    flags: u8,
     bytes: [u8; STAT_MAX],
     length: usize,
 }
 
-/// Five of 64 bits at ten bytes each, three of 32 bits at five, and the owner.
-const STAT_MAX: usize = 5 * 10 + 3 * 5 + 8;
+/// Five of 64 bits at ten bytes each, three of 32 bits at five, the owner, and room for the last word.
+const STAT_MAX: usize = 5 * 10 + 3 * 5 + 8 + 8;
 
 impl Fields {
+    /// Each that is not as it follows from those before it.
+    fn of(stat: &StatPersisted) -> Self {
+        let flag = |flag, on| if on { flag } else { 0 };
+        let set = (stat.mzxid, stat.mtime, stat.version) != (stat.czxid, stat.ctime, 0);
+        let flags = flag(OWNED, stat.ephemeral_owner != 0)
+            | flag(SET, set)
+            | flag(PARENT, (stat.pzxid, stat.cversion) != (stat.czxid, 0))
+            | flag(ACL_SET, stat.aversion != 0);
+        let mut fields = Self { flags, bytes: [0; STAT_MAX], length: 0 };
+        let czxid = stat.czxid.bits();
+        fields.put(czxid.cast_unsigned());
+        fields.put(stat.ctime.cast_unsigned());
+        if flags & OWNED != 0 {
+            fields.put_word(stat.ephemeral_owner.to_be_bytes(), 8);
+        }
+        if flags & SET != 0 {
+            fields.put(zigzag(stat.mzxid.bits().wrapping_sub(czxid)));
+            fields.put(zigzag(stat.mtime.wrapping_sub(stat.ctime)));
+            fields.put(zigzag(i64::from(stat.version)));
+        }
+        if flags & PARENT != 0 {
+            fields.put(zigzag(stat.pzxid.bits().wrapping_sub(czxid)));
+            fields.put(zigzag(i64::from(stat.cversion)));
+        }
+        if flags & ACL_SET != 0 {
+            fields.put(zigzag(i64::from(stat.aversion)));
+        }
+        fields
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
     /// Seven bits to a byte, the lowest first; the top bit says that more follow.
     fn put(&mut self, mut value: u64) {
-        while value > 0x7f {
-            self.put_byte(0x80 | (value & 0x7f) as u8);
-            value >>= 7;
+        if value < 0x80 {
+            self.bytes[self.length] = (value & 0x7f) as u8;
+            self.length += 1;
+            return;
         }
-        self.put_byte((value & 0x7f) as u8);
+        // What is longer than eight bytes begins with eight that all say so.
+        if value >> 56 != 0 {
+            self.put_word((sevens(value & (u64::MAX >> 8)) | MORE).to_le_bytes(), 8);
+            value >>= 56;
+        }
+        let length = (63 - (value | 1).leading_zeros()) as usize / 7 + 1;
+        let more = MORE & !(u64::MAX << (8 * (length - 1)));
+        self.put_word((sevens(value) | more).to_le_bytes(), length);
     }
 
-    fn put_byte(&mut self, byte: u8) {
-        self.bytes[self.length] = byte;
-        self.length += 1;
+    /// The first bytes of a word, so many of them.
+    fn put_word(&mut self, word: [u8; 8], length: usize) {
+        self.bytes[self.length..self.length + 8].copy_from_slice(&word);
+        self.length += length;
     }
+}
 
-    fn put_owner(&mut self, owner: i64) {
-        self.bytes[self.length..self.length + 8].copy_from_slice(&owner.to_be_bytes());
-        self.length += 8;
-    }
+/// The bits that say that more follow.
+const MORE: u64 = 0x8080_8080_8080_8080;
+
+/// Eight times seven bits, the lowest first, each in a byte of its own. By eights, by fours, by pairs.
+fn sevens(value: u64) -> u64 {
+    let word = (value & 0x0fff_ffff) | ((value & 0x00ff_ffff_f000_0000) << 4);
+    let word = (word & 0x0000_3fff_0000_3fff) | ((word & 0x0fff_c000_0fff_c000) << 2);
+    (word & 0x007f_007f_007f_007f) | ((word & 0x3f80_3f80_3f80_3f80) << 1)
 }
 
 impl<'a> Body<'a> {
@@ -141,12 +193,19 @@ impl<'a> Body<'a> {
 
     /// Stat and data; finding the data takes reading the stat.
     pub(super) fn parts(self) -> (StatPersisted, Option<&'a [u8]>) {
+        let mut stat = StatPersisted::default();
+        let data = self.read(&mut stat);
+        (stat, data)
+    }
+
+    /// As [`Self::parts`]; the stat goes where it is wanted. All that was there is overwritten.
+    pub(super) fn read(self, stat: &mut StatPersisted) -> Option<&'a [u8]> {
         let flags = self.0[0];
         let mut rest = &self.0[self.name_range().1..];
         let czxid = take(&mut rest).cast_signed();
         let ctime = take(&mut rest).cast_signed();
         let ephemeral_owner = if flags & OWNED != 0 { take_owner(&mut rest) } else { 0 };
-        let mut stat = StatPersisted {
+        *stat = StatPersisted {
             czxid: Zxid::from_bits(czxid),
             mzxid: Zxid::from_bits(czxid),
             pzxid: Zxid::from_bits(czxid),
@@ -167,7 +226,7 @@ impl<'a> Body<'a> {
         if flags & ACL_SET != 0 {
             stat.aversion = take_int(&mut rest);
         }
-        (stat, (flags & NULL == 0).then_some(rest))
+        (flags & NULL == 0).then_some(rest)
     }
 
     fn name_range(self) -> (usize, usize) {
@@ -184,7 +243,7 @@ impl<'a> Body<'a> {
 fn take(rest: &mut &[u8]) -> u64 {
     if let Some(eight) = rest.first_chunk() {
         let word = u64::from_le_bytes(*eight);
-        let ends = !word & 0x8080_8080_8080_8080;
+        let ends = !word & MORE;
         if ends != 0 {
             let bits = ends.trailing_zeros() + 1;
             *rest = &rest[bits as usize / 8..];
@@ -202,7 +261,7 @@ fn take(rest: &mut &[u8]) -> u64 {
 fn skip(rest: &mut &[u8], count: u32) {
     let mut left = count;
     while let Some(eight) = rest.first_chunk() {
-        let mut ends = !u64::from_le_bytes(*eight) & 0x8080_8080_8080_8080;
+        let mut ends = !u64::from_le_bytes(*eight) & MORE;
         let here = ends.count_ones();
         if here >= left {
             for _ in 1..left {
@@ -268,6 +327,26 @@ mod tests {
         bytes.len()
     }
 
+    /// Replaces in place what can be, which is what takes as many bytes and has the same flags.
+    fn check_replaced(old: StatPersisted, new: StatPersisted) {
+        let packed = |stat: &StatPersisted, data: &[u8]| {
+            let mut bytes = Vec::new();
+            pack(&mut bytes, stat, b"name", Some(data));
+            bytes
+        };
+        let (old, new) = (packed(&old, b"old"), packed(&new, b"new"));
+        let stat = Body::new(&new).stat();
+        let fits = new.len() == old.len() && new[0] == old[0];
+        let mut bytes = old.clone();
+        assert!(!replace(&mut bytes, &stat, Some(b"longer")));
+        assert!(!replace(&mut bytes, &stat, None));
+        assert_eq!(bytes, old);
+        assert_eq!(replace_stat(&mut bytes, &stat, 3), fits);
+        assert_eq!(bytes, if fits { packed(&stat, b"old") } else { old });
+        assert_eq!(replace(&mut bytes, &stat, Some(b"new")), fits);
+        assert!(!fits || bytes == new);
+    }
+
     fn long() -> impl Strategy<Value = i64> {
         prop_oneof![any::<i64>(), -2..3_i64, Just(i64::MIN), Just(i64::MAX), Just(1 << 40)]
     }
@@ -286,6 +365,9 @@ mod tests {
                 czxid, mzxid, pzxid, ctime, mtime, version, cversion, aversion, ephemeral_owner,
             };
             check(stat, "name", Some(b"data"));
+            let other = StatPersisted { version: version ^ 1, cversion: cversion ^ 1, ..stat };
+            check_replaced(stat, other);
+            check_replaced(stat, StatPersisted { mzxid: pzxid, pzxid: mzxid, ..stat });
         }
     }
 

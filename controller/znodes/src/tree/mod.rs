@@ -231,19 +231,17 @@ impl Tree {
         acl: AclId,
     ) -> NodeId {
         let id = self.take_slot();
-        let kids = self.pages.kids(parent);
-        let first = kids.map_or(id.0, |kids| kids.first);
-        let last = kids.map_or(id.0, |kids| self.pages.slot(NodeId(kids.first)).prev);
-        if last != id.0 && self.czxid(NodeId(last)) > stat.czxid {
-            self.unordered.insert(parent);
+        let before = self.pages.kids(parent);
+        let prev = before.map_or(NONE, |kids| kids.last);
+        self.pack(stat, name, data, |pages, bytes| pages.fill(id, parent.0, prev, acl, bytes));
+        if prev != NONE {
+            if self.czxid(NodeId(prev)) > stat.czxid {
+                self.unordered.insert(parent);
+            }
+            self.slot_mut(NodeId(prev)).next = id.0;
         }
-        self.pack(stat, name, data, |pages, bytes| pages.fill(id, parent.0, last, acl, bytes));
-        if last != id.0 {
-            self.slot_mut(NodeId(last)).next = id.0;
-            self.slot_mut(NodeId(first)).prev = id.0;
-        }
-        let count = kids.map_or(1, |kids| kids.count + 1);
-        self.pages.set_kids(parent, Some(Kids { first, count }));
+        let (first, count) = before.map_or((id.0, 1), |kids| (kids.first, kids.count + 1));
+        self.pages.set_kids(parent, Some(Kids { first, last: id.0, count }));
         self.len += 1;
         id
     }
@@ -261,18 +259,17 @@ impl Tree {
             entry.remove();
         }
         let parent = NodeId(parent);
-        let first = self.pages.kids(parent).map_or(NONE, |kids| kids.first);
-        if first != id.0 {
+        if prev != NONE {
             self.slot_mut(NodeId(prev)).next = next;
         }
-        // The znode after the first becomes the first, and keeps the way to the last.
-        let behind = if next == NONE { first } else { next };
-        if behind != id.0 {
-            self.slot_mut(NodeId(behind)).prev = prev;
+        if next != NONE {
+            self.slot_mut(NodeId(next)).prev = prev;
         }
-        let kids = self.pages.kids(parent).filter(|kids| kids.count > 1);
-        let first = if first == id.0 { next } else { first };
-        let kids = kids.map(|kids| Kids { first, count: kids.count - 1 });
+        let kids = self.pages.kids(parent).filter(|kids| kids.count > 1).map(|kids| Kids {
+            first: if prev == NONE { next } else { kids.first },
+            last: if next == NONE { prev } else { kids.last },
+            count: kids.count - 1,
+        });
         if kids.is_none() {
             self.unordered.remove(&parent);
         }
@@ -355,8 +352,16 @@ impl Tree {
         change: impl FnOnce(&mut StatPersisted, Option<&[u8]>) -> bool,
     ) {
         let body = self.pages.body(id);
-        let (mut stat, data) = body.parts();
-        if change(&mut stat, data) {
+        let mut stat = StatPersisted::default();
+        let data = body.read(&mut stat);
+        if !change(&mut stat, data) {
+            return;
+        }
+        let length = data.map_or(0, <[u8]>::len);
+        // Mostly a number has become another one of the same length.
+        if !self.pages.body_mut(id).is_some_and(|body| body::replace_stat(body, &stat, length)) {
+            let body = self.pages.body(id);
+            let data = body.data();
             let mut packed = std::mem::take(&mut self.packed);
             body::pack(&mut packed, &stat, body.name_bytes(), data);
             self.put(id, packed);
@@ -364,6 +369,9 @@ impl Tree {
     }
 
     pub(crate) fn set_data(&mut self, id: NodeId, stat: &StatPersisted, data: Option<&[u8]>) {
+        if self.pages.body_mut(id).is_some_and(|body| body::replace(body, stat, data)) {
+            return;
+        }
         let mut packed = std::mem::take(&mut self.packed);
         body::pack(&mut packed, stat, self.pages.body(id).name_bytes(), data);
         self.put(id, packed);

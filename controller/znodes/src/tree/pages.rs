@@ -27,7 +27,7 @@ pub(super) struct Slot {
     pub(super) parent: u32,
     /// The next sibling; of a vacant slot, the next vacant one.
     pub(super) next: u32,
-    /// The one before; of the first, the last.
+    /// The sibling before.
     pub(super) prev: u32,
     pub(super) acl: AclId,
     /// Where its bytes begin in the heap; [`BESIDE`] for a long body.
@@ -42,6 +42,7 @@ const BESIDE: u16 = u16::MAX;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Kids {
     pub(super) first: u32,
+    pub(super) last: u32,
     pub(super) count: u32,
 }
 
@@ -81,6 +82,13 @@ impl Pages {
             BESIDE => page.beside(place(id)),
             _ => &page.heap[slot.range()],
         })
+    }
+
+    /// The same to be changed in place; `None`: copies may share it.
+    pub(super) fn body_mut(&mut self, id: NodeId) -> Option<&mut [u8]> {
+        let page = self.page_mut(id);
+        let slot = &page.slots[place(id)];
+        (slot.at != BESIDE).then(|| &mut page.heap[slot.range()])
     }
 
     /// Fills a vacant slot: the last of its parent's children, behind `prev`.
