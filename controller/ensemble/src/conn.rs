@@ -209,7 +209,7 @@ pub(crate) enum Pending {
     /// With the core.
     Write { xid: i32, op: OpCode, bytes: usize, since: Instant },
     /// To be answered behind the write before it.
-    Read { xid: i32, request: Request, bytes: usize, since: Instant },
+    Read { xid: i32, request: Box<Request>, bytes: usize, since: Instant },
     /// The answer is known and waits for its turn.
     Ready { frame: Bytes },
 }

@@ -33,7 +33,7 @@ pub(crate) fn read_in_turn(
     if inner.oldest().is_none() {
         answer(tree, shared, conn, &mut inner, xid, &request, since);
     } else {
-        inner.push(Pending::Read { xid, request, bytes, since });
+        inner.push(Pending::Read { xid, request: Box::new(request), bytes, since });
     }
 }
 

@@ -210,6 +210,15 @@ impl Zab {
         self.core.outbox.drain(..)
     }
 
+    /// As [`Self::step`], for whoever carries out one step after the other: the outputs take the place of what `outputs`
+    /// has room for, which is empty.
+    pub fn step_into(&mut self, now: Instant, input: Input, outputs: &mut Vec<Output>) {
+        debug_assert!(outputs.is_empty(), "outputs would be lost");
+        self.core.now = now.max(self.core.now);
+        self.on(input);
+        std::mem::swap(&mut self.core.outbox, outputs);
+    }
+
     /// When the next [`Input::Tick`] is wanted at the latest; `None` while nothing depends on time.
     pub fn alarm(&self) -> Option<Instant> {
         match &self.phase {

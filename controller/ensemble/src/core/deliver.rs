@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use jute::{Entry, ErrorCode, EventType, Perms, Request, Response, Txn};
+use jute::{Entry, ErrorCode, EventType, Perms, Response, Text, Txn};
 use storage::LogCommand;
 use types::{SessionId, Zxid};
 use znodes::access::permits;
@@ -26,6 +26,8 @@ impl Core {
         let mut delivered = std::mem::take(&mut self.delivered);
         let count = delivered.len();
         let mut last = None;
+        // Nobody is added while the tree is locked, but by the answers to what waited behind a write.
+        self.is_anybody_told = shared.is_anybody_told();
         for txn in delivered.drain(..) {
             self.remember(&txn);
             let prepared = self.next_outstanding(txn.zxid);
@@ -38,8 +40,7 @@ impl Core {
             }
             let Outstanding { entry, origin, audited } = found;
             let zxid = entry.header.zxid;
-            // Nobody is added while the tree is locked, but by the answers to what waited behind a write.
-            changes.begin(shared.is_anybody_told());
+            changes.begin(self.is_anybody_told);
             let response = match is_prepared {
                 true => tree.apply_prepared(&entry, &mut changes),
                 false => tree.apply_into(&entry.header, &entry.txn, &mut changes),
@@ -215,8 +216,14 @@ impl Core {
         self.shared.stats.updates.record(micros(now.saturating_since(since)));
         inner.said.talk.answered(op, xid, zxid, now.saturating_since(since), now);
         inner.said.talk.sent += 1;
-        serve::what_waited(tree, &self.shared, conn, &mut inner);
+        let is_held_up = inner.is_held_up();
+        if is_held_up {
+            serve::what_waited(tree, &self.shared, conn, &mut inner);
+        }
         drop(inner);
+        if is_held_up {
+            self.is_anybody_told = self.shared.is_anybody_told();
+        }
         self.will_wake(conn);
         if self.locals.is_some() {
             self.maybe_close_local(tree, conn);
@@ -293,8 +300,8 @@ impl Core {
     }
 
     /// A sync on a member that leads, or alone: all that was committed before it is applied.
-    pub(super) fn answer_sync(&mut self, origin: Origin, request: Request) {
-        if let (Origin::Client(conn), Request::Sync { path }) = (origin, request) {
+    pub(super) fn answer_sync(&mut self, origin: Origin, path: Text) {
+        if let Origin::Client(conn) = origin {
             let shared = Arc::clone(&self.shared);
             let (tree, zxid) = (shared.tree(), shared.applied());
             self.answer_client(&tree, &conn, zxid, &Ok(Response::Path(path)));

@@ -136,6 +136,8 @@ pub(crate) struct Core {
     wall_ms: i64,
     /// What the transaction that is applied changes.
     changes: znodes::Changes,
+    /// Somebody is to be told of changes; right while transactions are applied.
+    is_anybody_told: bool,
     /// One transaction on its way into `encoded`.
     encoding: Vec<u8>,
     encoded: BytesMut,
@@ -242,6 +244,7 @@ impl Core {
             now: Instant::ZERO,
             wall_ms: 0,
             changes: znodes::Changes::default(),
+            is_anybody_told: false,
             encoding: Vec::new(),
             encoded: BytesMut::new(),
             fired: Vec::new(),
@@ -374,8 +377,9 @@ impl Core {
     fn on_requests(&mut self, conn: Arc<Conn>, auth: Arc<[Id]>, requests: Vec<Asked>) {
         let session = conn.lock().session;
         let mut requests = requests;
-        let mut asked_all = requests.drain(..);
-        while let Some(asked) = asked_all.next() {
+        // In place: they are not small.
+        for at in 0..requests.len() {
+            let asked = &requests[at];
             if conn.is_closed() {
                 break;
             }
@@ -385,14 +389,14 @@ impl Core {
             }
             if self.zab.next_zxid().is_none() {
                 // The epoch ended with the one before.
-                let requests = std::iter::once(asked).chain(asked_all).collect();
+                requests.drain(..at);
                 self.waiting.push_back(Command::Requests { conn, auth, requests });
                 return;
             }
             let origin = Origin::Client(Arc::clone(&conn));
-            if let Request::Sync { .. } = asked.request {
+            if let Request::Sync { path } = &asked.request {
                 // It was meant for the leader that this member followed when it was asked.
-                self.answer_sync(origin, asked.request);
+                self.answer_sync(origin, path.clone());
                 continue;
             }
             if !self.may_order(session, &conn, &asked.request) {
@@ -404,7 +408,6 @@ impl Core {
                 self.propose(session, asked.xid, &auth, &asked.request, origin);
             }
         }
-        drop(asked_all);
         buffers::give_back_writes(requests);
     }
 
@@ -551,7 +554,9 @@ impl Core {
             return;
         }
         let mut outputs = std::mem::take(&mut self.outputs);
-        outputs.extend(self.zab.step(self.shared.now(), input));
+        // A proposal is a part of the command whose time was looked at.
+        let now = if matches!(input, Input::Propose(_)) { self.now } else { self.shared.now() };
+        self.zab.step_into(now, input, &mut outputs);
         let mut led = None;
         let mut refused = None;
         for output in outputs.drain(..) {

@@ -15,6 +15,7 @@ use znodes::State;
 use znodes::access::SUPER;
 
 use super::audit::Audited;
+use super::peers::Ensemble;
 use super::sessions::{is_proven, turn_away};
 use super::{Asked, Command, Core, LocalReply, Origin, wire};
 use crate::buffers;
@@ -269,7 +270,10 @@ impl Core {
     /// Answers the syncs that a client asked before its write that is answered next. The leader's word on them may come behind
     /// the commit of that write; all that they wait for is applied by now.
     pub(super) fn answer_syncs_before_write(&mut self, tree: &State, conn: &Arc<Conn>) {
-        while conn.lock().oldest_write() == Some(OpCode::Sync)
+        let are_there =
+            |ensemble: &Ensemble| !ensemble.synced.is_empty() || !ensemble.syncs.is_empty();
+        while self.ensemble.as_deref().is_some_and(are_there)
+            && conn.lock().oldest_write() == Some(OpCode::Sync)
             && let Some(path) = self.take_sync(conn)
         {
             let zxid = self.shared.applied();
