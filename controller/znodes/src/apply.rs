@@ -231,14 +231,13 @@ impl State {
             ephemeral_owner: owner.bits(),
             ..StatPersisted::default()
         };
-        let acl = self.acls.take(&create.acl);
-        let Some(id) = self.add_new(parent, &create.path, &stat, create.data.as_deref(), acl)
-        else {
-            self.acls.release(acl);
+        let Some(free) = self.tree.free(parent, name) else {
             self.create_again(header.zxid, create);
             return Err(ErrorCode::NodeExists);
         };
         self.count_child(parent, parent_path, header.zxid, create.parent_cversion);
+        let acl = self.acls.take(&create.acl);
+        let id = self.add_free(free, &create.path, &stat, create.data.as_deref(), acl);
         self.count_made(&create.path, create.data.as_deref());
         let length = create.data.as_ref().map_or(0, Bytes::len);
         let stat = public_stat(&stat, length, 0);

@@ -14,7 +14,7 @@ use crate::acls::{AclId, Acls};
 use crate::owner::Owner;
 use crate::quota::Difference;
 use crate::session_table::SessionTable;
-use crate::tree::{NodeId, Recent, Tree};
+use crate::tree::{Free, NodeId, Recent, Tree};
 use crate::watches::Place;
 use crate::{digest, path};
 
@@ -190,35 +190,23 @@ impl State {
         data: Option<&[u8]>,
         acl: AclId,
     ) -> NodeId {
-        self.add_new(parent, path, stat, data, acl).expect("the caller knows that the name is free")
+        let free = self.tree.free(parent, path::name(path));
+        self.add_free(free.expect("the caller knows that the name is free"), path, stat, data, acl)
     }
 
-    /// As [`Self::add`]; `None`, and nothing is changed, when there is a child of that name.
-    pub(crate) fn add_new(
+    /// As [`Self::add`], where `path` was found to be free.
+    pub(crate) fn add_free(
         &mut self,
-        parent: NodeId,
+        free: Free<'_>,
         path: &str,
         stat: &StatPersisted,
         data: Option<&[u8]>,
         acl: AclId,
-    ) -> Option<NodeId> {
-        let id = self.add_unsummed(parent, path, stat, data, acl)?;
+    ) -> NodeId {
         self.digest = self.digest.wrapping_add(self.part(path, data, stat));
-        Some(id)
-    }
-
-    /// As [`Self::add_new`], and its part of the sum is the caller's to add.
-    fn add_unsummed(
-        &mut self,
-        parent: NodeId,
-        path: &str,
-        stat: &StatPersisted,
-        data: Option<&[u8]>,
-        acl: AclId,
-    ) -> Option<NodeId> {
-        let id = self.tree.insert(parent, path::name(path), stat, data, acl)?;
+        let id = self.tree.insert(free, stat, data, acl);
         self.take_in(id, stat);
-        Some(id)
+        id
     }
 
     /// All that hangs on a new znode's owner.

@@ -57,6 +57,14 @@ pub(crate) struct Recent {
     removals: u64,
 }
 
+/// Where a child is to be made.
+#[derive(Debug)]
+pub(crate) struct Free<'a> {
+    parent: NodeId,
+    name: &'a str,
+    hash: u32,
+}
+
 /// No znode.
 const NONE: u32 = u32::MAX;
 
@@ -170,22 +178,26 @@ impl Tree {
         self.child_hashed(self.hash(parent.0, name.as_bytes()), parent, name)
     }
 
-    /// Makes a child; `None` when there is one of that name.
+    /// Where a child of that name would be; `None` when there is one.
+    pub(crate) fn free<'a>(&self, parent: NodeId, name: &'a str) -> Option<Free<'a>> {
+        let hash = self.hash(parent.0, name.as_bytes());
+        let is_free = self.child_hashed(hash, parent, name).is_none();
+        is_free.then_some(Free { parent, name, hash })
+    }
+
+    /// Makes a child where nothing was made since.
     pub(crate) fn insert(
         &mut self,
-        parent: NodeId,
-        name: &str,
+        free: Free<'_>,
         stat: &StatPersisted,
         data: Option<&[u8]>,
         acl: AclId,
-    ) -> Option<NodeId> {
-        let name_hash = self.hash(parent.0, name.as_bytes());
-        if self.child_hashed(name_hash, parent, name).is_some() {
-            return None;
-        }
+    ) -> NodeId {
+        let Free { parent, name, hash } = free;
         let id = self.fill(parent, name, stat, data, acl);
-        self.index.insert_unique(spread(name_hash), (name_hash, id.0), |&(hash, _)| spread(hash));
-        Some(id)
+        // Last: the place is far from all else, and nothing waits for it so.
+        self.index.insert_unique(spread(hash), (hash, id.0), |&(hash, _)| spread(hash));
+        id
     }
 
     /// Makes a child that is not in the index before [`Self::take_index`]. Whether it is the only one of its name is
@@ -233,13 +245,10 @@ impl Tree {
         let id = self.take_slot();
         let before = self.pages.kids(parent);
         let prev = before.map_or(NONE, |kids| kids.last);
-        self.pack(stat, name, data, |pages, bytes| pages.fill(id, parent.0, prev, acl, bytes));
-        if prev != NONE {
-            if self.czxid(NodeId(prev)) > stat.czxid {
-                self.unordered.insert(parent);
-            }
-            self.slot_mut(NodeId(prev)).next = id.0;
+        if prev != NONE && self.czxid(NodeId(prev)) > stat.czxid {
+            self.unordered.insert(parent);
         }
+        self.pack(stat, name, data, |pages, bytes| pages.fill(id, parent.0, prev, acl, bytes));
         let (first, count) = before.map_or((id.0, 1), |kids| (kids.first, kids.count + 1));
         self.pages.set_kids(parent, Some(Kids { first, last: id.0, count }));
         self.len += 1;
@@ -451,8 +460,8 @@ mod tests {
 
     fn insert(tree: &mut Tree, parent: NodeId, name: &str) -> NodeId {
         let stat = StatPersisted::default();
-        let id = tree.insert(parent, name, &stat, Some(name.as_bytes()), AclId::OPEN);
-        id.expect("the name is free")
+        let free = tree.free(parent, name).expect("the name is free");
+        tree.insert(free, &stat, Some(name.as_bytes()), AclId::OPEN)
     }
 
     #[test]

@@ -94,7 +94,15 @@ impl Pages {
     /// Fills a vacant slot: the last of its parent's children, behind `prev`.
     pub(super) fn fill(&mut self, id: NodeId, parent: u32, prev: u32, acl: AclId, bytes: &[u8]) {
         let typical = self.typical;
+        // Mostly both are in one page.
+        let is_near = prev as usize / PAGE == id.index() / PAGE;
+        if prev != NONE && !is_near {
+            self.slot_mut(NodeId(prev)).next = id.0;
+        }
         let page = self.page_mut(id);
+        if is_near {
+            page.slots[place(NodeId(prev))].next = id.0;
+        }
         let slot = &mut page.slots[place(id)];
         (slot.parent, slot.prev, slot.next, slot.acl) = (parent, prev, NONE, acl);
         if page.heap.capacity() == 0 {
