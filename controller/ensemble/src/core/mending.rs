@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use types::{Epoch, Instant, Zxid};
 use zab::{Durable, Input};
 
-use super::peers::Done;
+use super::histories::Done;
 use super::{Command, Core};
 use crate::load::{Found, load, words};
 use crate::mending::Asker;

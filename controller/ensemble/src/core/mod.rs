@@ -8,6 +8,7 @@
 mod audit;
 mod deliver;
 mod ending;
+mod histories;
 mod learners;
 mod local_sessions;
 mod mending;
@@ -15,6 +16,7 @@ mod peers;
 mod recent;
 mod reconfig;
 mod restore;
+mod roles;
 mod sessions;
 mod through;
 mod upkeep;
@@ -73,7 +75,7 @@ pub(crate) enum Command {
     /// Something of a peer.
     Peer(Event),
     /// A thread has done what the core asked for.
-    Done(peers::Done),
+    Done(histories::Done),
     /// Have another member lead first, if this one leads; answered when it may end.
     HandOver(oneshot::Sender<()>),
     /// End in order.

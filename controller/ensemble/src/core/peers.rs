@@ -1,26 +1,25 @@
 //! A member among others: what peers say, carried to the protocol, and what the protocol wants, carried out.
 //!
-//! Lives here: connections by peer, the exchange of the tree, learners brought in step. Must not: clients'
-//! sessions and requests on a learner (`through`) or those of learners on a leader (`learners`).
+//! Lives here: connections by peer, packets in and out. Must not: how a learner comes in step (`histories`), what a role is for
+//! clients (`roles`), clients' sessions and requests on a learner (`through`) or those of learners on a leader (`learners`).
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use jute::learner::{LearnerInfo, PacketType, QuorumPacket};
 use jute::{Entry, ServerRole, Text};
-use storage::{History, LogCommand, SnapshotDigest, SnapshotWriteError, SnapshotWriter};
+use storage::{LogCommand, SnapshotWriter};
 use tokio::sync::OwnedSemaphorePermit;
-use types::{Epoch, PeerId, SessionId, Zxid};
-use zab::{Input, Located, Message, Output, PeerMisbehaved, PhaseName, SyncPlan, SyncStart};
-use znodes::{Frozen, Prep, Sessions, State};
+use types::{PeerId, SessionId, Zxid};
+use zab::{Input, Message, Output, PeerMisbehaved, PhaseName};
+use znodes::State;
 
 use super::recent::Recent;
 use super::reconfig::Configs;
 use super::through::{Forwarded, Returning};
-use super::{Command, Core, Origin, Outstanding, wall_ms, wire};
-use crate::load::{Found, LoadError, load, words};
-use crate::peers::{Event, Heard, Link, LinkId, Outbox, Peers, Source, put_packet};
+use super::{Core, Origin, Outstanding, wire};
+use crate::load::words;
+use crate::peers::{Event, Heard, Link, LinkId, Outbox, Peers};
 use crate::standing::{Learner, Role};
 use crate::{EnsembleConfig, MemberFailed};
 
@@ -37,7 +36,7 @@ pub(super) struct Ensemble {
     /// Outboxes with something new in them.
     pub(super) to_flush: Vec<Arc<Outbox>>,
     /// The leader's state, while it takes the place of this member's, and its copy on the disk, which is not finished.
-    received: Option<(Box<State>, Option<SnapshotWriter>)>,
+    pub(super) received: Option<(Box<State>, Option<SnapshotWriter>)>,
     /// Callers without a number of their own get these, downwards.
     nameless: i64,
     /// As a learner: requests on their way through the leader, by session, oldest first.
@@ -87,19 +86,6 @@ pub(super) struct Upstream {
     pub(super) serving: bool,
 }
 
-/// What a thread did for the core.
-#[derive(Debug)]
-pub(crate) enum Done {
-    /// The end of a learner's history was looked for.
-    Located { learner: PeerId, found: Located },
-    /// The leader's state is on disk, beside what is there.
-    Staged(Zxid, Result<(), SnapshotWriteError>),
-    /// What is on disk was loaded anew, after it was cut to this zxid.
-    Rebuilt { to: Zxid, found: Box<Result<Found, LoadError>> },
-    /// The files were made whole and loaded, or something is missing yet, in words.
-    Mended(Box<Result<Found, String>>),
-}
-
 impl Ensemble {
     pub(super) fn new(peers: Peers, config: &EnsembleConfig, me: PeerId, reconfig: bool) -> Self {
         let members = &config.members;
@@ -140,7 +126,7 @@ impl Ensemble {
     }
 
     /// The connection with a peer as leader or learner.
-    fn outbox(&self, peer: PeerId) -> Option<&Arc<Outbox>> {
+    pub(super) fn outbox(&self, peer: PeerId) -> Option<&Arc<Outbox>> {
         if let Some(upstream) = self.upstream.as_ref().filter(|one| one.leader == peer) {
             return Some(&upstream.link.outbox);
         }
@@ -153,7 +139,7 @@ impl Ensemble {
     }
 
     /// Whether it is a learner that takes one commit for all before it.
-    fn is_kin(&self, learner: PeerId) -> bool {
+    pub(super) fn is_kin(&self, learner: PeerId) -> bool {
         self.caller(learner).is_some_and(|caller| caller.kin)
     }
 
@@ -376,15 +362,6 @@ impl Core {
         }
     }
 
-    fn on_snapshot(&mut self, link: LinkId, state: Box<State>, staged: Option<SnapshotWriter>) {
-        let Some(ensemble) = &mut self.ensemble else { return };
-        let upstream = ensemble.upstream.as_ref().filter(|one| one.link.id == link);
-        let Some(from) = upstream.map(|one| one.leader) else { return };
-        let zxid = state.zxid();
-        ensemble.received = Some((state, staged));
-        self.drive(Input::Received { from, message: Message::Snap(zxid) });
-    }
-
     /// Carries out what the protocol wants of peers and of the history.
     pub(super) fn on_peers_output(&mut self, output: Output) {
         if self.ensemble.is_none() {
@@ -499,291 +476,11 @@ impl Core {
         }
     }
 
-    fn on_following(&mut self, leader: PeerId, epoch: Epoch) {
-        let Some(ensemble) = &mut self.ensemble else { return };
-        if let Some(upstream) = &mut ensemble.upstream {
-            upstream.serving = true;
-        }
-        ensemble.looking_since = None;
-        self.end_read_only();
-        // All that was before this epoch is here: a client that has seen that much on the leader may come.
-        self.shared.applied_anew(self.shared.applied().max(Zxid::new(epoch, 0)));
-        let observer = self.ensemble.as_ref().is_some_and(|ensemble| ensemble.observer);
-        let role = if observer { Role::Observing } else { Role::Following };
-        tracing::info!(%leader, epoch = epoch.0, "{}", role.word());
-        self.show_members();
-        self.ids = znodes::SessionIds::new(self.shared.config.myid, wall_ms());
-        self.shared.standing.update(|view| {
-            view.role = role;
-            view.leader = Some(leader);
-            view.epoch = epoch;
-        });
-        self.told_ready();
-        self.note_in_step();
-        self.go_on_with_successor();
-    }
-
-    /// What is begun anew when an ensemble's member begins to lead.
-    pub(super) fn on_leading_others(&mut self, epoch: Epoch) {
-        let Some(ensemble) = &mut self.ensemble else { return };
-        ensemble.looking_since = None;
-        self.end_read_only();
-        tracing::info!(epoch = epoch.0, "leader");
-        self.outstanding.clear();
-        self.sessions = Sessions::new(self.shared.config.tick_time);
-        self.ids = znodes::SessionIds::new(self.shared.config.myid, wall_ms());
-        self.prep = Prep::new(&self.shared.tree()).under(self.shared.config.rules);
-        self.show_members();
-        let me = self.shared.config.myid;
-        self.shared.standing.update(|view| {
-            view.role = Role::Leading;
-            view.leader = Some(me);
-            view.epoch = epoch;
-        });
-    }
-
-    /// Shows clients who is a member, where the tree says something else.
-    fn show_members(&mut self) {
-        let Some(ensemble) = &self.ensemble else { return };
-        let mut tree = self.shared.tree_mut();
-        let shown = tree.get(znodes::CONFIG_PATH).and_then(|node| node.data());
-        let text = ensemble.configs.text().as_bytes();
-        if shown != Some(text) {
-            let text = bytes::Bytes::copy_from_slice(text);
-            tree.show_config(text, ensemble.configs.now().version, wall_ms());
-        }
-    }
-
-    /// No write is taken any more, and nobody is connected to as leader or learner. Clients stay while they wait for a
-    /// successor.
-    fn on_resigned(&mut self, successor: Option<PeerId>) {
-        self.note_out_of_step();
-        let Some(ensemble) = &mut self.ensemble else { return };
-        ensemble.upstream = None;
-        // The last that learners are told may be who leads next.
-        self.finishing.clear();
-        for (id, caller) in std::mem::take(&mut ensemble.callers) {
-            match caller.peer {
-                Some(_) => self.finishing.push(caller.link.finish()),
-                None => drop(ensemble.callers.insert(id, caller)),
-            }
-        }
-        ensemble.by_peer.clear();
-        ensemble.let_all_come();
-        ensemble.asked.clear();
-        // They would have to be asked for again between other requests of their sessions.
-        let synced = ensemble.synced.drain(..).map(|(_, origin, _)| origin);
-        for origin in synced.chain(ensemble.syncs.drain(..).map(|(origin, _)| origin)) {
-            if let Origin::Client(conn) = origin {
-                conn.close(false);
-            }
-        }
-        ensemble.between = successor.is_some();
-        for returning in std::mem::take(&mut ensemble.returning).into_values().flatten() {
-            returning.conn.close(false);
-        }
-        ensemble.looking_since.get_or_insert_with(|| self.shared.now());
-        self.shared.standing.update(|view| {
-            view.role = Role::Looking;
-            view.leader = None;
-            view.learners.clear();
-        });
-        self.outstanding.clear();
-        self.shared.stats.outstanding.store(0, Relaxed);
-        if successor.is_none() {
-            self.leave_clients();
-        }
-    }
-
-    /// Clients that are still here have nobody to wait for.
-    fn leave_clients(&mut self) {
-        let Some(ensemble) = &mut self.ensemble else { return };
-        ensemble.between = false;
-        ensemble.forwarded.clear();
-        ensemble.forwarded_count = 0;
-        ensemble.touched.clear();
-        self.waiting.clear();
-        self.touch_locals();
-        self.speaking.clear();
-        self.close_clients();
-    }
-
-    fn close_clients(&self) {
-        let conns: Vec<_> = self.shared.watchers().conns().cloned().collect();
-        for conn in conns {
-            // What was answered already is told: a change of the members may be what ended the role.
-            conn.close(true);
-        }
-    }
-
-    /// Nobody has led for a while: clients that wish so read what is there.
-    pub(super) fn begin_read_only(&mut self) {
-        tracing::warn!("nobody leads: clients that wish so are served what is there");
-        self.shared.standing.update(|view| view.role = Role::ReadOnly);
-    }
-
-    /// What clients of that time had is gone: their sessions were this member's alone.
-    fn end_read_only(&mut self) {
-        if self.shared.standing.role() == Role::ReadOnly {
-            self.close_clients();
-        }
-    }
-
-    /// When [`Self::begin_read_only`] is due.
-    pub(super) fn read_only_at(&self) -> Option<types::Instant> {
-        let config = &self.shared.config;
-        config.ensemble.as_ref().filter(|ensemble| ensemble.read_only_mode)?;
-        let since = self.ensemble.as_ref()?.looking_since?;
-        let looks = self.shared.standing.role() == Role::Looking;
-        looks.then(|| since + config.tick_time.max(READ_ONLY_AFTER))
-    }
-
-    /// Keeps what was applied for learners that lack it.
-    pub(super) fn remember(&mut self, txn: &zab::Txn) {
-        if let Some(ensemble) = &mut self.ensemble {
-            ensemble.recent.push(txn.zxid, &txn.body);
-        }
-    }
-
-    fn locate(&mut self, learner: PeerId, last: Zxid) {
-        // What others have flushed and this member has not is waited for later.
-        let applied = self.shared.tree().zxid();
-        let flushed = if self.flushed == Zxid::ZERO { applied } else { applied.min(self.flushed) };
-        // The usual case when a leader was lost, which is not to wait for a disk.
-        let here = last == applied;
-        let Some(ensemble) = &self.ensemble else { return };
-        if here || ensemble.recent.has(last) {
-            self.shared.tell(Command::Done(Done::Located { learner, found: Located::Here }));
-            return;
-        }
-        let most = if ensemble.is_kin(learner) { usize::MAX } else { MAX_DIFFERENCE };
-        let dir = self.shared.log_dir.clone();
-        let tell = Arc::clone(&self.shared);
-        tokio::task::spawn_blocking(move || {
-            let found = locate(&dir, last, flushed, most).unwrap_or_else(|error| {
-                tracing::warn!(error = words(&error), "the log cannot bring a learner in step");
-                Located::Gone
-            });
-            tell.tell(Command::Done(Done::Located { learner, found }));
-        });
-    }
-
-    fn sync(&mut self, to: PeerId, plan: SyncPlan) {
-        let Some(ensemble) = &mut self.ensemble else { return };
-        let Some(outbox) = ensemble.outbox(to).cloned() else { return };
-        let SyncPlan { start, after, upto } = plan;
-        let kin = ensemble.is_kin(to);
-        tracing::info!(learner = %to, ?start, %after, %upto, "brought in step");
-        let (kind, zxid) = match start {
-            SyncStart::Diff => (PacketType::Diff, upto),
-            SyncStart::Trunc(zxid) => (PacketType::Trunc, zxid),
-            SyncStart::Snap(zxid) => (PacketType::Snap, zxid),
-        };
-        outbox.put(|out| put_packet(out, kind, zxid, None));
-        if matches!(start, SyncStart::Snap(_)) {
-            let frozen = self.shared.tree().freeze();
-            outbox.splice(Source::Snapshot(Box::new(frozen)));
-        } else if after < upto && ensemble.recent.has(after) {
-            outbox.put(|out| {
-                ensemble.recent.each(after, upto, |zxid, body| {
-                    put_packet(out, PacketType::Proposal, zxid, Some(body));
-                    if !kin || zxid == upto {
-                        put_packet(out, PacketType::Commit, zxid, None);
-                    }
-                });
-            });
-        } else if after < upto {
-            let dir = self.shared.log_dir.clone();
-            outbox.splice(Source::Log { dir, after, to: upto, kin });
-        }
-        ensemble.to_flush.push(outbox);
-    }
-
-    fn install(&mut self, zxid: Zxid) {
-        self.leave_clients();
-        let Some(ensemble) = &mut self.ensemble else { return };
-        let Some((state, staged)) = &mut ensemble.received else { return };
-        let staged = staged.take();
-        let (dir, frozen) = (crate::snapshots::dir(&self.shared.config), state.freeze());
-        if !self.note_filling() {
-            return;
-        }
-        tracing::info!(%zxid, "the leader's state takes the place of this member's");
-        let tell = Arc::clone(&self.shared);
-        tokio::task::spawn_blocking(move || {
-            let staged = stage(&dir, &frozen, staged);
-            tell.tell(Command::Done(Done::Staged(zxid, staged)));
-        });
-    }
-
-    /// The log thread has put the leader's state in place.
-    pub(super) fn on_installed(&mut self, zxid: Zxid) {
-        let Some(ensemble) = &mut self.ensemble else { return };
-        ensemble.recent.clear();
-        if let Some((state, _)) = ensemble.received.take() {
-            self.shared.replace(*state);
-            self.shared.applied_anew(zxid);
-        }
-        self.on_filled();
-        self.drive(Input::Installed(zxid));
-    }
-
-    /// The log ends here; the tree is built from what is left.
-    pub(super) fn on_truncated(&mut self, to: Zxid) {
-        if let Some(ensemble) = &mut self.ensemble {
-            ensemble.recent.clear();
-        }
-        // The old tree goes first: two of them may not fit.
-        self.shared.replace(State::new(0));
-        let (dirs, limit) = (Arc::clone(&self.dirs), self.shared.config.longest_record());
-        let tell = Arc::clone(&self.shared);
-        tokio::task::spawn_blocking(move || {
-            // What is left of a log that was cut begins from a snapshot: `truncate` sees to it.
-            let found = Box::new(load(&dirs, limit, false));
-            tell.tell(Command::Done(Done::Rebuilt { to, found }));
-        });
-    }
-
-    pub(super) fn on_done(&mut self, done: Done) {
-        match done {
-            Done::Located { learner, found } => self.drive(Input::Located { learner, found }),
-            Done::Mended(found) => self.on_mended(*found),
-            Done::Staged(_, Ok(())) => self.tell_log(LogCommand::Install),
-            Done::Staged(zxid, Err(error)) if error.is_full() => {
-                let error = words(&error);
-                tracing::error!(error, "no room for the leader's state; tried again in a while");
-                if let Some(ensemble) = &mut self.ensemble {
-                    ensemble.received = None;
-                }
-                self.drive(Input::InstallRefused(zxid));
-            }
-            Done::Staged(_, Err(error)) => self.fail(&words(&error)),
-            Done::Rebuilt { to, found } => match *found {
-                Ok(found) if found.durable.last_logged == to => {
-                    self.shared.replace(found.state);
-                    self.shared.applied_anew(to);
-                    self.drive(Input::Truncated(to));
-                }
-                Ok(found) => {
-                    let last = found.durable.last_logged;
-                    self.fail(&format!("the log was cut at {to} and ends at {last}"));
-                }
-                Err(error) => self.fail(&words(&error)),
-            },
-        }
-    }
-
     /// The member ends: what is on its disk is not what it must be.
     pub(super) fn fail(&mut self, why: &str) {
         tracing::error!(why, "the member ends");
         self.shared.failed.send_replace(Some(MemberFailed(why.to_owned())));
         self.failed = true;
-    }
-
-    /// Another member is to lead, if this one does.
-    pub(super) fn on_hand_over(&mut self, reply: tokio::sync::oneshot::Sender<()>) {
-        self.handing_over = Some(reply);
-        self.drive(Input::HandOver);
     }
 
     /// What is left to do once the present commands are dealt with.
@@ -828,53 +525,6 @@ impl Core {
     }
 }
 
-/// Writes the leader's state beside what is there, or finishes what was written as it came.
-fn stage(
-    dir: &std::path::Path,
-    frozen: &Frozen,
-    copy: Option<SnapshotWriter>,
-) -> Result<(), SnapshotWriteError> {
-    let zxid = frozen.zxid();
-    let writer = match copy {
-        Some(copy) => copy,
-        None => {
-            let mut writer = SnapshotWriter::stage(dir, zxid)?;
-            if let Err(source) = frozen.write(&mut writer) {
-                return Err(writer.failed(source));
-            }
-            writer
-        }
-    };
-    let digest = frozen.digest();
-    let digest = SnapshotDigest { zxid, version: digest.version, digest: digest.tree };
-    writer.finish(digest, zxid).map(drop)
-}
-
-/// Where a history that ends at `last` leaves this log, which is whole up to `upto` at least. A difference of more than
-/// `most` bytes is none.
-fn locate(
-    dir: &std::path::Path,
-    last: Zxid,
-    upto: Zxid,
-    most: usize,
-) -> Result<Located, storage::TxnLogError> {
-    let Some(there) = History::last_up_to(dir, last)? else { return Ok(Located::Gone) };
-    let mut history = History::open(dir, there, upto)?;
-    let mut bytes = 0;
-    while let Some(entry) = history.next_entry()? {
-        bytes += entry.body.len();
-        if bytes > most {
-            return Ok(Located::Gone);
-        }
-    }
-    Ok(if there == last || last.counter() == 0 { Located::Here } else { Located::After(there) })
-}
-
-/// The longest difference that is sent as such to a learner of Apache's, in bytes; beyond it the whole state is: such a
-/// learner keeps what it lacks in memory until it has all of it, and a state it reads as it comes.
-const MAX_DIFFERENCE: usize = 128 << 20;
-/// How long nobody leads at least before clients are served nevertheless.
-const READ_ONLY_AFTER: std::time::Duration = std::time::Duration::from_secs(2);
 /// Connections at the leader port.
 const MAX_CALLERS: usize = 1024;
 /// Transactions that wait for the leader's log before its learners wait with their next requests: ten times what a member lets
