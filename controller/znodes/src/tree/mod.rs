@@ -14,13 +14,12 @@ use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::FixedState;
-use hashbrown::HashTable;
 use jute::StatPersisted;
 use types::Zxid;
 
 use crate::acls::AclId;
 use crate::path;
-use index::spread;
+use index::Table;
 pub use index::{Batch, Index};
 pub(crate) use pages::Pages;
 use pages::{Kids, Slot};
@@ -72,8 +71,7 @@ const NONE: u32 = u32::MAX;
 #[derive(Debug)]
 pub(crate) struct Tree {
     pages: Pages,
-    /// Hash and id. The hash is there so that the index grows without a look at each znode.
-    index: HashTable<(u32, u32)>,
+    index: Table,
     hasher: FixedState,
     hash_seed: u64,
     /// The first vacant slot.
@@ -99,7 +97,7 @@ impl Tree {
     ) -> Self {
         let mut tree = Self {
             pages: Pages::default(),
-            index: HashTable::new(),
+            index: Table::default(),
             hasher: FixedState::with_seed(hash_seed),
             hash_seed,
             vacant: NONE,
@@ -196,7 +194,7 @@ impl Tree {
         let Free { parent, name, hash } = free;
         let id = self.fill(parent, name, stat, data, acl);
         // Last: the place is far from all else, and nothing waits for it so.
-        self.index.insert_unique(spread(hash), (hash, id.0), |&(hash, _)| spread(hash));
+        self.index.insert(hash, id.0);
         id
     }
 
@@ -264,9 +262,7 @@ impl Tree {
             return;
         }
         let hash = self.hash(parent, self.pages.body(id).name_bytes());
-        if let Ok(entry) = self.index.find_entry(spread(hash), |&(_, other)| other == id.0) {
-            entry.remove();
-        }
+        self.index.remove(hash, id.0);
         let parent = NodeId(parent);
         if prev != NONE {
             self.slot_mut(NodeId(prev)).next = next;
@@ -417,13 +413,12 @@ impl Tree {
     }
 
     fn child_hashed(&self, name_hash: u32, parent: NodeId, name: &str) -> Option<NodeId> {
-        let found = self.index.find(spread(name_hash), |&(hash, id)| {
+        let is_it = |id| {
             let id = NodeId(id);
-            hash == name_hash
-                && self.pages.slot(id).parent == parent.0
+            self.pages.slot(id).parent == parent.0
                 && self.pages.body(id).name_bytes() == name.as_bytes()
-        });
-        found.map(|&(_, id)| NodeId(id))
+        };
+        self.index.find(name_hash, is_it).map(NodeId)
     }
 
     fn hash(&self, parent: u32, name: &[u8]) -> u32 {
