@@ -9,10 +9,9 @@ use std::path::{Path, PathBuf};
 
 use types::Zxid;
 
-use crate::data_dir::list;
 use crate::links::{self, Links};
-use crate::log_file::{HEADER_BYTES, PREFIX, header, zxid_of};
-use crate::log_reader::{BUFFER_BYTES, Found, OpenFile, follows};
+use crate::log_file::{HEADER_BYTES, header, zxid_of};
+use crate::log_reader::{BUFFER_BYTES, Found, OpenFile, follows, logs, logs_behind};
 use crate::{LogEntry, TxnLogError};
 
 /// The transactions behind one and up to another, read as they are asked for.
@@ -30,10 +29,7 @@ pub struct History {
 impl History {
     /// Begins behind `after` and ends with `to`, which is on stable storage.
     pub fn open(dir: &Path, after: Zxid, to: Zxid) -> Result<Self, TxnLogError> {
-        let mut files = logs(dir)?;
-        let needed = files.iter().rposition(|(first, _)| *first <= after).unwrap_or(0);
-        files.drain(..needed);
-        files.reverse();
+        let files = logs_behind(dir, after)?;
         let links = Links::read(dir)
             .map_err(|source| TxnLogError::Read { path: dir.join(links::FILE), source })?;
         Ok(Self { dir: dir.to_owned(), files, open: None, last: after, to, links })
@@ -105,10 +101,6 @@ pub(crate) fn end_of(path: &Path, zxid: Zxid) -> Result<Option<u64>, TxnLogError
         }
     }
     Ok(None)
-}
-
-fn logs(dir: &Path) -> Result<Vec<(Zxid, PathBuf)>, TxnLogError> {
-    list(dir, PREFIX).map_err(|source| TxnLogError::Read { path: dir.to_owned(), source })
 }
 
 fn open(path: PathBuf) -> Result<OpenFile, TxnLogError> {

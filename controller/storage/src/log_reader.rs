@@ -110,15 +110,7 @@ pub(crate) enum Found {
 impl LogReader {
     /// Begins behind `after`, the zxid of the snapshot that was loaded.
     pub fn open(dir: &Path, after: Zxid) -> Result<Self, TxnLogError> {
-        let mut files = list(dir, PREFIX)
-            .map_err(|source| TxnLogError::Read { path: dir.to_owned(), source })?;
-        // Records behind `after` begin in the last file whose first record is not behind it.
-        let next = files.partition_point(|(first, _)| *first <= after);
-        // A file that begins right behind it leaves nothing for the one before to tell.
-        let goes_on = files.get(next).is_some_and(|(first, _)| after.next() == Some(*first));
-        let needed = if goes_on { next } else { next.saturating_sub(1) };
-        files.drain(..needed);
-        files.reverse();
+        let files = logs_behind(dir, after)?;
         let flushed = watermark::read(dir)
             .map_err(|source| TxnLogError::Read { path: dir.join(watermark::FILE), source })?;
         let links = Links::read(dir)
@@ -304,6 +296,24 @@ impl OpenFile {
         }
         Ok(Found::Torn)
     }
+}
+
+/// The log files by their first transactions.
+pub(crate) fn logs(dir: &Path) -> Result<Vec<(Zxid, PathBuf)>, TxnLogError> {
+    list(dir, PREFIX).map_err(|source| TxnLogError::Read { path: dir.to_owned(), source })
+}
+
+/// Those that have what is behind `after`, the next one last.
+pub(crate) fn logs_behind(dir: &Path, after: Zxid) -> Result<Vec<(Zxid, PathBuf)>, TxnLogError> {
+    let mut files = logs(dir)?;
+    // Records behind `after` begin in the last file whose first record is not behind it.
+    let next = files.partition_point(|(first, _)| *first <= after);
+    // A file that begins right behind it leaves nothing for the one before to tell.
+    let goes_on = files.get(next).is_some_and(|(first, _)| after.next() == Some(*first));
+    let needed = if goes_on { next } else { next.saturating_sub(1) };
+    files.drain(..needed);
+    files.reverse();
+    Ok(files)
 }
 
 /// Whether `found` is what comes next: within an epoch counters have no gaps, since failed writes are logged
