@@ -114,14 +114,15 @@ class Client(threading.Thread):
         call = time.monotonic_ns()
         did = Did(group, self.number, call, [dict(zip(("kind", "register", "want", "value"), step)) for step in steps])
         alone = len(steps) == 1 and steps[0][0] == "set"
-        # The registers are made by whoever is first; those that are made already are no error.
-        if f"/{group}-0" not in self.known:
-            for register in (0, 1):
-                answer = self.ask(zkwire.CREATE, zkwire.create(f"/{group}-{register}"))
+        # The registers are made by whoever is first; those that are made already are no error. Who has read one does not
+        # know that the other is made.
+        for path in (f"/{group}-0", f"/{group}-1"):
+            if path not in self.known:
+                answer = self.ask(zkwire.CREATE, zkwire.create(path))
                 if answer is None or answer[2] not in (OK, NODE_EXISTS):
                     return
-                self.known.setdefault(f"/{group}-{register}", 0)
-            did.call = time.monotonic_ns()
+                self.known.setdefault(path, 0)
+                did.call = time.monotonic_ns()
         ops = []
         for kind, register, want, value in steps:
             path = f"/{group}-{register}"
