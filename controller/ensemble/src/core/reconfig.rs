@@ -260,6 +260,7 @@ impl Core {
         let members = Arc::clone(ensemble.configs.now());
         tracing::info!(version = %members.version, members = %members.lines().trim().replace('\n', " "), "members in force");
         ensemble.peers.know(&members);
+        ensemble.peers.in_force(ensemble.configs.text());
         self.shared.set_members(Arc::clone(&members));
         let server = members.servers.get(&me);
         ensemble.observer = server.is_some_and(|server| server.role == ServerRole::Observer);

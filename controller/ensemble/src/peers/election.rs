@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use jute::HostPort;
 use jute::election::{Initial, Notification};
+use jute::{HostPort, Text};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore, mpsc};
@@ -81,9 +81,9 @@ type Call = (Stream, BytesMut);
 #[derive(Debug, Default)]
 struct Mail {
     /// Not yet sent.
-    queued: Option<Bytes>,
-    /// The last one ever queued: said again on each new connection.
-    last: Option<Bytes>,
+    queued: Option<Notification>,
+    /// The last one ever queued: said again on each new connection, with the members of then.
+    last: Option<Notification>,
     /// Where the peer is, as it is configured.
     configured: Vec<HostPort>,
     /// Where it said it is.
@@ -125,18 +125,24 @@ impl Elections {
 
     /// Says this to a peer, in place of whatever it was not told yet.
     pub(crate) fn send(&self, peer: PeerId, notification: &Notification) {
-        let mut frame = BytesMut::new();
-        frame.put_i32(0);
-        notification.encode(&mut frame);
-        let length = i32::try_from(frame.len() - 4).expect("votes are short");
-        frame[..4].copy_from_slice(&length.to_be_bytes());
-        let frame = frame.freeze();
         if let Some(slot) = self.all.slot(peer) {
             let mut mail = slot.mail();
-            mail.queued = Some(frame.clone());
-            mail.last = Some(frame);
+            mail.queued = Some(notification.clone());
+            mail.last = Some(notification.clone());
             drop(mail);
             slot.wake.notify_one();
+        }
+    }
+
+    /// These members are in force. Whatever is said again says so: a peer that comes back would take those of long ago for
+    /// later ones than it was started with, and look for a leader among those that are gone.
+    pub(crate) fn in_force(&self, members: &Text) {
+        for slot in self.all.slots().values() {
+            let mut mail = slot.mail();
+            let Mail { queued, last, .. } = &mut *mail;
+            for notification in [queued, last].into_iter().flatten() {
+                notification.config = Some(members.clone());
+            }
         }
     }
 }
@@ -349,14 +355,18 @@ impl Slot {
         loop {
             let queued = self.mail().queued.take();
             match queued {
-                Some(frame) => {
+                Some(notification) => {
+                    let frame = frame(&notification);
                     let said = async {
                         write.write_all(&frame).await?;
                         write.flush().await
                     };
                     if let Err(error) = said.await {
                         // The next connection says it.
-                        self.mail().queued.get_or_insert(frame);
+                        let mut mail = self.mail();
+                        if mail.queued.is_none() {
+                            mail.queued = mail.last.clone();
+                        }
                         return Err(error);
                     }
                 }
@@ -391,6 +401,15 @@ impl Slot {
             }
         }
     }
+}
+
+fn frame(notification: &Notification) -> BytesMut {
+    let mut frame = BytesMut::new();
+    frame.put_i32(0);
+    notification.encode(&mut frame);
+    let length = i32::try_from(frame.len() - 4).expect("votes are short");
+    frame[..4].copy_from_slice(&length.to_be_bytes());
+    frame
 }
 
 fn take_frame(input: &mut BytesMut) -> io::Result<Option<Bytes>> {
@@ -510,6 +529,21 @@ mod tests {
         b.elections.know(PeerId(2), vec![a.place.clone()]);
         b.elections.send(PeerId(2), &vote(1));
         assert_eq!(b.vote().await, Some((PeerId(2), vote(7))));
+    }
+
+    #[tokio::test]
+    async fn what_is_said_again_names_the_members_in_force() {
+        let named = |members: &str| Notification { config: Some(members.into()), ..vote(7) };
+        let (a, mut b) = (member(2).await, member(1).await);
+        a.elections.know(PeerId(1), vec![b.place.clone()]);
+        a.elections.send(PeerId(1), &named("old"));
+        assert_eq!(b.vote().await, Some((PeerId(2), named("old"))));
+        drop(b);
+        a.elections.in_force(&"new".into());
+        let mut b = member(1).await;
+        b.elections.know(PeerId(2), vec![a.place.clone()]);
+        b.elections.send(PeerId(2), &vote(1));
+        assert_eq!(b.vote().await, Some((PeerId(2), named("new"))));
     }
 
     /// As when a machine goes down without a word and comes up again.

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use futures::future::join_all;
 use jute::election::Notification;
 use jute::learner::QuorumPacket;
-use jute::{Members, Server, ServerAddress};
+use jute::{Members, Server, ServerAddress, Text};
 use storage::SnapshotWriter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::AbortHandle;
@@ -182,6 +182,11 @@ impl Peers {
     /// Says this to a peer, in place of whatever it was not told yet.
     pub(crate) fn vote(&self, to: PeerId, notification: &Notification) {
         self.elections.send(to, notification);
+    }
+
+    /// These members are in force.
+    pub(crate) fn in_force(&self, members: &Text) {
+        self.elections.in_force(members);
     }
 
     /// Calls a leader.
