@@ -43,6 +43,20 @@ impl Drain {
         Self { appended, unfinished, successor }.maybe_end(core)
     }
 
+    /// The same where a reconfiguration has named the next leader. Clients may only wait for that one if what they asked for
+    /// is either delivered or not ordered: what was proposed behind the reconfiguration may survive or not. `is_last`: the
+    /// leader before proposes nothing more.
+    pub(crate) fn make_way(
+        core: &mut Core,
+        appended: VecDeque<Txn>,
+        leader: PeerId,
+        is_last: bool,
+    ) -> Phase {
+        let is_settled = is_last && appended.is_empty();
+        core.outbox.push(Output::Resigned { successor: is_settled.then_some(leader) });
+        Self { appended, unfinished: None, successor: Some(leader) }.maybe_end(core)
+    }
+
     /// The same for a leader: its learners are sent away first.
     pub(crate) fn dismiss(
         core: &mut Core,

@@ -93,7 +93,8 @@ impl Follower {
         {
             self.named = None;
             if leader != self.leader || core.observer != self.observer {
-                return Drain::begin(core, self.pending.into_appended(), None, Some(leader));
+                // Apache's leader may go on to propose until it has heard that another one leads.
+                return Drain::make_way(core, self.pending.into_appended(), leader, self.kin);
             }
         }
         // The disk need not have finished: the way out waits for it.

@@ -122,7 +122,7 @@ impl Leader {
 
     /// The reconfiguration named another leader. What was proposed behind it is that one's to commit.
     pub(crate) fn give_way(self, core: &mut Core, leader: PeerId) -> Phase {
-        Drain::begin(core, self.into_proposals(), None, Some(leader))
+        Drain::make_way(core, self.into_proposals(), leader, true)
     }
 }
 

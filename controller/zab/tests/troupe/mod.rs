@@ -481,8 +481,9 @@ impl Troupe {
                 self.ledger.delivers(id, &peer.tree);
                 self.said.push(format!("{id} follows {leader} in epoch {}", epoch.0));
             }
-            Output::Resigned { .. } => {
-                self.said.push(format!("{id} resigns"));
+            Output::Resigned { successor } => {
+                let successor = successor.map_or_else(String::new, |peer| format!(" for {peer}"));
+                self.said.push(format!("{id} resigns{successor}"));
                 for other in std::mem::take(&mut peer.links) {
                     self.let_go(id, other);
                 }
