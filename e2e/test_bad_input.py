@@ -93,7 +93,8 @@ TOLD = [
     ("a port without TLS", "ens/bad", manifest("Ensemble", members=1, ports={"secureClient": 22810}), ["spec.ports.secureClient", "spec.tls.client.secretRef"]),
     ("nobody can be known", "ens/bad", manifest("Ensemble", members=1, authentication={"required": True}), ["spec.authentication.required", "saslUsers"]),
     ("no such digest", "ens/bad", manifest("Ensemble", members=1, authentication={"superDigest": {"secretKeyRef": {"name": "nosec", "key": "k"}}}), ["nosec", "with the key k"]),
-    ("take-over, later", "ens/bad", manifest("Ensemble", members=1, join={"servers": ["server.1=a:1:2;3"]}), ["spec.join"]),
+    ("nobody to join", "ens/bad", manifest("Ensemble", members=1, join={"servers": ["server.1=127.0.0.1:1:2;3"]}), ["127.0.0.1:3", "start them, or correct spec.join.servers"]),
+    ("a server without a client port", "ens/bad", manifest("Ensemble", members=1, join={"servers": ["server.1=a:1:2"]}), ["spec.join.servers", "with the port for clients"]),
 ]
 
 

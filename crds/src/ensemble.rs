@@ -65,8 +65,6 @@ use crate::{Amounts, GoDuration, LocalRef, Placement, Quantity, ValueSource};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!has(self.join) || !has(oldSelf.join) || self.join.servers == oldSelf.join.servers")
-    .message("spec.join.servers cannot change while the take-over runs; remove spec.join to end it first"))]
 pub struct EnsembleSpec {
     /// Voting members; odd counts survive the most failures. Changed one by one; data of removed members is kept.
     #[serde(default = "three")]
@@ -110,7 +108,7 @@ pub struct EnsembleSpec {
     /// Copies outside the members' disks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backups: Option<EnsembleBackups>,
-    /// A running Apache ZooKeeper ensemble to take over, member by member.
+    /// A running Apache ZooKeeper ensemble to join, to take over member by member, and to give back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub join: Option<EnsembleJoin>,
     /// The four-letter words that members answer.
@@ -400,16 +398,35 @@ pub struct EnsembleBackups {
     pub point_in_time: Option<bool>,
 }
 
-/// An ensemble to take over.
+/// An ensemble that members join by reconfiguration, one at a time, while it serves. It needs `reconfigEnabled=true` there;
+/// until then our members follow without a vote. Members have ids that it does not use.
 #[derive(Clone, Debug, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EnsembleJoin {
     /// Its members, as in `zoo.cfg`: `server.1=host:2888:3888;2181`.
     #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 512)))]
     pub servers: Vec<String>,
-    /// Whether its members leave once ours have caught up.
+    /// Who votes: Both; only Ours, so that Apache's servers can be ended when the Ensemble is Ready; or only Theirs, so that
+    /// the Ensemble can be deleted then.
+    #[serde(default)]
+    pub voters: JoinVoters,
+    /// `user:password` of who may change the members: the super user of Apache's ensemble
+    /// (`DigestAuthenticationProvider.superDigest`), or one who may write `/zookeeper/config`. For the time when only ours are
+    /// left the same one must be our super user (`spec.authentication.superDigest`).
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub retire: Option<bool>,
+    pub credentials: Option<ValueSource>,
+}
+
+/// Who votes in an ensemble of Apache's servers and our members.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum JoinVoters {
+    /// All of them.
+    #[default]
+    Both,
+    /// Only our members.
+    Ours,
+    /// Only Apache's servers.
+    Theirs,
 }
 
 /// Metrics for Prometheus.
@@ -488,8 +505,12 @@ pub struct MemberStatus {
     /// Its `myid`.
     pub id: i32,
     /// `leader`, `follower`, `observer`, `standalone`; `looking`, `mending` (its files
-    /// are damaged), `starting`, `suspended`, `lost` (its data is gone) or `down` when it does not serve.
+    /// are damaged), `starting`, `suspended`, `lost` (its data is gone), `unreachable` (and not
+    /// ours) or `down` when it does not serve.
     pub state: String,
+    /// Whether it is counted as a voter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub votes: Option<bool>,
     /// Where it serves clients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,

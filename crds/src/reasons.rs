@@ -61,6 +61,8 @@ pub const NO_QUORUM: &str = "NoQuorum";
 pub const DISK_FULL: &str = "DiskFull";
 /// A member found files damaged that it needs to vote.
 pub const FILES_DAMAGED: &str = "FilesDamaged";
+/// Members join an ensemble that is not ours, or leave it.
+pub const JOINING: &str = "Joining";
 /// Enough voters are there, and none leads yet.
 pub const ELECTING: &str = "Electing";
 /// No master leads.

@@ -89,13 +89,15 @@ class Load:
 class Ensemble:
     """One Ensemble object, and its members as processes."""
 
-    def __init__(self, kubectl, data_dir, name, members, **spec):
+    def __init__(self, kubectl, data_dir, name, members, beside=0, **spec):
+        """`beside`: how many more its status tells of; `None`: nothing is waited for."""
         self.kubectl = kubectl
         self.name = name
         self.folder = pathlib.Path(data_dir) / "ensembles" / "default" / name
         self.spec = {"members": members, "timing": {"maxSessionTimeout": "60s"}}
         self.apply(**spec)
-        self.settled(members + spec.get("observers", 0))
+        if beside is not None:
+            self.settled(members + spec.get("observers", 0) + beside)
 
     def apply(self, **spec):
         """Declares it with these fields of the spec; `None` takes one away."""

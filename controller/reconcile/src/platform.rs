@@ -135,6 +135,10 @@ pub struct Membership {
     /// Whether there are observers, so that even a voter alone listens for others.
     #[serde(default)]
     pub observed: bool,
+    /// The members that the ensemble itself keeps and changes, by what follows `server.N=`, but for this one: as they were
+    /// when this one was told. `None`: `voters` are all there are, and each is told when they change.
+    #[serde(default)]
+    pub others: Option<BTreeMap<i32, String>>,
     /// Where they are found. It stays: members that were told different ports would not find each other.
     pub ports: PeerPorts,
 }
@@ -248,6 +252,8 @@ pub struct Part {
     pub endpoint: Option<String>,
     /// The same for clients that speak TLS.
     pub secure_endpoint: Option<String>,
+    /// What follows `server.N=` where a member is found by others.
+    pub line: Option<String>,
     /// Its process, where the platform has processes.
     pub pid: Option<i32>,
     /// Times that it was started again after it ended by itself.
@@ -265,6 +271,8 @@ pub enum PartState {
     Starting,
     /// It is told to end.
     Ending,
+    /// It is not ours to run.
+    Elsewhere,
     /// Its process is there and does not run: a signal stopped it.
     Suspended,
     /// It had data before and finds none: it is not started, for it would vote as if it had never promised

@@ -267,6 +267,7 @@ fn parts(
             number,
             endpoint: Some(endpoint(number)),
             secure_endpoint: None,
+            line: None,
             pid: None,
             restarts: 0,
             state: if number - first < ready { PartState::Running } else { PartState::Starting },

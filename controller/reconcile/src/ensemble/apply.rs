@@ -4,6 +4,7 @@ use crds::{Ensemble, EnsembleStatus, reasons};
 use futures::future::join_all;
 use kube::runtime::controller::Action;
 
+use super::joined::Joined;
 use super::news::{self, News};
 use super::observe::{self, Heard};
 use super::plan::{Plan, Target};
@@ -12,7 +13,7 @@ use super::steps::{self, Next, Step};
 use crate::conditions::Health;
 use crate::context::{Context, later, now_and_then, soon};
 use crate::error::Error;
-use crate::kind::{conclude, hold, now, owner, release, status_of};
+use crate::kind::{conclude, hold, is_deleting, now, owner, release, status_of};
 use crate::platform::{Members, PlatformError, Sort};
 
 pub(crate) async fn apply(plan: Plan, ensemble: Ensemble, ctx: &Context) -> Result<Action, Error> {
@@ -53,6 +54,11 @@ pub(crate) async fn apply(plan: Plan, ensemble: Ensemble, ctx: &Context) -> Resu
                 Ok((status, health)) => {
                     let before = status_of(&ensemble);
                     let news = news::news(&before, &status);
+                    let health = if is_deleting(&ensemble) {
+                        Health::stalled(reasons::IN_USE, STILL_COUNTED)
+                    } else {
+                        health
+                    };
                     conclude(ctx, &ensemble, status, &health).await?;
                     tell(ctx, &ensemble, &news).await;
                     Ok(if health.is_ready() { now_and_then() } else { soon() })
@@ -75,7 +81,16 @@ async fn advance(
 ) -> Result<(EnsembleStatus, Health), PlatformError> {
     let (seen, heard) = observe::members(ensemble, target, ctx).await?;
     let mut told = status_of(ensemble);
-    let next = steps::next(target, &seen, status::since_loss(&told));
+    let is_kept = seen.iter().any(|member| member.wish.membership.others.is_some());
+    if is_kept || seen.is_empty() && target.join.is_some() {
+        let at = Joined { ensemble, target, ctx };
+        return at.advance(told, seen, heard).await;
+    }
+    let next = if target.join.is_some() && target.fault.is_none() {
+        Next::Wait(Health::stalled(reasons::INVALID_SPEC, IS_FOUNDED))
+    } else {
+        steps::next(target, &seen, status::since_loss(&told))
+    };
     let wishes = seen.iter().map(|member| member.wish.clone());
     let (wishes, heard) = match &next {
         Next::Do(step) => {
@@ -92,6 +107,7 @@ async fn advance(
         heard: &heard,
         // Pods are brought to the whole wish each time: there that is no change.
         next: if ctx.platform.has_pods() { &Next::Settled } else { &next },
+        stays: None,
     };
     let generation = ensemble.metadata.generation.unwrap_or(0);
     let health = status::status(&mut told, &view, generation, &now());
@@ -99,7 +115,7 @@ async fn advance(
 }
 
 /// What the members that a step left alone said before it still holds.
-async fn carry_out(
+pub(super) async fn carry_out(
     step: &Step,
     wishes: &[crate::platform::MemberWish],
     heard: Vec<Heard>,
@@ -133,3 +149,9 @@ async fn tell(ctx: &Context, ensemble: &Ensemble, news: &[News]) {
         }
     }
 }
+
+const IS_FOUNDED: &str = "spec.join: the members are an ensemble of their own already and cannot join another; remove \
+    spec.join, or declare another Ensemble that joins";
+const STILL_COUNTED: &str = "deletion waits: the ensemble that was joined counts on members of this Ensemble; set \
+    spec.join.voters to Theirs (they leave one by one) or to Ours (all others leave), and it goes on when that is done; \
+    or remove spec.join to end them all the same";

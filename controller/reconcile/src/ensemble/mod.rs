@@ -1,6 +1,8 @@
 //! `Ensemble`: members as declared, and what they say of themselves.
 
 mod apply;
+mod join;
+mod joined;
 mod news;
 mod observe;
 mod plan;
@@ -12,7 +14,7 @@ mod steps;
 
 use std::sync::Arc;
 
-use crds::{Ensemble, EnsembleSpec};
+use crds::{Ensemble, EnsembleSpec, ValueSource};
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
 
@@ -54,15 +56,20 @@ pub(crate) fn servers(ensemble: &Ensemble) -> Result<String, String> {
 
 /// Whether a spec names this Secret.
 pub(crate) fn names_secret(spec: &EnsembleSpec, name: &str) -> bool {
-    let digest = spec.authentication.as_ref().and_then(|auth| auth.super_digest.as_ref());
-    let digest = digest.and_then(|source| source.secret_key_ref.as_ref());
+    let mut values = values(spec).filter_map(|source| source.secret_key_ref.as_ref());
     security::named(spec).iter().any(|(_, named)| named.name == name)
-        || digest.is_some_and(|source| source.name == name)
+        || values.any(|source| source.name == name)
 }
 
 /// Whether a spec names this ConfigMap.
 pub(crate) fn names_config_map(spec: &EnsembleSpec, name: &str) -> bool {
+    let mut values = values(spec).filter_map(|source| source.config_map_key_ref.as_ref());
+    values.any(|source| source.name == name)
+}
+
+/// The values that a spec takes from elsewhere.
+fn values(spec: &EnsembleSpec) -> impl Iterator<Item = &ValueSource> {
     let digest = spec.authentication.as_ref().and_then(|auth| auth.super_digest.as_ref());
-    let digest = digest.and_then(|source| source.config_map_key_ref.as_ref());
-    digest.is_some_and(|source| source.name == name)
+    let credentials = spec.join.as_ref().and_then(|join| join.credentials.as_ref());
+    digest.into_iter().chain(credentials)
 }

@@ -28,35 +28,49 @@ pub(crate) struct Users {
     pub(crate) secrets: Secrets,
     /// The digest that it names, or why there is none; `None` when it names none.
     pub(crate) super_digest: Option<Result<Vec<u8>, Health>>,
+    /// The credentials that it names, likewise.
+    pub(crate) credentials: Option<Result<Vec<u8>, Health>>,
 }
 
 pub(crate) async fn users(ensemble: &Ensemble, ctx: &Context) -> Result<Users, Error> {
     let (paused, pods) = (is_paused(ensemble), ctx.platform.has_pods());
     let namespace = ensemble.namespace().unwrap_or_default();
-    if !is_deleting(ensemble) {
-        let spec = &ensemble.spec;
-        let mut secrets = Secrets::new();
-        for (_, named) in security::named(spec) {
-            if let Some(secret) = references::secret(&named.name, &namespace, ctx).await? {
-                secrets.insert(named.name.clone(), secret);
-            }
-        }
-        let source = spec.authentication.as_ref().and_then(|auth| auth.super_digest.as_ref());
-        let super_digest = match source {
-            Some(source) => Some(references::value(source, SUPER_DIGEST, &namespace, ctx).await?),
-            None => None,
-        };
-        return Ok(Users { paused, pods, users: Vec::new(), secrets, super_digest });
+    let mut users = Users { paused, pods, ..Users::default() };
+    if is_deleting(ensemble) {
+        users.users = users_of(ensemble, &namespace, ctx).await?;
     }
+    let spec = &ensemble.spec;
+    for (_, named) in security::named(spec) {
+        if let Some(secret) = references::secret(&named.name, &namespace, ctx).await? {
+            users.secrets.insert(named.name.clone(), secret);
+        }
+    }
+    let digest = spec.authentication.as_ref().and_then(|auth| auth.super_digest.as_ref());
+    if let Some(source) = digest {
+        let value = references::value(source, SUPER_DIGEST, &namespace, ctx).await?;
+        users.super_digest = Some(value);
+    }
+    if let Some(source) = spec.join.as_ref().and_then(|join| join.credentials.as_ref()) {
+        let value = references::value(source, CREDENTIALS, &namespace, ctx).await?;
+        users.credentials = Some(value);
+    }
+    Ok(users)
+}
+
+async fn users_of(
+    ensemble: &Ensemble,
+    namespace: &str,
+    ctx: &Context,
+) -> Result<Vec<String>, Error> {
     let name = ensemble.name_any();
     let everything = ListParams::default();
-    let pools: Api<ResourcePool> = api(&ctx.client, &namespace);
+    let pools: Api<ResourcePool> = api(&ctx.client, namespace);
     let pools = pools.list(&everything).await.tried(|| format!("list pools of {namespace}"))?;
-    let znodes: Api<ZNode> = api(&ctx.client, &namespace);
+    let znodes: Api<ZNode> = api(&ctx.client, namespace);
     let znodes = znodes.list(&everything).await.tried(|| format!("list ZNodes of {namespace}"))?;
     let pools = pools.iter().filter(|pool| pool.spec.ensemble_ref.name == name).map(named);
     let znodes = znodes.iter().filter(|znode| znode.spec.ensemble_ref.name == name).map(named);
-    Ok(Users { paused, pods, users: pools.chain(znodes).collect(), ..Users::default() })
+    Ok(pools.chain(znodes).collect())
 }
 
 /// One member: its process or pod, and what it says.
@@ -83,7 +97,9 @@ pub(crate) async fn members(
 /// Asks one member, if there is anybody to ask.
 pub(crate) async fn ask(part: &Part) -> Answer {
     match (&part.state, &part.endpoint) {
-        (PartState::Running, Some(endpoint)) => four_letters::ask(endpoint).await,
+        (PartState::Running | PartState::Elsewhere, Some(endpoint)) => {
+            four_letters::ask(endpoint).await
+        }
         _ => Answer::Silent,
     }
 }
@@ -96,4 +112,5 @@ fn seen(wish: MemberWish, heard: &[Heard]) -> Seen {
     Seen { wish, state, answer }
 }
 
+const CREDENTIALS: &str = "spec.join.credentials";
 const SUPER_DIGEST: &str = "spec.authentication.superDigest";

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crds::{DeletionPolicy, Ensemble, EnsembleSpec, reasons};
+use crds::{DeletionPolicy, Ensemble, EnsembleJoin, EnsembleSpec, JoinVoters, reasons};
 
 use super::observe::Users;
 use super::security::security;
@@ -39,6 +39,19 @@ pub(crate) struct Target {
     pub(crate) files: BTreeMap<String, Vec<u8>>,
     /// Why nothing is changed, though members that run are kept running: what is declared cannot be.
     pub(crate) fault: Option<Health>,
+    /// An ensemble that is not ours, to be joined.
+    pub(crate) join: Option<JoinTarget>,
+}
+
+/// What joining means.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct JoinTarget {
+    /// What follows `server.N=`, by N.
+    pub(crate) servers: BTreeMap<i32, String>,
+    /// Where clients reach them.
+    pub(crate) clients: BTreeMap<i32, String>,
+    pub(crate) voters: JoinVoters,
+    pub(crate) credentials: Option<Vec<u8>>,
 }
 
 impl Target {
@@ -70,12 +83,33 @@ pub(crate) fn plan(ensemble: &Ensemble, observed: &Users) -> Plan {
         if !observed.users.is_empty() {
             return Plan::Hold(observed.users.clone());
         }
+        if !observed.pods && is_counted_on(ensemble) {
+            return run(ensemble, observed);
+        }
         let policy = spec.storage.as_ref().and_then(|storage| storage.deletion_policy);
         return Plan::Remove(match policy {
             Some(DeletionPolicy::Delete) => DataFate::Delete,
             _ => DataFate::Keep,
         });
     }
+    run(ensemble, observed)
+}
+
+/// Whether members of an ensemble that was joined vote beside ours that do: they would miss ours.
+fn is_counted_on(ensemble: &Ensemble) -> bool {
+    let join = ensemble.spec.join.as_ref().and_then(|join| join_target(join).ok());
+    let Some(join) = join else { return false };
+    let members = ensemble.status.iter().flat_map(|status| &status.members);
+    let votes = |is_ours: bool| {
+        let mut of_one =
+            members.clone().filter(|one| join.servers.contains_key(&one.id) != is_ours);
+        of_one.any(|member| member.votes == Some(true))
+    };
+    votes(true) && votes(false)
+}
+
+fn run(ensemble: &Ensemble, observed: &Users) -> Plan {
+    let spec = &ensemble.spec;
     let mut target = Target {
         voters: usize::try_from(spec.members).unwrap_or(1).max(1),
         observers: usize::try_from(spec.observers.unwrap_or(0)).unwrap_or(0),
@@ -97,6 +131,11 @@ fn fill(target: &mut Target, ensemble: &Ensemble, observed: &Users) -> Result<()
         return Err(Health::unsupported(&field));
     }
     let invalid = |message| Health::stalled(reasons::INVALID_SPEC, message);
+    // First: whatever else is wrong, these are asked how they are.
+    target.join = spec.join.as_ref().map(join_target).transpose().map_err(invalid)?;
+    if let Some(join) = &mut target.join {
+        join.credentials = observed.credentials.clone().transpose()?;
+    }
     let mut config = settings::keys(spec).map_err(invalid)?;
     let super_digest = observed.super_digest.clone().transpose()?;
     let mut security = security(spec, &observed.secrets, super_digest.as_deref())?;
@@ -119,6 +158,39 @@ fn fill(target: &mut Target, ensemble: &Ensemble, observed: &Users) -> Result<()
     target.ports = PeerPorts { quorum: port(ports.quorum), election: port(ports.election) };
     target.files = security.contents;
     Ok(())
+}
+
+/// The servers by id and by address.
+fn join_target(join: &EnsembleJoin) -> Result<JoinTarget, String> {
+    let mut target = JoinTarget { voters: join.voters, ..JoinTarget::default() };
+    for server in &join.servers {
+        let wrong = || {
+            format!(
+                "spec.join.servers: {server:?} is not like server.1=host:2888:3888;2181, with the port for clients at \
+                 its end"
+            )
+        };
+        let (key, line) = server.split_once('=').ok_or_else(wrong)?;
+        let id = key.trim().strip_prefix("server.").and_then(|id| id.parse::<i32>().ok());
+        let id = id.filter(|id| (0..=255).contains(id)).ok_or_else(wrong)?;
+        let (peers, client) = line.trim().split_once(';').ok_or_else(wrong)?;
+        // Of several addresses the first.
+        let first = peers.split('|').next().unwrap_or(peers);
+        let mut fields = first.rsplitn(if has_role(first) { 4 } else { 3 }, ':');
+        let host = fields.by_ref().last().filter(|host| !host.is_empty()).ok_or_else(wrong)?;
+        let (address, port) = client.rsplit_once(':').unwrap_or((host, client));
+        port.parse::<u16>().map_err(|_| wrong())?;
+        let address = if matches!(address, "0.0.0.0" | "[::]" | "::") { host } else { address };
+        target.clients.insert(id, format!("{address}:{port}"));
+        if target.servers.insert(id, line.trim().to_owned()).is_some() {
+            return Err(format!("spec.join.servers: server.{id} is there twice; remove one"));
+        }
+    }
+    Ok(target)
+}
+
+fn has_role(peers: &str) -> bool {
+    peers.ends_with(":participant") || peers.ends_with(":observer")
 }
 
 fn port(declared: Option<i32>) -> Option<u16> {
@@ -148,7 +220,8 @@ fn unsupported(spec: &EnsembleSpec, pods: bool) -> Option<Unsupported> {
         (pods && spec.authentication.is_some(), "spec.authentication"),
         (spec.retention.size.is_some(), "spec.retention.size"),
         (spec.backups.is_some(), "spec.backups"),
-        (spec.join.is_some(), "spec.join"),
+        (pods && spec.join.is_some(), "spec.join"),
+        (spec.join.is_some() && observers, "spec.observers beside spec.join"),
         (!pods && spec.resources.is_some(), "spec.resources"),
         (!pods && spec.placement.is_some(), "spec.placement"),
         (pods && spec.metrics.is_some(), "spec.metrics"),
@@ -217,14 +290,45 @@ mod tests {
 
     #[test]
     fn what_has_no_effect_yet_is_refused_by_name() {
-        for (spec, path) in [
-            (json!({ "members": 1, "retention": { "size": "1Gi" } }), "spec.retention.size"),
-            (json!({ "members": 1, "join": { "servers": ["server.1=a:1:2"] } }), "spec.join"),
-        ] {
-            let (reason, message) = reason(check(spec));
-            assert_eq!(reason, reasons::NOT_YET_SUPPORTED);
-            assert!(message.starts_with(path), "{message}");
+        let spec = json!({ "members": 1, "retention": { "size": "1Gi" } });
+        let (reason, message) = reason(check(spec));
+        assert_eq!(reason, reasons::NOT_YET_SUPPORTED);
+        assert!(message.starts_with("spec.retention.size"), "{message}");
+    }
+
+    #[test]
+    fn joining_in_a_cluster_is_refused_by_name() {
+        let join = json!({ "servers": ["server.1=a:2888:3888;2181"] });
+        let users = Users { pods: true, ..Users::default() };
+        match plan(&ensemble(json!({ "members": 3, "join": join })), &users) {
+            Plan::Rest(Health::Stalled { reason, message }) => {
+                assert_eq!(reason, reasons::NOT_YET_SUPPORTED);
+                assert!(message.starts_with("spec.join"), "{message}");
+            }
+            other => panic!("not refused: {other:?}"),
         }
+    }
+
+    #[test]
+    fn servers_to_join_are_read() {
+        let join = |servers: &[&str]| {
+            let servers = servers.iter().map(|server| (*server).to_owned()).collect();
+            let join = EnsembleJoin { servers, voters: JoinVoters::Both, credentials: None };
+            join_target(&join)
+        };
+        let read = join(&["server.1=a:2888:3888;2181", "server.2=b:1:2:participant;0.0.0.0:3"]);
+        let clients: Vec<_> = read.expect("they are right").clients.into_values().collect();
+        assert_eq!(clients, ["a:2181", "b:3"]);
+        for (wrong, words) in [
+            ("server.1=a:1:2", "with the port for clients"),
+            ("1=a:1:2;3", "is not like"),
+            ("server.1=a:1:2;x", "is not like"),
+        ] {
+            let told = join(&[wrong]).expect_err(wrong);
+            assert!(told.contains(words), "{told}");
+        }
+        let twice = join(&["server.1=a:1:2;3", "server.1=b:1:2;3"]).expect_err("one too many");
+        assert!(twice.contains("twice"), "{twice}");
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub(crate) struct View<'a> {
     pub(crate) heard: &'a [Heard],
     /// What was just begun, or is waited for.
     pub(crate) next: &'a Next,
+    /// Whom clients are told of, where the ensemble itself says who its members are.
+    pub(crate) stays: Option<&'a BTreeSet<i32>>,
 }
 
 /// The state of a member that lost its data.
@@ -36,7 +38,7 @@ pub(crate) fn status(
     let leading = view.leader();
     let serving: Vec<&Report> = view.serving().map(|(_, report)| report).collect();
     let ready = count(serving.len());
-    status.summary = Some(format!("{ready}/{}", view.target.members()));
+    status.summary = Some(format!("{ready}/{}", view.declared()));
     status.replicas = Some(count(view.voters().count()));
     status.ready_replicas = Some(count(view.voters().filter(|member| serves(member)).count()));
     status.leader = leading.map(|(part, _)| part.number);
@@ -58,6 +60,7 @@ pub(crate) fn status(
     let before = std::mem::take(&mut status.members);
     let told = |(part, answer): &Heard| {
         let mut told = member(part, answer, zxid);
+        told.votes = Some(view.membership.voters.contains(&part.number));
         if matches!(answer, Answer::Silent | Answer::Refused) {
             // Nobody has said that its files are whole.
             let known = before.iter().find(|known| known.id == told.id);
@@ -92,7 +95,7 @@ pub(crate) fn status(
     let (reason, why) = match full {
         Some(why) => (reasons::DISK_FULL, why),
         None if missing.is_empty() => {
-            (reasons::AS_DECLARED, format!("{ready} of {} members serve", view.target.members()))
+            (reasons::AS_DECLARED, format!("{ready} of {} members serve", view.declared()))
         }
         None => (reasons::MEMBERS_MISSING, missing.join("; ")),
     };
@@ -131,6 +134,14 @@ enum Quorum {
 }
 
 impl View<'_> {
+    /// How many there are to be.
+    fn declared(&self) -> usize {
+        match self.stays {
+            Some(_) => self.heard.len(),
+            None => self.target.members(),
+        }
+    }
+
     fn serving(&self) -> impl Iterator<Item = (&Part, &Report)> {
         self.heard.iter().filter_map(|(part, answer)| Some((part, answer.report()?)))
     }
@@ -193,7 +204,7 @@ impl View<'_> {
 
     fn health(&self, quorum: &Quorum, was_available: bool) -> Health {
         let silent = self.heard.iter().filter(|member| !serves(member)).map(|(part, _)| part);
-        let (ready, all) = (self.serving().count(), self.target.members());
+        let (ready, all) = (self.serving().count(), self.declared());
         if let Quorum::Lost(why) = quorum
             && was_available
         {
@@ -217,6 +228,14 @@ impl View<'_> {
                 return Health::waiting(reasons::CHANGING_MEMBERS, step.words());
             }
             Next::Do(_) | Next::Settled => {}
+        }
+        let is_away = |member: &&Heard| {
+            member.0.state == PartState::Elsewhere && !serves(member) && !comes(member)
+        };
+        let away = self.heard.iter().filter(is_away).map(|(part, answer)| words(part, answer));
+        let away: Vec<String> = away.collect();
+        if !away.is_empty() {
+            return Health::stalled(reasons::MEMBERS_MISSING, away.join("; "));
         }
         if ready < all {
             let message = format!("{ready} of {all} members serve; the others are starting");
@@ -244,14 +263,17 @@ fn connect_string<'a>(
     view: &View<'a>,
     endpoint: impl Fn(&'a Part) -> Option<&'a str>,
 ) -> Option<String> {
-    let stay = view.target.voters(&view.membership.voters);
+    let stay = match view.stays {
+        Some(stays) => stays.clone(),
+        None => view.target.voters(&view.membership.voters),
+    };
     let observers = view.target.observers();
     let is_declared = |id: &i32| stay.contains(id) || observers.contains(id);
     let declared = view.heard.iter().filter(|(part, _)| is_declared(&part.number));
     let all: Vec<&str> = declared.filter_map(|(part, _)| endpoint(part)).collect();
     let known: BTreeSet<&str> = before.as_deref().unwrap_or_default().split(',').collect();
     let both: Vec<&str> = all.iter().copied().filter(|one| known.contains(one)).collect();
-    let is_changing = view.membership.voters != stay && !both.is_empty();
+    let is_changing = view.stays.is_none() && view.membership.voters != stay && !both.is_empty();
     let told = if is_changing { both } else { all };
     if told.is_empty() { None } else { Some(told.join(",")) }
 }
@@ -265,6 +287,7 @@ fn member(part: &Part, answer: &Answer, leader: Option<u64>) -> MemberStatus {
         (_, Answer::Mending(_)) => "mending",
         (PartState::Suspended, _) => "suspended",
         (PartState::Running | PartState::Starting, _) if part.pid.is_some() => "starting",
+        (PartState::Elsewhere, _) => "unreachable",
         _ => "down",
     };
     MemberStatus {
@@ -285,6 +308,7 @@ fn member(part: &Part, answer: &Answer, leader: Option<u64>) -> MemberStatus {
             None => report.is_none().then(|| words(part, answer)),
         },
         mending: answer.mending().map(str::to_owned),
+        votes: None,
     }
 }
 
@@ -311,6 +335,7 @@ fn comes((part, answer): &Heard) -> bool {
     match part.state {
         PartState::Starting | PartState::Ending => true,
         PartState::Running => !matches!(answer, Answer::Silent | Answer::Mending(_)),
+        PartState::Elsewhere => matches!(answer, Answer::Looking),
         _ => false,
     }
 }
@@ -334,6 +359,11 @@ fn words(part: &Part, answer: &Answer) -> String {
             )
         }
         (PartState::Running | PartState::Starting, _) => format!("member {id} is starting"),
+        (PartState::Elsewhere, Answer::Looking) => format!("member {id} looks for a leader"),
+        (PartState::Elsewhere, _) => {
+            let at = part.endpoint.as_deref().unwrap_or_default();
+            format!("member {id}, which is not ours, does not answer at {at}: start it")
+        }
         (PartState::Ending, _) => format!("member {id} is ending"),
     }
 }

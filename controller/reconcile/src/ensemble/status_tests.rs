@@ -6,7 +6,7 @@ use crate::conditions::is_true;
 fn part(number: i32, state: PartState) -> Part {
     let pid = matches!(state, PartState::Running | PartState::Suspended).then_some(70 + number);
     let endpoint = Some(format!("127.0.0.1:{}", 2180 + number));
-    Part { number, endpoint, secure_endpoint: None, pid, restarts: 0, state }
+    Part { number, endpoint, secure_endpoint: None, line: None, pid, restarts: 0, state }
 }
 
 fn serving(number: i32, mode: &str, zxid: u64) -> Heard {
@@ -29,7 +29,7 @@ fn check_from(told: &mut EnsembleStatus, heard: &[Heard], next: &Next, declared:
     let target = Target { voters: declared, ..Target::default() };
     let voters = heard.iter().map(|(part, _)| part.number).collect();
     let membership = Membership { version: 1, voters, ..Membership::default() };
-    let view = View { target: &target, membership, heard, next };
+    let view = View { target: &target, membership, heard, next, stays: None };
     status(told, &view, 1, &crate::kind::now())
 }
 

@@ -145,6 +145,7 @@ fn founders(target: &Target) -> Vec<MemberWish> {
         version: 1,
         voters: voters.clone(),
         observed: target.observers > 0,
+        others: None,
         ports: target.ports,
     };
     let ids = voters.into_iter().chain(target.observers());

@@ -89,10 +89,15 @@ pub(super) fn zoo_cfg(
         put("java.security.auth.login.config", &files.join(file).display());
     }
     peer_security(&settings.peers, files, &mut put);
+    let peers = if wish.membership.others.is_some() { &[] } else { peers };
     for Peer { id, quorum, election, votes } in peers {
         let role = if *votes { "participant" } else { "observer" };
         writeln!(text, "server.{id}=127.0.0.1:{quorum}:{election}:{role}")
             .expect("a String takes all");
+    }
+    if wish.membership.others.is_some() {
+        text.push_str("reconfigEnabled=true\nstandaloneEnabled=false\n");
+        return text;
     }
     if peers.len() == 1 {
         text.push_str("standaloneEnabled=false\n");

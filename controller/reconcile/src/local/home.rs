@@ -65,6 +65,41 @@ impl Home {
         Ok(())
     }
 
+    /// The same for one whose members are changed while it runs: it writes its `zoo.cfg` itself then, so what it is
+    /// given is written only when the settings are others. `line`: how others find it.
+    pub(super) fn keep_reconfigured(
+        &self,
+        wish: &MemberWish,
+        settings: &str,
+        line: &str,
+    ) -> Result<(), PlatformError> {
+        let fresh = self.needs_fresh_data(wish) || !self.data().exists();
+        let pointer = if fresh { None } else { self.dynamic(wish.id) };
+        let members = pointer.map_or_else(
+            || {
+                let others = wish.membership.others.iter().flatten();
+                let others = others.map(|(id, line)| format!("server.{id}={line}\n"));
+                others.collect::<String>() + &format!("server.{}={line}\n", wish.id)
+            },
+            |file| format!("dynamicConfigFile={file}\n"),
+        );
+        let given = self.0.join("settings.cfg");
+        let same = !fresh && fs::read_to_string(&given).is_ok_and(|kept| kept == settings);
+        let written = same.then(|| fs::read_to_string(self.config()).ok()).flatten();
+        let config = written.unwrap_or_else(|| settings.to_owned() + &members);
+        self.keep(wish, &config)?;
+        write_if_other(&given, settings)
+    }
+
+    /// The file of the members in force that the member has written, if it is one of them.
+    fn dynamic(&self, id: i32) -> Option<String> {
+        let text = fs::read_to_string(self.config()).ok()?;
+        let file = text.lines().find_map(|line| line.strip_prefix("dynamicConfigFile="))?.trim();
+        let own = format!("server.{id}=");
+        let members = fs::read_to_string(file).ok()?;
+        members.lines().any(|line| line.starts_with(&own)).then(|| file.to_owned())
+    }
+
     /// Forgets the wish; the data stays.
     pub(super) fn forget(&self) -> Result<(), PlatformError> {
         let path = self.0.join(WISH);

@@ -14,7 +14,7 @@ mod process;
 mod record;
 mod supervise;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -57,9 +57,23 @@ struct Entry {
     owner: Owner,
     sort: Sort,
     number: i32,
+    addresses: Addresses,
+    supervised: Supervised,
+}
+
+/// Where a part is found: see [`Part`].
+#[derive(Clone, Default)]
+struct Addresses {
     endpoint: Option<String>,
     secure_endpoint: Option<String>,
-    supervised: Supervised,
+    line: Option<String>,
+}
+
+impl Addresses {
+    fn of(port: Option<u16>, secure: Option<u16>, line: Option<String>) -> Self {
+        let at = |port: u16| format!("127.0.0.1:{port}");
+        Self { endpoint: port.map(at), secure_endpoint: secure.map(at), line }
+    }
 }
 
 impl LocalPlatform {
@@ -147,7 +161,16 @@ impl LocalPlatform {
             let quorum = inner.quorum(&want.owner, wish)?;
             let listens = inner.listens(&key, wish, port)?;
             let text = argv::zoo_cfg(wish, &listens, &quorum, &home.data(), &files.0);
-            home.keep(wish, &text)?;
+            let own = quorum.iter().find(|peer| peer.id == id);
+            let line = own.map(|Peer { quorum, election, .. }| {
+                format!("127.0.0.1:{quorum}:{election}:participant;127.0.0.1:{port}")
+            });
+            match &line {
+                Some(line) if wish.membership.others.is_some() => {
+                    home.keep_reconfigured(wish, &text, line)?;
+                }
+                _ => home.keep(wish, &text)?,
+            }
             let mut spec = self.spec(&key, argv::member(&self.exe, &home.config()), Signal::TERM);
             spec.ports = vec![(port, declared.is_some())];
             let is_declared = !matches!(wish.settings.secure_port, Some(PortWish::Chosen));
@@ -164,8 +187,8 @@ impl LocalPlatform {
             spec.data = Some(home.guard(wish));
             let restarted_at = wish.settings.restarted_at.as_deref().unwrap_or_default();
             spec.also = format!("{text}{restarted_at}\n{} {}", wish.again, wish.data);
-            let endpoints = (Some(port), listens.secure);
-            self.run(&mut inner, spec, &want.owner, Sort::Member, id, endpoints);
+            let addresses = Addresses::of(Some(port), listens.secure, line);
+            self.run(&mut inner, spec, &want.owner, Sort::Member, id, addresses);
         }
         files.drop_all_but(&want.members)?;
         let over = inner.beyond(&want.owner, Sort::Member, |number| {
@@ -189,7 +212,8 @@ impl LocalPlatform {
             let mut spec = self.spec(&key, argv, Signal::TERM);
             spec.ports = vec![(port, want.port.is_some())];
             spec.also = want.restarted_at.clone().unwrap_or_default();
-            self.run(&mut inner, spec, &want.owner, Sort::Master, number, (Some(port), None));
+            let addresses = Addresses::of(Some(port), None, None);
+            self.run(&mut inner, spec, &want.owner, Sort::Master, number, addresses);
         }
         let over = inner.beyond(&want.owner, Sort::Master, |number| number >= want.count);
         self.end_parts(&mut inner, &over, DataFate::Delete)?;
@@ -205,7 +229,8 @@ impl LocalPlatform {
             let argv = argv::agent(&self.exe, want, wish, &home);
             let mut spec = self.spec(&key, argv, Signal::USR1);
             spec.also = want.restarted_at.clone().unwrap_or_default();
-            self.run(&mut inner, spec, &want.owner, Sort::Agent, wish.ordinal, (None, None));
+            let addresses = Addresses::default();
+            self.run(&mut inner, spec, &want.owner, Sort::Agent, wish.ordinal, addresses);
         }
         let over = inner.beyond(&want.owner, Sort::Agent, |number| {
             !want.agents.iter().any(|wish| wish.ordinal == number)
@@ -239,14 +264,11 @@ impl LocalPlatform {
         owner: &Owner,
         sort: Sort,
         number: i32,
-        (port, secure): (Option<u16>, Option<u16>),
+        addresses: Addresses,
     ) {
-        let at = |port: u16| format!("127.0.0.1:{port}");
-        let (endpoint, secure_endpoint) = (port.map(at), secure.map(at));
         if let Some(entry) = inner.parts.get_mut(&spec.key).filter(|e| !e.supervised.is_gone()) {
             entry.owner = owner.clone();
-            entry.endpoint = endpoint;
-            entry.secure_endpoint = secure_endpoint;
+            entry.addresses = addresses;
             entry.supervised.wish(spec);
             return;
         }
@@ -254,8 +276,7 @@ impl LocalPlatform {
         let found = inner.found.remove(&key);
         let supervised = self.supervise(spec, found, owner.clone());
         let owner = owner.clone();
-        let entry = Entry { owner, sort, number, endpoint, secure_endpoint, supervised };
-        inner.parts.insert(key, entry);
+        inner.parts.insert(key, Entry { owner, sort, number, addresses, supervised });
     }
 
     fn supervise(
@@ -294,8 +315,8 @@ impl LocalPlatform {
             if let Some(found) = inner.found.remove(key) {
                 let Some((owner, sort, number)) = parse(key) else { continue };
                 let supervised = self.supervise_orphan(key, found);
-                let (endpoint, secure_endpoint) = (None, None);
-                let entry = Entry { owner, sort, number, endpoint, secure_endpoint, supervised };
+                let addresses = Addresses::default();
+                let entry = Entry { owner, sort, number, addresses, supervised };
                 inner.parts.insert(key.clone(), entry);
             }
             let Some(entry) = inner.parts.get(key) else { continue };
@@ -428,8 +449,10 @@ impl Inner {
 
     /// Where a member and those it counts listen for each other; none if it is alone.
     fn quorum(&mut self, owner: &Owner, wish: &MemberWish) -> Result<Vec<Peer>, PlatformError> {
-        let voters = &wish.membership.voters;
-        if voters.len() == 1 && voters.contains(&wish.id) && !wish.membership.observed {
+        let own = BTreeSet::from([wish.id]);
+        let is_kept = wish.membership.others.is_some();
+        let voters = if is_kept { &own } else { &wish.membership.voters };
+        if !is_kept && voters.len() == 1 && voters.contains(&wish.id) && !wish.membership.observed {
             return Ok(Vec::new());
         }
         let mut peers = Vec::new();
@@ -472,8 +495,9 @@ impl Inner {
                     && known.pid.is_some_and(process::is_suspended);
                 Part {
                     number: entry.number,
-                    endpoint: entry.endpoint.clone(),
-                    secure_endpoint: entry.secure_endpoint.clone(),
+                    endpoint: entry.addresses.endpoint.clone(),
+                    secure_endpoint: entry.addresses.secure_endpoint.clone(),
+                    line: entry.addresses.line.clone(),
                     pid: known.pid,
                     restarts: known.restarts,
                     state: if is_suspended { PartState::Suspended } else { known.state },

@@ -37,7 +37,7 @@ fn owner(name: &str) -> Owner {
 fn members(count: i32) -> Members {
     let ports = PeerPorts::default();
     let voters = (1..=count).collect();
-    let membership = Membership { version: 1, voters, observed: false, ports };
+    let membership = Membership { version: 1, voters, observed: false, others: None, ports };
     let config = vec![("tickTime".into(), "2000".into())];
     let settings = Box::new(Settings { config, ..Settings::default() });
     let wish = |id| MemberWish {

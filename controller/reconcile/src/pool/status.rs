@@ -224,6 +224,7 @@ mod tests {
             number,
             endpoint,
             secure_endpoint: None,
+            line: None,
             pid: Some(1),
             restarts: 0,
             state: PartState::Running,
