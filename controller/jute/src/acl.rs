@@ -53,6 +53,11 @@ impl Id {
     pub const ANYONE: Self =
         Self { scheme: Text::from_static("world"), id: Text::from_static("anyone") };
 
+    /// A copy that keeps no frame alive.
+    pub fn detached(&self) -> Self {
+        Self { scheme: self.scheme.detached(), id: self.id.detached() }
+    }
+
     /// An id of `scheme`.
     pub fn new(scheme: impl Into<Text>, id: impl Into<Text>) -> Self {
         Self { scheme: scheme.into(), id: id.into() }

@@ -32,6 +32,11 @@ impl Text {
         &self.0
     }
 
+    /// A copy that keeps no frame alive.
+    pub fn detached(&self) -> Self {
+        Self(ByteString::from(self.as_str()))
+    }
+
     /// The part of this text that `part` is; shares the frame.
     ///
     /// `part` must have been borrowed from this text.

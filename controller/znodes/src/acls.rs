@@ -62,16 +62,19 @@ impl Acls {
         let known = self.last.as_ref().filter(is_it).map(|last| last.1);
         if let Some(id) = known.or_else(|| self.by_list.get(list).copied()) {
             if known.is_none() {
-                self.last = Some((list.clone(), id));
+                self.last = self.by_id.get(&id).map(|counted| (counted.list.clone(), id));
             }
             self.take_again(id);
             return id;
         }
         let id = AclId(self.next);
         self.next = self.next.checked_add(1).expect("a znode in use for each id in use");
+        // The frame it came in may be a million times as long, and goes.
+        let detached = |acl: &Acl| Acl { perms: acl.perms, id: acl.id.detached() };
+        let list: AclList = list.iter().map(detached).collect();
         self.by_list.insert(list.clone(), id);
         self.by_id.insert(id, Counted { list: list.clone(), znodes: 1 });
-        self.last = Some((list.clone(), id));
+        self.last = Some((list, id));
         id
     }
 
@@ -128,5 +131,17 @@ mod tests {
         assert_eq!(acls.iter().len(), 0);
         assert_eq!(acls.get(id)[0].perms, Perms(0));
         assert_eq!(acls.take(&open), AclId(id.0 + 1), "what nobody has is forgotten");
+    }
+
+    #[test]
+    fn a_list_that_is_kept_keeps_no_frame() {
+        let mut acls = Acls::new();
+        let frame = jute::Text::from("digest".to_owned());
+        let list: AclList = Arc::new([Acl { perms: Perms(1), id: Id::new(frame.clone(), "x") }]);
+        let id = acls.take(&list);
+        assert_eq!(acls.get(id), &list);
+        assert_ne!(acls.get(id)[0].id.scheme.as_ptr(), frame.as_ptr());
+        assert_eq!(acls.take(&list), id);
+        assert_ne!(acls.last.as_ref().map(|last| last.0.as_ptr()), Some(list.as_ptr()));
     }
 }
