@@ -19,7 +19,7 @@ use znodes::{SessionIds, Sessions};
 
 use crate::conn::Conn;
 use crate::connection::{Connection, Security};
-use crate::core::{Command, Core, config_of, voters_of};
+use crate::core::{Command, Core, config_of, last_members, standing, voters_of};
 use crate::load::{Found, LoadError, load, words};
 use crate::mending::Desk;
 use crate::metrics::{Stats, micros};
@@ -376,6 +376,12 @@ fn make_core(
     }
     let log = LogThread::spawn(writer, dirs.snapshots(), tell).map_err(StartError::Thread)?;
     let me = config.myid;
+    let mut config = config;
+    // What is damaged does not tell.
+    if let (Some(ensemble), None) = (&mut config.ensemble, &damage) {
+        let kept = ensemble.next.take();
+        ensemble.next = standing(&ensemble.members, kept, last_members(&state));
+    }
     let zab = match &config.ensemble {
         Some(ensemble) => protocol(&config, &ensemble.members, ensemble.next.as_ref(), durable),
         None => Zab::new(Settings::alone(me), durable),

@@ -136,6 +136,11 @@ impl Checkers {
         Err(Violation(format!("{peer} lost the committed {zxid}: it has {:?}", tree.last())))
     }
 
+    /// Whether a transaction is.
+    pub(crate) fn is_committed(&self, zxid: Zxid) -> bool {
+        self.committed.contains_key(&zxid)
+    }
+
     /// The last committed transaction.
     pub(crate) fn last(&self) -> Zxid {
         self.committed.last_key_value().map_or_else(Zxid::default, |(zxid, _)| *zxid)

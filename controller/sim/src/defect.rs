@@ -32,6 +32,10 @@ pub enum Defect {
     DamageIsSettled,
     /// A member that its leader fills anew votes before it has all that it may have acknowledged.
     FilledCountsAtOnce,
+    /// A start does not know the members that were proposed.
+    NextIsForgotten,
+    /// A start takes members for proposed that its history does not bring. (Ours did.)
+    NextIsBelieved,
     /// When a flush fails, the member goes on as if it had not.
     FlushIsBelieved,
 }
@@ -39,7 +43,7 @@ pub enum Defect {
 #[cfg(feature = "mutants")]
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::BackInTime,
         Self::ReadOvertakes,
         Self::SyncIsNotApplied,
@@ -53,6 +57,8 @@ impl Defect {
         Self::MissedIsForgotten,
         Self::DamageIsSettled,
         Self::FilledCountsAtOnce,
+        Self::NextIsForgotten,
+        Self::NextIsBelieved,
         Self::FlushIsBelieved,
     ];
 }

@@ -89,18 +89,23 @@ pub enum Fault {
 /// Faults in the order of their time.
 pub type Schedule = Vec<(Instant, Fault)>;
 
-/// Draws the faults of a run that lasts `length`.
+/// Draws the faults of a run that lasts `length`. Where members change nothing rots: who has a good copy of what, chance would have to
+/// know.
 pub(crate) fn draw(
     rng: &mut fastrand::Rng,
     voters: usize,
     hosts: usize,
+    rots: bool,
     length: Duration,
 ) -> Schedule {
     let mut schedule = Vec::new();
     let every = millis(rng.u64(300..6_000));
     let mut at = Instant::ZERO + millis(rng.u64(0..4_000));
     // Each run has its own mix, so that rare combinations are common in some.
-    let weights: Vec<u32> = (0..9).map(|_| rng.u32(0..4)).collect();
+    let mut weights: Vec<u32> = (0..9).map(|_| rng.u32(0..4)).collect();
+    if !rots {
+        weights[ROT] = 0;
+    }
     while at.saturating_since(Instant::ZERO) < length {
         if let Some(fault) = draw_one(rng, voters, hosts, &weights) {
             schedule.push((at, fault));
@@ -115,6 +120,9 @@ pub(crate) fn draw(
     schedule.sort_by_key(|(at, _)| *at);
     schedule
 }
+
+/// Its place among the weights.
+const ROT: usize = 7;
 
 fn draw_one(
     rng: &mut fastrand::Rng,
@@ -148,7 +156,7 @@ fn draw_one(
         4 => Fault::Full { host, full: down },
         5 => Fault::Slow { host, by: millis(rng.u64(1..400)), slow: down },
         6 => Fault::Stop { host, down },
-        7 => {
+        ROT => {
             // The last voters are those that never rot: a quorum.
             let most = voters.div_ceil(2) - 1;
             let host = rng.usize(0..most + hosts - voters + usize::from(most + hosts == voters));

@@ -3,6 +3,7 @@
 //! Lives here: what lives and dies with a host. Must not: other hosts (the world connects them).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use types::{Instant, PeerId, Zxid};
 use zab::{Durable, SavedEpoch, Settings, Zab};
@@ -10,6 +11,7 @@ use zab::{Durable, SavedEpoch, Settings, Zab};
 use crate::checkers::Violation;
 use crate::defect::{Defect, Planted};
 use crate::disk::{Disk, Found};
+use crate::roster::{Roster, config_of};
 use crate::server::Server;
 use crate::tree::{Base, Tree};
 
@@ -19,6 +21,8 @@ pub(crate) struct Host {
     pub(crate) disk: Disk,
     /// What the last start that found damage said of it.
     pub(crate) damage: String,
+    /// The members that it knows of, which are in files of their own; `None`: reconfiguration is off.
+    pub(crate) roster: Option<Roster>,
     /// `None` while it is down.
     pub(crate) running: Option<Running>,
     /// Counts starts: what was meant for an earlier run is not for this one.
@@ -84,6 +88,7 @@ impl Host {
             settings,
             disk,
             damage: String::new(),
+            roster: None,
             running: None,
             run: 0,
             paused_until: Instant::ZERO,
@@ -109,6 +114,11 @@ impl Host {
             Found::Failed => return Ok(None),
         };
         self.run += 1;
+        if let Some(roster) = &mut self.roster
+            && !self.planted.has(Defect::NextIsBelieved)
+        {
+            roster.settle(&tree);
+        }
         let mut zab = self.protocol(durable);
         let marked = marked && !self.disk.planted.has(Defect::FilledCountsAtOnce);
         if marked {
@@ -142,7 +152,18 @@ impl Host {
 
     /// The protocol at its beginning.
     pub(crate) fn protocol(&self, durable: Durable) -> Zab {
-        let zab = Zab::new(self.settings.clone(), durable);
+        let zab = match &self.roster {
+            None => Zab::new(self.settings.clone(), durable),
+            Some(roster) => {
+                let me = self.settings.me;
+                let now = config_of(roster.now());
+                let (voters, observer) = (now.voters.clone(), now.observers.contains(&me));
+                let settings = Settings { voters, observer, ..self.settings.clone() };
+                let next = roster.next().filter(|_| !self.planted.has(Defect::NextIsForgotten));
+                let next = next.map(|next| Arc::new(config_of(next)));
+                Zab::new(settings, durable).reconfigurable(Arc::new(now), next)
+            }
+        };
         #[cfg(feature = "mutants")]
         let zab = zab.mutated(self.mutation);
         zab

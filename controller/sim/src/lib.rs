@@ -17,6 +17,7 @@
 //! | `disk` | the real files of `storage`, and what is asked of them |
 //! | `crashes` | what a crash leaves of files: the same as in the tests of `storage` |
 //! | `recorder`, `rot` | what makes a disk fail, and change by itself |
+//! | `roster` | the members as a host knows them |
 //! | `loading` | from files to a tree, at a start |
 //! | `network` | connections that keep order, delay, break and are cut off |
 //! | `faults` | what goes wrong, and when |
@@ -36,6 +37,7 @@ mod links;
 mod loading;
 mod network;
 mod recorder;
+mod roster;
 mod rot;
 mod server;
 mod shrink;

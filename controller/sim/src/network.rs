@@ -4,9 +4,11 @@
 //! loses what is on its way when it breaks.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
-use types::Instant;
-use zab::Message;
+use jute::Members;
+use types::{Epoch, Instant, Zxid};
+use zab::{Introduction, Message};
 
 use crate::server::Errand;
 use crate::tree::Base;
@@ -53,6 +55,10 @@ impl<T> Lane<T> {
 #[derive(Clone, Debug)]
 pub(crate) enum Packet {
     Message(Message),
+    /// A learner's first, with the version of its members in force.
+    Introduction(Introduction, Zxid),
+    /// NEWLEADER, with the last members that the leader knows of.
+    NewLeader(Epoch, Arc<Members>),
     /// SNAP with the state behind it.
     State(Base),
     /// Of clients: no part of the protocol.

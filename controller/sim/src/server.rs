@@ -8,15 +8,19 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use jute::{Entry, ErrorCode, EventType, Reader, Request, Response, Text};
+use jute::{Entry, ErrorCode, EventType, Members, Reader, Reconfig, Request, Response, Text};
 use types::{Epoch, Instant, PeerId, SessionId, Zxid};
 use zab::Txn;
+use znodes::access::SUPER;
 use znodes::reads::{self, Reading};
-use znodes::{Prep, Requester, SessionIds, Sessions, Speaker, State, Turn, Watcher, Watches};
+use znodes::{
+    Prep, Requester, Rules, SessionIds, Sessions, Speaker, State, Turn, Watcher, Watches,
+};
 
 use crate::checkers::Violation;
 use crate::defect::Defect;
 use crate::host::Running;
+use crate::roster::{Roster, config_of};
 
 /// What a client says on its connection.
 #[derive(Clone, Debug)]
@@ -186,7 +190,8 @@ impl Running {
         if leads {
             let mut sessions = Sessions::new(TICK);
             sessions.resume(&self.tree.state, now);
-            let prep = Prep::new(&self.tree.state);
+            let rules = Rules { reconfig: true, ..Rules::default() };
+            let prep = Prep::new(&self.tree.state).under(rules);
             self.server.leading = Some(Leading {
                 prep,
                 sessions,
@@ -231,6 +236,31 @@ impl Running {
             Say::Propose(txn) => Some(txn),
             _ => None,
         })
+    }
+
+    /// The transaction that a change of the members becomes, and whom it brings; `None` while this member takes none.
+    pub(crate) fn prepare_reconfig(
+        &mut self,
+        now: Instant,
+        request: &Reconfig,
+        roster: &Roster,
+    ) -> Option<(Txn, Option<Members>)> {
+        let (zxid, zab) = (self.zab.next_zxid()?, &self.zab);
+        let Leading { prep, sessions, outstanding, .. } = self.server.leading.as_mut()?;
+        let turn = Turn { zxid, wall_ms: wall_ms(now), now };
+        let requester = Requester { session: SessionId(0), cxid: 0, auth: &[SUPER], speaker: HERE };
+        let ensemble = znodes::Ensemble {
+            members: roster.now(),
+            under_way: roster.next().is_some(),
+            standalone: false,
+            in_step: &|members| zab.may_reconfigure(&config_of(members)),
+        };
+        let (entry, members) =
+            prep.prepare_reconfig(&self.tree.state, sessions, turn, &requester, request, &ensemble);
+        let mut body = BytesMut::new();
+        entry.encode(&mut body);
+        outstanding.push_back(Outstanding { entry, origin: Origin::Elsewhere });
+        Some((Txn { zxid, body: body.freeze() }, members))
     }
 
     #[expect(clippy::too_many_arguments, reason = "a request is all of these")]

@@ -3,6 +3,7 @@
 //! Lives here: time, and the way from a protocol's outputs to disks, connections and other hosts. The faults end
 //! before the run does, and then the ensemble must go on: a leader, all hosts in step, a write committed.
 
+mod changing;
 mod clients;
 mod mending;
 mod misfortune;
@@ -12,8 +13,10 @@ mod writes;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
+use jute::{Members, ServerRole};
 use types::{Instant, PeerId, Zxid};
 use zab::{Input, Located, Notification, Output, Settings, Timing, Txn, Voters};
 
@@ -27,6 +30,7 @@ use crate::history::History;
 use crate::host::Host;
 use crate::links::Links;
 use crate::network::Network;
+use crate::roster::{Roster, server};
 use crate::tree::Known;
 
 /// What kind of ensemble runs, and for how long.
@@ -36,8 +40,12 @@ pub struct Shape {
     pub seed: u64,
     /// Voters, 1 or more.
     pub voters: usize,
-    /// Observers beside them. At most 31 hosts in all.
+    /// Observers beside them.
     pub observers: usize,
+    /// Hosts that are no members at first. At most 31 hosts in all.
+    pub spares: usize,
+    /// Milliseconds between changes of the members, at most; `None`: they stay what they are, by whatever is asked.
+    pub changes_every: Option<u64>,
     /// Clients with sessions.
     pub clients: usize,
     /// How long faults happen, in simulated time.
@@ -57,12 +65,19 @@ impl Shape {
         let voters = [3, 3, 3, 5, 5, 4, 2, 1, 7][rng.usize(0..9)];
         let observers = [0, 0, 1, 2][rng.usize(0..4)];
         let length = Duration::from_secs(rng.u64(20..90));
-        let schedule = faults::draw(&mut rng, voters, voters + observers, length);
+        // Not of the same numbers: without changes a seed is what it was before there were any.
+        let mut other = fastrand::Rng::with_seed(seed ^ 0xc4a6);
+        let changes_every = [None, None, Some(500), Some(4_000), Some(20_000)][other.usize(0..5)];
+        let spares = if changes_every.is_some() { other.usize(0..3) } else { 0 };
+        let hosts = voters + observers + spares;
+        let schedule = faults::draw(&mut rng, voters, hosts, changes_every.is_none(), length);
         let clients = [0, 1, 2, 3, 4, 6][rng.usize(0..6)];
         let shape = Self {
             seed,
             voters,
             observers,
+            spares,
+            changes_every,
             clients,
             length,
             #[cfg(feature = "mutants")]
@@ -87,6 +102,8 @@ pub struct Tally {
     pub damaged: u64,
     /// Members whose files became whole again, or a leader's that count.
     pub mended: u64,
+    /// Versions of the members that came into force.
+    pub changes: usize,
     /// Simulated time.
     pub simulated: Duration,
 }
@@ -94,7 +111,7 @@ pub struct Tally {
 #[derive(Debug)]
 enum Event {
     Tick { host: usize, run: u64 },
-    Vote { from: usize, to: usize, vote: Notification },
+    Vote { from: usize, to: usize, vote: Notification, members: Option<Arc<Members>> },
     Reach { host: usize, peer: usize, reachable: bool },
     Connect { learner: usize, run: u64, leader: usize },
     Packet { connection: u64, to_leader: bool },
@@ -107,6 +124,7 @@ enum Event {
     Begin(Fault),
     End(Fault),
     Writes,
+    Change,
     Client { client: usize },
     Call { link: u64 },
     Answer { link: u64 },
@@ -139,6 +157,10 @@ struct World {
     steps: u64,
     /// Transactions between snapshots.
     snapshot_every: u32,
+    /// Milliseconds between changes of the members, at most.
+    changes_every: Option<u64>,
+    /// All members that ever were in force with anybody.
+    in_force: BTreeMap<Zxid, Arc<Members>>,
     /// Starts that found damage, and ends of it.
     damaged: u64,
     mended: u64,
@@ -178,11 +200,17 @@ impl World {
         let voters = Voters::majority(ids.map(PeerId));
         let dir = crashes::scratch();
         let known = Rc::<Known>::default();
-        let hosts = (0..shape.voters + shape.observers).map(|index| {
+        let roles =
+            [(ServerRole::Participant, shape.voters), (ServerRole::Observer, shape.observers)];
+        let roles = roles.into_iter().flat_map(|(role, count)| std::iter::repeat_n(role, count));
+        let servers =
+            roles.enumerate().map(|(index, role)| (peer(index), server(peer(index), role, false)));
+        let first = Arc::new(Members { servers: servers.collect(), ..Members::default() });
+        let hosts = (0..shape.voters + shape.observers + shape.spares).map(|index| {
             let settings = Settings {
                 me: peer(index),
                 voters: voters.clone(),
-                observer: index >= shape.voters,
+                observer: (shape.voters..shape.voters + shape.observers).contains(&index),
                 timing: Timing::default(),
             };
             let planted = Planted::of(shape);
@@ -192,6 +220,7 @@ impl World {
                 #[cfg(feature = "mutants")]
                 mutation: shape.mutation,
                 planted,
+                roster: shape.changes_every.map(|_| Roster::new(Arc::clone(&first))),
                 ..Host::new(settings, disk)
             }
         });
@@ -214,6 +243,8 @@ impl World {
             writes_every: 0,
             steps: 0,
             snapshot_every: 0,
+            changes_every: shape.changes_every,
+            in_force: BTreeMap::new(),
             damaged: 0,
             mended: 0,
             _dir: dir,
@@ -229,6 +260,9 @@ impl World {
             world.at(*at, Event::Begin(fault.clone()));
         }
         world.at(Instant::ZERO, Event::Writes);
+        if shape.changes_every.is_some() {
+            world.at(Instant::ZERO, Event::Change);
+        }
         for client in 0..shape.clients {
             let one = Client::drawn(&mut world.rng);
             world.clients.push(one);
@@ -263,6 +297,7 @@ impl World {
             epochs: self.checkers.epochs(),
             damaged: self.damaged,
             mended: self.mended,
+            changes: self.in_force.len(),
             simulated: end.saturating_since(Instant::ZERO),
         })
     }
@@ -307,7 +342,7 @@ impl World {
                 self.step(host, Input::Tick)?;
                 self.expire(host)
             }
-            Event::Vote { from, to, vote } => self.on_vote(from, to, vote),
+            Event::Vote { from, to, vote, members } => self.on_vote(from, to, vote, members),
             Event::Reach { host, peer: other, reachable: true } => {
                 self.step(host, Input::Reachable(peer(other)))
             }
@@ -335,6 +370,7 @@ impl World {
             Event::Begin(fault) => self.begin(fault),
             Event::End(fault) => self.end(fault),
             Event::Writes => self.on_writes(),
+            Event::Change => self.on_change(),
             Event::Client { client } => self.on_client(client),
             Event::Call { link } => self.on_call(link),
             Event::Answer { link } => self.on_answer(link),
@@ -362,11 +398,15 @@ impl World {
     /// Steps a host's protocol and carries out what follows.
     fn step(&mut self, host: usize, input: Input) -> Result<(), Violation> {
         let now = self.now;
-        let Some(running) = &mut self.hosts[host].running else { return Ok(()) };
+        let one = &mut self.hosts[host];
+        let Some(running) = &mut one.running else { return Ok(()) };
         if running.stands_still() {
             return Ok(());
         }
-        if let Input::Propose(txn) = &input {
+        if let (Input::AppendRefused { first }, Some(roster)) = (&input, &mut one.roster) {
+            roster.withdraw(*first);
+        }
+        if let Input::Propose(txn) | Input::Reconfigure { txn, .. } = &input {
             self.proposed.insert(txn.zxid, txn.clone());
         }
         let told = self.trace.is_some().then(|| format!("{input:?}"));
@@ -438,6 +478,7 @@ impl World {
             return Err(Violation("no write is committed long after the last fault".to_owned()));
         }
         self.check_sessions()?;
+        self.check_members()?;
         for host in &self.hosts {
             let Some(running) = &host.running else {
                 return Err(Violation(format!("{} is down long after the last fault", host.me())));
@@ -483,7 +524,8 @@ impl Event {
             | Self::Start { .. }
             | Self::Begin(_)
             | Self::End(_)
-            | Self::Writes => None,
+            | Self::Writes
+            | Self::Change => None,
         }
     }
 }

@@ -13,6 +13,7 @@ use types::{Epoch, Instant, PeerId, Zxid};
 
 use crate::drain::Drain;
 use crate::learners::{Broadcast, Learners};
+use crate::mutation::Mutation;
 use crate::zab::{Core, Phase};
 use crate::{Input, Message, Output, Txn};
 
@@ -150,7 +151,11 @@ impl Leader {
         loop {
             let reached =
                 |peer| if peer == core.me { self.flushed } else { self.learners.flushed(peer) };
-            let upto = core.voters.voters().decided(reached).min(self.flushed);
+            let voters = match core.voters.next() {
+                Some(next) if core.has(Mutation::NewVotersAlone) => &next.voters,
+                _ => core.voters.voters(),
+            };
+            let upto = voters.decided(reached).min(self.flushed);
             let upto = Self::bounded(core, upto, reached);
             let next = core.voters.next().filter(|next| next.version <= upto).cloned();
             let plain = |txn: &Txn| {
@@ -224,6 +229,14 @@ impl Leader {
         Phase::Retired
     }
 
+    /// Whether anybody may have a transaction that this leader has not written.
+    fn was_sent(&self, core: &Core, zxid: Zxid) -> bool {
+        if core.has(Mutation::SentIsTakenBack) {
+            return self.learners.broadcast_to().any(|(_, observer)| !observer);
+        }
+        zxid <= self.learners.told()
+    }
+
     fn resign(self, core: &mut Core) -> Phase {
         Drain::dismiss(core, self.learners, self.proposals)
     }
@@ -236,7 +249,7 @@ impl Leader {
             return Phase::Leading(self);
         }
         self.proposals.retain(|txn| txn.zxid < first);
-        if !core.voters.is_only(core.me) || first <= self.learners.told() {
+        if !core.voters.is_only(core.me) || self.was_sent(core, first) {
             core.stand_aside();
             return self.resign(core);
         }

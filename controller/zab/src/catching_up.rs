@@ -150,6 +150,7 @@ impl CatchingUp {
             Message::Trunc(zxid) if self.start == Start::Awaited && zxid < last => {
                 self.begin_after(zxid);
                 self.start = truncating(zxid);
+                core.voters.withdraw(Zxid::from_bits(zxid.bits().saturating_add(1)));
                 core.outbox.push(Output::Truncate(zxid));
             }
             Message::Snap(zxid) if self.start == Start::Awaited => {

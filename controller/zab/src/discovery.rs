@@ -88,7 +88,7 @@ impl Discovery {
 
     fn maybe_fix_epoch(&mut self, core: &mut Core) {
         let here = |peer| peer == core.me || self.learners.is_introduced(peer);
-        if self.new.is_some() || !core.voters.decide(here) {
+        if self.new.is_some() || !core.decide(here) {
             return;
         }
         // All 2^32 epochs spent: no new one can be promised, so nobody leads; a lone voter would need
@@ -104,7 +104,7 @@ impl Discovery {
     fn maybe_settle(mut self, core: &mut Core) -> Phase {
         let Some(epoch) = self.new.filter(|_| self.promised) else { return Phase::Discovery(self) };
         self.learners.tell_epoch(core, epoch);
-        if core.voters.decide(|peer| peer == core.me || self.learners.has_promised(peer)) {
+        if core.decide(|peer| peer == core.me || self.learners.has_promised(peer)) {
             return Synchronization::begin(core, self.learners, epoch, self.deadline);
         }
         Phase::Discovery(self)

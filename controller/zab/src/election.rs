@@ -198,7 +198,7 @@ impl Election {
         let Some(proposal) = self.proposal else { return Phase::Election(self) };
         let alike =
             |peer| peer == core.me && core.votes() || self.looking.get(&peer) == Some(&proposal);
-        if !core.voters.decide(alike) {
+        if !core.decide(alike) {
             self.decide_at = None;
             return Phase::Election(self);
         }

@@ -200,7 +200,12 @@ impl Learners {
         // Whoever votes only once a proposed change of the members is committed may be ahead with what never can be: it is
         // cut (`reconfiguration`, 4).
         let ahead = current.is_some_and(|current| (current, last) > mine);
-        if ahead && core.voters.voters().contains(peer) {
+        let in_force = core.voters.voters().contains(peer);
+        if ahead && core.has(Mutation::AheadIsSentAway) && !in_force {
+            self.hang_up(core, peer, PeerMisbehaved::AheadOfLeader(last));
+            return true;
+        }
+        if ahead && in_force {
             self.hang_up(core, peer, PeerMisbehaved::AheadOfLeader(last));
             return false;
         }

@@ -82,6 +82,9 @@ pub enum Input {
     /// The leader's next message is NEWLEADER and carries this configuration, the last one that the leader knows of. Whatever
     /// else this peer has foreseen was never committed.
     LeaderHas(Arc<Config>),
+    /// The leader's next message is SNAP, and this is the last configuration that its state brings, or the one in force. Whatever
+    /// else this peer has foreseen is not in it. Behind [`Input::InstallRefused`]: the same of what was there.
+    LogHas(Arc<Config>),
     /// A peer's notification carries this committed configuration. Given before that notification; one that is not later than the
     /// one in force changes nothing.
     Committed(Arc<Config>),

@@ -1,7 +1,7 @@
-//! Defects of Apache ZooKeeper's past, planted back to see whether the simulation finds them.
+//! Defects of Apache ZooKeeper's past, planted back to see whether the simulation finds them, and some that ours had or could have.
 //!
 //! Lives here: their names. Where each is planted it is one branch on [`Core::has`], which is never taken unless the crate is
-//! built with the feature `mutants`, for tests only. What each did to Apache: the issue of that number.
+//! built with the feature `mutants`, for tests only. What each `Zk…` did to Apache: the issue of that number.
 
 use crate::zab::Core;
 
@@ -29,12 +29,24 @@ pub enum Mutation {
     Zk4785,
     /// A follower that became the leader leaves out, for its learners, what it got when it got in step itself.
     Zk4925,
+    /// A change of the members, and all behind it, is committed by a quorum of the new voters alone.
+    NewVotersAlone,
+    /// The same by the old voters alone.
+    OldVotersAlone,
+    /// A leader is elected by a quorum of the voters in force, whatever was proposed.
+    ElectedByOldVoters,
+    /// What is behind a change of the members is acknowledged before that is in force.
+    AckedBeforeInForce,
+    /// A learner that votes only under a proposed change, and has more than the leader, is sent away. (Ours was.)
+    AheadIsSentAway,
+    /// A lone voter takes back what a learner that has gone was sent. (Ours did.)
+    SentIsTakenBack,
 }
 
 #[cfg(feature = "mutants")]
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 16] = [
         Self::Zk2845,
         Self::Zk3023,
         Self::Zk3911,
@@ -45,6 +57,12 @@ impl Mutation {
         Self::Zk4712,
         Self::Zk4785,
         Self::Zk4925,
+        Self::NewVotersAlone,
+        Self::OldVotersAlone,
+        Self::ElectedByOldVoters,
+        Self::AckedBeforeInForce,
+        Self::AheadIsSentAway,
+        Self::SentIsTakenBack,
     ];
 }
 

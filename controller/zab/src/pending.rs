@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 
 use types::{PeerId, Zxid};
 
+use crate::mutation::Mutation;
 use crate::zab::Core;
 use crate::{Message, Output, PeerMisbehaved, Txn};
 
@@ -149,7 +150,8 @@ impl Pending {
     /// reconfiguration waits until that is in force here (`reconfiguration`).
     pub(crate) fn ack(&mut self, core: &mut Core, leader: PeerId, kin: bool) {
         let logged = core.durable.last_logged;
-        let upto = core.voters.next().map_or(logged, |next| logged.min(next.version));
+        let next = core.voters.next().filter(|_| !core.has(Mutation::AckedBeforeInForce));
+        let upto = next.map_or(logged, |next| logged.min(next.version));
         let fresh = self.unacked.partition_point(|zxid| *zxid <= upto);
         let send = |zxid| Output::Send { to: leader, message: Message::Ack(zxid) };
         let mut fresh = self.unacked.drain(..fresh);

@@ -22,6 +22,7 @@ use types::{PeerId, Zxid};
 use crate::broadcast::Leader;
 use crate::drain::Drain;
 use crate::learners::Learners;
+use crate::mutation::Mutation;
 use crate::zab::{Core, Phase};
 use crate::{Config, Message, Output, Txn};
 
@@ -69,17 +70,22 @@ impl Core {
 }
 
 impl Leader {
-    /// Whether a reconfiguration to `next` can be proposed now. Observers do not acknowledge it, so they do not count.
+    /// Whether a reconfiguration to `next` can be proposed now. Observers do not acknowledge it, so they do not count; nor do
+    /// followers that the one before has just made observers, and that have not come again as such.
     pub(crate) fn may_reconfigure(&self, core: &Core, next: &Config) -> bool {
-        core.voters.config().is_some()
-            && core.voters.next().is_none()
+        let Some(now) = core.voters.config() else { return false };
+        let follows = |peer| self.learners.is_live_follower(peer) && !now.observers.contains(&peer);
+        core.voters.next().is_none()
             && self.next_zxid().is_some()
-            && next.voters.decide(|peer| peer == core.me || self.learners.is_live_follower(peer))
+            && next.voters.decide(|peer| peer == core.me || follows(peer))
     }
 
     /// How far a transaction may be committed when the voters in force have logged up to `old`: a reconfiguration, and all
     /// behind it, needs a quorum of the voters that it brings too.
     pub(crate) fn bounded(core: &Core, old: Zxid, reached: impl Fn(PeerId) -> Zxid) -> Zxid {
+        if core.has(Mutation::OldVotersAlone) {
+            return old;
+        }
         let Some(next) = core.voters.next().filter(|next| next.version <= old) else { return old };
         let new = next.voters.decided(reached);
         if new >= next.version { new.min(old) } else { before(next.version) }

@@ -97,7 +97,7 @@ impl Synchronization {
             me if me == core.me => self.saved,
             peer => self.learners.is_synced(peer),
         };
-        if core.voters.decide(holds) && self.saved {
+        if core.decide(holds) && self.saved {
             Leader::begin(core, self.learners, self.epoch)
         } else {
             Phase::Synchronization(self)

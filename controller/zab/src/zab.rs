@@ -13,6 +13,7 @@ use crate::election::Election;
 use crate::following::Follower;
 use crate::joining::Joining;
 use crate::membership::Membership;
+use crate::mutation::Mutation;
 use crate::synchronization::Synchronization;
 use crate::{
     Candidate, Config, Input, Introduction, Message, Notification, Output, PeerMisbehaved,
@@ -71,7 +72,7 @@ pub(crate) struct Core {
     /// What this peer got when it got in step: behind the first, up to the second.
     pub(crate) caught_up: (Zxid, Zxid),
     #[cfg(feature = "mutants")]
-    pub(crate) mutation: Option<crate::Mutation>,
+    pub(crate) mutation: Option<Mutation>,
 }
 
 /// One struct a phase, holding only what is true in it. Each phase's `begin` enters it, each `on` says where
@@ -120,6 +121,14 @@ impl Core {
     pub(crate) fn promise(&mut self, epoch: Epoch) {
         self.promised = epoch;
         self.outbox.push(Output::SaveEpoch(SavedEpoch::Accepted(epoch)));
+    }
+
+    /// Whether the peers that `has` picks can make a leader.
+    pub(crate) fn decide(&self, has: impl FnMut(PeerId) -> bool) -> bool {
+        if self.has(Mutation::ElectedByOldVoters) {
+            return self.voters.voters().decide(has);
+        }
+        self.voters.decide(has)
     }
 
     /// Whether this peer's own vote is one.
@@ -172,8 +181,8 @@ impl Zab {
         self.core.abstains = true;
     }
 
-    /// Turns reconfiguration on (`reconfigEnabled`). `config` is in force and has the voters of the settings; `next` was proposed
-    /// and may be in force elsewhere (`….dynamic.next`).
+    /// Turns reconfiguration on (`reconfigEnabled`). `config` is in force and has the voters of the settings; `next` was proposed,
+    /// is in the history, and may be in force elsewhere. (A driver writes `….dynamic.next` before the log: it may be in no history.)
     #[must_use]
     pub fn reconfigurable(mut self, config: Arc<Config>, next: Option<Arc<Config>>) -> Self {
         self.core.voters.set(config, next);
@@ -183,7 +192,7 @@ impl Zab {
     /// Plants a defect.
     #[cfg(feature = "mutants")]
     #[must_use]
-    pub fn mutated(mut self, mutation: Option<crate::Mutation>) -> Self {
+    pub fn mutated(mut self, mutation: Option<Mutation>) -> Self {
         self.core.mutation = mutation;
         self
     }
@@ -303,6 +312,7 @@ impl Zab {
             Input::AppendRefused { first } => core.voters.withdraw(*first),
             Input::Counts => core.abstains = false,
             Input::Foreseen(next) => core.foresee(next),
+            Input::LogHas(config) => core.voters.settle(config),
             Input::LeaderHas(config) => {
                 if matches!(self.phase, Phase::CatchingUp(_)) {
                     core.voters.settle(config);

@@ -11,6 +11,7 @@ use types::{PeerId, Zxid};
 use zab::{Input, Located, Message, SyncPlan, SyncStart};
 use znodes::{Frozen, State};
 
+use super::reconfig::last_members;
 use super::{Command, Core};
 use crate::load::{Found, LoadError, load, words};
 use crate::peers::{LinkId, Source, put_packet};
@@ -39,7 +40,9 @@ impl Core {
         let upstream = ensemble.upstream.as_ref().filter(|one| one.link.id == link);
         let Some(from) = upstream.map(|one| one.leader) else { return };
         let zxid = state.zxid();
+        let last = last_members(&state);
         ensemble.received = Some((state, staged));
+        self.on_history(last);
         self.drive(Input::Received { from, message: Message::Snap(zxid) });
     }
 
@@ -161,6 +164,8 @@ impl Core {
                     ensemble.received = None;
                 }
                 self.drive(Input::InstallRefused(zxid));
+                let last = last_members(&self.shared.tree());
+                self.on_history(last);
             }
             Done::Staged(_, Err(error)) => self.fail(&words(&error)),
             Done::Rebuilt { to, found } => match *found {

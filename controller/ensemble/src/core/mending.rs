@@ -15,6 +15,7 @@ use types::{Epoch, Instant, Zxid};
 use zab::{Durable, Input};
 
 use super::histories::Done;
+use super::reconfig::last_members;
 use super::{Command, Core};
 use crate::load::{Found, load, words};
 use crate::mending::Asker;
@@ -90,6 +91,8 @@ impl Core {
         self.shared.replace(found.state);
         self.shared.applied_anew(last);
         self.tell_log(LogCommand::GoOnBehind(last));
+        let last = last_members(&self.shared.tree());
+        self.on_history(last);
         self.zab = self.protocol(found.durable);
         self.mending = None;
         match storage::is_marked(self.dirs.snapshots()) {

@@ -28,7 +28,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use self::peers::Ensemble;
-pub(crate) use self::reconfig::{config_of, voters_of};
+pub(crate) use self::reconfig::{config_of, last_members, standing, voters_of};
 use audit::Audited;
 use bytes::BytesMut;
 use ending::Ending;

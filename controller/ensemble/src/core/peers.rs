@@ -389,6 +389,9 @@ impl Core {
             Output::Truncate(to) => {
                 tracing::warn!(%to, "the log is cut: the leader does not have what is behind");
                 self.leave_clients();
+                if let Some(ensemble) = &mut self.ensemble {
+                    ensemble.configs.withdraw(Zxid::from_bits(to.bits().saturating_add(1)));
+                }
                 self.tell_log(LogCommand::Truncate(to));
             }
             Output::Install(zxid) => self.install(zxid),

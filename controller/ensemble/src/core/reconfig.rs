@@ -10,7 +10,7 @@ use std::sync::Arc;
 use jute::{Entry, ErrorCode, Members, Server, ServerRole, Text, Txn};
 use types::{PeerId, Zxid};
 use zab::{Config, Durable, Input, Settings, Voters, Zab};
-use znodes::{Prep, Requester, Turn};
+use znodes::{Prep, Requester, State, Turn};
 
 use super::Core;
 use super::peers::Ensemble;
@@ -226,6 +226,22 @@ impl Core {
         self.drive(Input::LeaderHas(config));
     }
 
+    /// A state comes that is to take the place of the history, which `last` is of; or the history stays what it is.
+    pub(super) fn on_history(&mut self, last: Option<Members>) {
+        let Some(ensemble) = self.ensemble.as_deref_mut() else { return };
+        let configs = &mut ensemble.configs;
+        if !configs.enabled {
+            return;
+        }
+        let next = standing(&configs.now, configs.next.clone(), last);
+        if next != configs.next {
+            configs.set_next(next);
+        }
+        let newest = configs.next.as_ref().unwrap_or(&configs.now);
+        let config = Arc::new(config_of(newest));
+        self.drive(Input::LogHas(config));
+    }
+
     /// The first members have a version now.
     pub(super) fn on_foreseen(&mut self, config: &Config) {
         let Some(ensemble) = &self.ensemble else { return };
@@ -278,6 +294,28 @@ impl Core {
     }
 }
 
+/// The last members that a history brings, or that its tree shows.
+pub(crate) fn last_members(tree: &State) -> Option<Members> {
+    let shown = tree.get(znodes::CONFIG_PATH).and_then(|node| node.data());
+    Members::parse(std::str::from_utf8(shown?).ok()?).ok()
+}
+
+/// Which members may take the place of those in force: of those that were kept as proposed and the last that the history brings.
+///
+/// They are kept before the history has them, so they may be of what never was; the first members get their version by no
+/// transaction. What a person wrote has no version, and is not to be overruled by what was before.
+pub(crate) fn standing(
+    now: &Members,
+    kept: Option<Members>,
+    last: Option<Members>,
+) -> Option<Members> {
+    let last = last.filter(|last| last.version > now.version && last.version.counter() > 0);
+    let version = last.as_ref().map(|last| last.version);
+    let kept = kept.filter(|kept| kept.version > now.version);
+    let kept = kept.filter(|kept| kept.version.counter() == 0 || Some(kept.version) == version);
+    kept.or_else(|| last.filter(|_| now.version > Zxid::ZERO))
+}
+
 /// Members as the protocol knows them.
 pub(crate) fn config_of(members: &Members) -> Config {
     let observers = members.servers.iter().filter(|(peer, _)| !members.is_voter(**peer));
@@ -300,4 +338,27 @@ pub(crate) fn voters_of(members: &Members) -> Voters {
         .iter()
         .flat_map(|(group, peers)| peers.iter().map(|peer| (*peer, *group, members.weight(*peer))));
     Voters::grouped(grouped)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `standing` of these versions.
+    fn stands(now: i64, kept: Option<i64>, last: Option<i64>) -> Option<i64> {
+        let of = |bits| Members { version: Zxid::from_bits(bits), ..Members::default() };
+        standing(&of(now), kept.map(of), last.map(of)).map(|next| next.version.bits())
+    }
+
+    #[test]
+    fn members_that_were_proposed_stand_while_the_history_brings_them() {
+        let (first, one, two) = (1 << 32, 1 << 32 | 1, 1 << 32 | 2);
+        assert_eq!(stands(first, Some(one), Some(one)), Some(one));
+        assert_eq!(stands(first, Some(one), Some(first)), None, "kept, and never logged");
+        assert_eq!(stands(first, Some(two), Some(one)), Some(one));
+        assert_eq!(stands(first, None, Some(one)), Some(one));
+        assert_eq!(stands(one, Some(one), Some(one)), None);
+        assert_eq!(stands(0, Some(first), None), Some(first));
+        assert_eq!(stands(0, None, Some(one)), None, "a person wrote others");
+    }
 }

@@ -1,7 +1,10 @@
 //! From a protocol's outputs to disks, connections and other hosts, and from those to its inputs.
 
 use std::ops::Bound::{Excluded, Included};
+use std::sync::Arc;
 
+use jute::Members;
+use types::Zxid;
 use zab::{Input, Message, Notification, Output, PeerMisbehaved, SyncPlan, SyncStart};
 
 use super::{Event, RESEND, World, index, peer};
@@ -21,7 +24,12 @@ impl World {
                 self.hosts[host].disk.write(Write::Append(txn));
             }
             Output::SaveEpoch(saved) => self.hosts[host].disk.write(Write::Epoch(saved)),
-            Output::Truncate(zxid) => self.hosts[host].disk.write(Write::Truncate(zxid)),
+            Output::Truncate(zxid) => {
+                if let Some(roster) = &mut self.hosts[host].roster {
+                    roster.withdraw(Zxid::from_bits(zxid.bits() + 1));
+                }
+                self.hosts[host].disk.write(Write::Truncate(zxid));
+            }
             Output::Install(zxid) => {
                 let base = running.received.clone().filter(|base| base.zxid == zxid);
                 let Some(base) = base else {
@@ -115,6 +123,8 @@ impl World {
             }
             Output::Sync { to, plan } => self.sync(host, index(to), plan)?,
             Output::HandedOver(_) => {}
+            Output::Activate(config) => self.on_activate(host, &config)?,
+            Output::Foreseen(config) => self.on_foreseen(host, &config),
             other => return Err(Violation(format!("{me} asks for {other:?}, which nobody does"))),
         }
         Ok(())
@@ -135,7 +145,8 @@ impl World {
     pub(super) fn send(&mut self, from: usize, to: usize, message: Message) {
         if let Message::Notification(vote) = message {
             let at = self.delay();
-            self.at(at, Event::Vote { from, to, vote });
+            let members = self.hosts[from].roster.as_ref().map(|roster| Arc::clone(roster.now()));
+            self.at(at, Event::Vote { from, to, vote, members });
         } else if let Some(connection) = self.connection(from, to) {
             let now = self.now;
             if let Some(running) = &mut self.hosts[from].running
@@ -145,7 +156,16 @@ impl World {
             {
                 self.push(from, connection, Packet::Errand(touches));
             }
-            self.push(from, connection, Packet::Message(message));
+            let packet = match (message, &self.hosts[from].roster) {
+                (Message::Introduction(introduction), Some(roster)) => {
+                    Packet::Introduction(introduction, roster.now().version)
+                }
+                (Message::NewLeader(epoch), Some(roster)) => {
+                    Packet::NewLeader(epoch, Arc::clone(roster.newest()))
+                }
+                (message, _) => Packet::Message(message),
+            };
+            self.push(from, connection, packet);
         }
     }
 
@@ -235,9 +255,13 @@ impl World {
         from: usize,
         to: usize,
         vote: Notification,
+        members: Option<Arc<Members>>,
     ) -> Result<(), Violation> {
         if !self.network.passes(from, to) || self.hosts[from].running.is_none() {
             return Ok(());
+        }
+        if let Some(members) = members {
+            self.on_told(to, &members)?;
         }
         let message = Message::Notification(vote);
         self.step(to, Input::Received { from: peer(from), message })
@@ -267,9 +291,16 @@ impl World {
             return Ok(());
         }
         let Some(packet) = self.network.arrive(connection, to_leader) else { return Ok(()) };
+        if let (Packet::Introduction(_, version), Some(roster)) = (&packet, &self.hosts[to].roster)
+            && *version != roster.now().version
+        {
+            // It cannot learn from one that knows less, and hears by vote what it does not know.
+            self.close(connection, Some(to));
+            return Ok(());
+        }
         let Some(running) = &mut self.hosts[to].running else { return Ok(()) };
         if to_leader {
-            if let Packet::Message(Message::Introduction(_)) = packet {
+            if let Packet::Message(Message::Introduction(_)) | Packet::Introduction(..) = packet {
                 running.learners.insert(learner, connection);
             }
             if running.learners.get(&learner) != Some(&connection) {
@@ -280,13 +311,25 @@ impl World {
         }
         let message = match packet {
             Packet::Message(message) => message,
+            Packet::Introduction(introduction, _) => Message::Introduction(introduction),
+            Packet::NewLeader(epoch, members) => {
+                self.on_leaders_members(to, &members)?;
+                Message::NewLeader(epoch)
+            }
             Packet::State(base) => {
                 let zxid = base.zxid;
-                running.received = Some(base);
+                running.received = Some(base.clone());
+                self.on_history(to, Some(&base))?;
                 Message::Snap(zxid)
             }
             Packet::Errand(errand) => return self.on_errand(to, connection, to_leader, errand),
         };
+        if let Message::Proposal(txn)
+        | Message::Inform(txn)
+        | Message::InformAndActivate { txn, .. } = &message
+        {
+            self.foresee_by(to, txn)?;
+        }
         self.step(to, Input::Received { from: peer(from), message })
     }
 

@@ -96,7 +96,8 @@ impl World {
             }
             Written::InstallRefused(zxid) => {
                 running.received = None;
-                Input::InstallRefused(zxid)
+                self.step(host, Input::InstallRefused(zxid))?;
+                return self.on_history(host, None);
             }
             Written::Failed
                 if running.planted.has(Defect::FlushIsBelieved)

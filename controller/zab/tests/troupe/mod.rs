@@ -265,6 +265,8 @@ impl Troupe {
             | Message::Inform(txn)
             | Message::InformAndActivate { txn, .. } => (txn.zxid, Input::Foreseen),
             Message::NewLeader(_) => (self.seen[&from], Input::LeaderHas),
+            Message::Snap(_) => return self.tell_history(to),
+            Message::Trunc(last) => return self.forget(to, Zxid::from_bits(last.bits() + 1)),
             Message::Notification(_) => {
                 let told =
                     self.active.get(&from).map(|config| Input::Committed(Arc::clone(config)));
@@ -275,6 +277,17 @@ impl Troupe {
         if let Some(config) = self.configs.get(&zxid) {
             self.seen.insert(to, zxid);
             self.due.push_back((to, input(Arc::clone(config))));
+        }
+    }
+
+    /// Tells of the last configuration that a leader's state brings, as a driver does that reads it there.
+    fn tell_history(&mut self, id: PeerId) {
+        let last = self.peers[&id].received.iter().rev().find_map(|zxid| self.configs.get(zxid));
+        let active = self.active.get(&id);
+        let version = active.map_or(Zxid::ZERO, |config| config.version);
+        if let Some(config) = last.filter(|last| last.version > version).or(active).cloned() {
+            self.seen.insert(id, config.version);
+            self.due.push_back((id, Input::LogHas(config)));
         }
     }
 
