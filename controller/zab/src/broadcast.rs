@@ -91,7 +91,7 @@ impl Leader {
             }
             Input::Located { learner, found } => {
                 let (committed, proposals) = (self.committed, &self.proposals);
-                let at = Broadcast { epoch: self.epoch, committed, proposals };
+                let at = Broadcast { epoch: self.epoch, committed, proposals, leads: true };
                 self.learners.sync(core, learner, found, &at);
             }
             Input::AppendRefused { first } => return self.on_append_refused(core, first),

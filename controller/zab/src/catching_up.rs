@@ -223,7 +223,7 @@ impl CatchingUp {
             self.pending.ack(core, self.leader, self.kin);
         }
         if !core.has(Mutation::Zk3023) {
-            self.pending.deliver(core, false);
+            self.pending.deliver(core);
         }
         if core.has(Mutation::Zk3023)
             && let Settling::History(upto) = self.settling

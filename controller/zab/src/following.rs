@@ -1,11 +1,13 @@
 //! Broadcast, a learner's side: a follower or observer in step with its leader.
 //!
-//! Lives here: logging, acknowledging and delivering in the leader's order, and noticing that it has gone.
+//! Lives here: logging, acknowledging and delivering in the leader's order, and noticing that it has gone. Observers are
+//! fed in `feeding`.
 //! Paper: phase 3; `Follower.java`, `Observer.java`.
 
 use types::{Epoch, Instant, PeerId, Zxid};
 
 use crate::drain::Drain;
+use crate::feeding::Feeding;
 use crate::pending::Pending;
 use crate::zab::{Core, Phase};
 use crate::{Input, Message, Output, PeerMisbehaved};
@@ -24,6 +26,7 @@ pub(crate) struct Follower {
     observer: bool,
     /// The reconfiguration that names a leader, and whom.
     named: Option<(Zxid, PeerId)>,
+    feeding: Feeding,
 }
 
 impl Follower {
@@ -47,10 +50,17 @@ impl Follower {
             successor: None,
             observer: core.observer,
             named: None,
+            feeding: Feeding::begin(core, epoch, kin),
         })
     }
 
     pub(crate) fn alarm(&self, core: &Core) -> Instant {
+        let silent = self.silent_at(core);
+        self.feeding.alarm().map_or(silent, |at| at.min(silent))
+    }
+
+    /// When the leader has said nothing for too long.
+    fn silent_at(&self, core: &Core) -> Instant {
         self.heard + if self.kin { core.timing.kin_silence } else { core.timing.sync_limit }
     }
 
@@ -69,9 +79,20 @@ impl Follower {
             }
             Input::Flushed(_) => {
                 self.pending.ack(core, self.leader, self.kin);
-                self.pending.deliver(core, true);
+                self.deliver(core);
                 // What waited for a reconfiguration.
                 self.pending.ack(core, self.leader, self.kin);
+            }
+            Input::Received { from, message } => self.feeding.on_message(core, from, message),
+            Input::Observer { from, introduction } if !self.observer => {
+                self.feeding.introduce(core, from, introduction);
+            }
+            Input::Observer { from: peer, .. } => {
+                core.outbox.push(Output::HangUp { peer, why: PeerMisbehaved::NotLeading });
+            }
+            Input::Located { learner, found } => {
+                let delivered = self.pending.delivered(core);
+                self.feeding.sync(core, learner, found, delivered);
             }
             Input::AppendRefused { first } => {
                 self.pending.refuse(first);
@@ -79,12 +100,17 @@ impl Follower {
                 return self.give_up(core);
             }
             Input::LinkLost(peer) if peer == self.leader => return self.give_up(core),
-            Input::Tick if core.now >= self.alarm(core) => {
+            Input::LinkLost(peer) => self.feeding.remove(peer),
+            Input::Tick if core.now >= self.silent_at(core) => {
                 // The election does not wait for its vote.
                 core.unreachable.insert(self.leader);
                 let why = PeerMisbehaved::Silent;
                 core.outbox.push(Output::HangUp { peer: self.leader, why });
                 return self.give_up(core);
+            }
+            Input::Tick => {
+                let delivered = self.pending.delivered(core);
+                self.feeding.on_tick(core, delivered);
             }
             _ => {}
         }
@@ -130,9 +156,20 @@ impl Follower {
             _ => return Err(PeerMisbehaved::OutOfTurn),
         }
         self.pending.append_all(core);
-        self.pending.deliver(core, true);
+        self.deliver(core);
         self.pending.ack(core, self.leader, self.kin);
         Ok(())
+    }
+
+    fn deliver(&mut self, core: &mut Core) {
+        while let Some(txn) = self.pending.take_next(core) {
+            let named = self.named.filter(|(zxid, _)| *zxid == txn.zxid).map(|(_, leader)| leader);
+            // It may have been committed while this peer got in step, and was not told then who leads.
+            let changes = core.voters.next().is_some_and(|next| next.version == txn.zxid);
+            let by = if changes { named.or(Some(self.leader)) } else { named };
+            self.feeding.tell(core, &txn, by);
+            core.deliver(txn);
+        }
     }
 
     /// Only a peer that holds all that was committed may take the word of the leader before.

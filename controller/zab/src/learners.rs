@@ -65,6 +65,8 @@ pub(crate) struct Broadcast<'a> {
     pub(crate) committed: Zxid,
     /// Proposed and not committed.
     pub(crate) proposals: &'a VecDeque<Txn>,
+    /// It is a leader's; otherwise that of a follower with its observers.
+    pub(crate) leads: bool,
 }
 
 impl Learners {
@@ -173,10 +175,15 @@ impl Learners {
 
     /// Tells the new epoch to all that do not know it.
     pub(crate) fn tell_epoch(&mut self, core: &mut Core, epoch: Epoch) {
+        self.tell_epoch_as(core, epoch, true);
+    }
+
+    /// The same, as one that is kin or not.
+    pub(crate) fn tell_epoch_as(&mut self, core: &mut Core, epoch: Epoch, kin: bool) {
         for (peer, learner) in &mut self.all {
             if learner.stage == Stage::Introduced {
                 learner.stage = Stage::Told;
-                let message = Message::LeaderInfo { epoch, kin: true };
+                let message = Message::LeaderInfo { epoch, kin };
                 core.outbox.push(Output::Send { to: *peer, message });
             }
         }
@@ -233,12 +240,16 @@ impl Learners {
     /// in front of what is proposed after it. Source: `LearnerHandler.syncFollower`.
     ///
     /// Decided: Apache's keep snapshots newer than a cut and build their tree from them again (ZOOKEEPER-4837), so theirs may
-    /// hold what was cut. Such a learner cuts its log, comes again, and takes the whole state then.
+    /// hold what was cut. Such a learner cuts its log, comes again, and takes the whole state then. One that a follower feeds takes
+    /// it at once: it may come again to another follower, which does not know that it cut.
     pub(crate) fn sync(&mut self, core: &mut Core, to: PeerId, found: Located, at: &Broadcast<'_>) {
         let Some(learner) = self.all.get_mut(&to) else { return };
         let Stage::Promised { last } = learner.stage else { return };
-        learner.stage = Stage::Syncing;
         let upto = at.committed;
+        if !at.leads && last > upto && last.epoch() >= at.epoch && last.counter() > 0 {
+            return self.hang_up(core, to, PeerMisbehaved::AheadOfLeader(last));
+        }
+        learner.stage = Stage::Syncing;
         let diff = |start, after| SyncPlan { start, after, upto };
         // An epoch's counter 0 is the place of a leader that has proposed nothing: nothing to cut.
         let begins_epoch = last.counter() == 0;
@@ -256,13 +267,15 @@ impl Learners {
         };
         let plan = match plan.start {
             _ if learner.introduction.kin => plan,
-            SyncStart::Trunc(upto) => {
+            SyncStart::Trunc(upto) if at.leads => {
                 core.outbox.push(Output::Sync { to, plan: SyncPlan { upto, ..plan } });
                 self.cut.insert(to);
                 return self.hang_up(core, to, PeerMisbehaved::LogCut);
             }
             // Behind every snapshot that it may have of what was cut: all of the epochs before is in the state.
-            SyncStart::Snap(_) => diff(SyncStart::Snap(upto.max(Zxid::new(at.epoch, 0))), upto),
+            SyncStart::Snap(_) | SyncStart::Trunc(_) => {
+                diff(SyncStart::Snap(upto.max(Zxid::new(at.epoch, 0))), upto)
+            }
             SyncStart::Diff if self.cut.contains(&to) => {
                 diff(SyncStart::Snap(upto.max(Zxid::new(at.epoch, 0))), upto)
             }

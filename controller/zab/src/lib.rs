@@ -12,7 +12,7 @@
 //! | synchronization | `synchronization` | `catching_up` |
 //! | broadcast | `broadcast` | `following` |
 //!
-//! `learners` is what a leader knows of each learner through its three phases, `pending` what a learner has
+//! `learners` is what a leader knows of each learner through its three phases, `feeding` what a follower does for observers, `pending` what a learner has
 //! received and not yet applied, `drain` the way from a role that ended to the next election, `membership` and
 //! `reconfiguration` who decides and how that changes.
 
@@ -21,6 +21,7 @@ mod catching_up;
 mod discovery;
 mod drain;
 mod election;
+mod feeding;
 mod following;
 mod joining;
 mod learners;

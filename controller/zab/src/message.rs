@@ -29,6 +29,13 @@ pub enum Input {
         /// What it said.
         message: Message,
     },
+    /// An observer introduced itself where followers feed observers. What it says from then on is [`Input::Received`].
+    Observer {
+        /// The observer.
+        from: PeerId,
+        /// What it said.
+        introduction: Introduction,
+    },
     /// Votes can reach this peer now, or now again.
     Reachable(PeerId),
     /// Votes cannot reach this peer: its election connection broke, or could not be made.
@@ -355,7 +362,7 @@ pub enum PeerMisbehaved {
     Silent,
     /// It did not acknowledge in time.
     Behind,
-    /// Not a fault: this peer does not lead.
+    /// Not a fault: this peer does not lead, or follows nobody that an observer could be fed from.
     NotLeading,
     /// Not a fault: what it holds besides its log may be of what was cut, so it comes again for the whole state.
     LogCut,

@@ -113,21 +113,21 @@ impl Pending {
         }
     }
 
-    /// Delivers what is committed and in this peer's own log; in broadcast configurations come into force with it.
-    pub(crate) fn deliver(&mut self, core: &mut Core, in_broadcast: bool) {
-        let upto = self.committed.min(core.durable.last_logged);
-        while self.appended > 0
-            && self.queue.front().is_some_and(|txn| txn.zxid <= upto)
-            && let Some(txn) = self.queue.pop_front()
-        {
-            self.appended -= 1;
-            self.delivered = txn.zxid;
-            if in_broadcast {
-                core.deliver(txn);
-            } else {
-                core.outbox.push(Output::Deliver(txn));
-            }
+    /// Delivers what is committed and in this peer's own log, as history.
+    pub(crate) fn deliver(&mut self, core: &mut Core) {
+        while let Some(txn) = self.take_next(core) {
+            core.outbox.push(Output::Deliver(txn));
         }
+    }
+
+    /// The next one that is committed and in this peer's own log, which counts as delivered from here on.
+    pub(crate) fn take_next(&mut self, core: &Core) -> Option<Txn> {
+        let upto = self.committed.min(core.durable.last_logged);
+        self.queue.front().filter(|txn| self.appended > 0 && txn.zxid <= upto)?;
+        let txn = self.queue.pop_front()?;
+        self.appended -= 1;
+        self.delivered = txn.zxid;
+        Some(txn)
     }
 
     /// The last one that was delivered.

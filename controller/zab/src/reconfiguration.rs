@@ -134,7 +134,7 @@ impl Leader {
 
 impl Learners {
     /// Commits a reconfiguration at all learners.
-    fn activate(&self, core: &mut Core, txn: &Txn, leader: PeerId) {
+    pub(crate) fn activate(&self, core: &mut Core, txn: &Txn, leader: PeerId) {
         for (peer, observer) in self.broadcast_to() {
             let message = if observer {
                 Message::InformAndActivate { txn: txn.clone(), leader }

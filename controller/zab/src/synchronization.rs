@@ -52,7 +52,7 @@ impl Synchronization {
             Input::Located { learner, found } => {
                 let committed = core.durable.last_logged;
                 let proposals = &VecDeque::new();
-                let at = Broadcast { epoch: self.epoch, committed, proposals };
+                let at = Broadcast { epoch: self.epoch, committed, proposals, leads: true };
                 self.learners.sync(core, learner, found, &at);
             }
             Input::Tick if core.now >= self.deadline => return self.give_up(core),

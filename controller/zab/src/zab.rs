@@ -344,6 +344,11 @@ impl Zab {
             {
                 return;
             }
+            Input::Observer { from, .. } if !matches!(self.phase, Phase::Following(_)) => {
+                let why = PeerMisbehaved::NotLeading;
+                core.outbox.push(Output::HangUp { peer: *from, why });
+                return;
+            }
             _ => {}
         }
         self.phase = match std::mem::replace(&mut self.phase, Phase::Idle) {
