@@ -174,6 +174,9 @@ pub(crate) fn peer_state(view: &View) -> String {
 /// The figures that only a member of an ensemble has.
 pub(crate) fn each_of_ensemble(shared: &Shared, view: &View, put: &mut dyn FnMut(&str, u64)) {
     let Some(members) = shared.members() else { return };
+    if view.role == Role::Observing {
+        put("observer_master_id", view.master.map_or(0, |master| master.0.unsigned_abs()));
+    }
     put("quorum_size", members.voters().count() as u64);
     if view.role == Role::Leading {
         let count = |of: &dyn Fn(&Learner) -> bool| {
@@ -184,6 +187,10 @@ pub(crate) fn each_of_ensemble(shared: &Shared, view: &View, put: &mut dyn FnMut
         put("synced_non_voting_followers", 0);
         put("synced_observers", count(&|learner| !learner.votes && learner.synced));
         put("pending_syncs", count(&|learner| !learner.synced));
+    }
+    let takes = shared.config.ensemble.as_ref().and_then(|ensemble| ensemble.observer_master_port);
+    if view.role == Role::Following && takes.is_some() {
+        put("synced_observers", view.learners.iter().filter(|one| one.synced).count() as u64);
     }
 }
 

@@ -48,7 +48,9 @@ pub struct View {
     pub leader: Option<PeerId>,
     /// The reign it takes part in; zero before the first.
     pub epoch: Epoch,
-    /// On a leader: those that are connected.
+    /// On an observer: through whom it observes, the leader or a follower.
+    pub master: Option<PeerId>,
+    /// On a leader: those that are connected. On a follower: its observers.
     pub learners: Vec<Learner>,
     /// `election`, `discovery`, `synchronization` or `broadcast`; empty for a member alone.
     pub phase: &'static str,
@@ -85,9 +87,15 @@ impl Role {
 
 impl Standing {
     pub(crate) fn new(role: Role) -> Self {
-        let (leader, epoch, learners, phase, mending) =
-            (None, Epoch::default(), Vec::new(), "", None);
-        let view = View { role, leader, epoch, learners, phase, mending };
+        let view = View {
+            role,
+            leader: None,
+            epoch: Epoch::default(),
+            master: None,
+            learners: Vec::new(),
+            phase: "",
+            mending: None,
+        };
         let changed = watch::Sender::new(role);
         Self { role: AtomicU8::new(role as u8), view: Mutex::new(view), changed }
     }

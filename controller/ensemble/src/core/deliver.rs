@@ -183,7 +183,7 @@ impl Core {
             }
             // Nobody waits any more when the caller gave up.
             Origin::Local(reply) => drop(reply.send(LocalReply::Done { zxid, result: response })),
-            Origin::Reaper => {}
+            Origin::Reaper | Origin::Observer(_) => {}
             Origin::Ending(ending) => self.on_gone_before(*ending, &entry.txn, &response),
             Origin::Elsewhere => {
                 if let Some(conn) = speaking.flatten() {
@@ -295,7 +295,7 @@ impl Core {
             Origin::Connect { conn, .. } => conn.close(false),
             Origin::Local(reply) => drop(reply.send(LocalReply::DiskFull)),
             Origin::Ending(ending) => self.refuse_ending(*ending),
-            Origin::Expiry | Origin::Reaper | Origin::Elsewhere => {}
+            Origin::Expiry | Origin::Reaper | Origin::Observer(_) | Origin::Elsewhere => {}
         }
     }
 

@@ -17,6 +17,9 @@ use crate::peers::{LinkId, put_packet};
 impl Core {
     /// A request of a learner's client. The answer is the transaction it becomes.
     pub(super) fn on_forwarded(&mut self, link: LinkId, packet: QuorumPacket) {
+        if self.passes_on() {
+            return self.pass_request(link, &packet);
+        }
         let forwarded = packet.data.as_ref().map(Forwarded::decode);
         let Some(Ok(Forwarded { session, cxid, op, record })) = forwarded else {
             return self.hang_up(link, "a request that cannot be read");
@@ -76,6 +79,9 @@ impl Core {
 
     /// Whether a session that came back to a learner lives; then it speaks through that learner.
     pub(super) fn on_revalidate(&mut self, link: LinkId, data: Option<&Bytes>) {
+        if self.passes_on() {
+            return self.pass_question(link, data);
+        }
         let asked =
             data.and_then(|data| Touch::decode_all(data).ok()).and_then(|mut all| all.pop());
         let Some(Touch { session, timeout_ms }) = asked else {
@@ -101,6 +107,9 @@ impl Core {
     /// Sessions that gave a sign of life on a learner.
     pub(super) fn on_touches(&mut self, data: Option<&Bytes>) {
         let touches = data.and_then(|data| Touch::decode_all(data).ok()).unwrap_or_default();
+        if self.passes_on() {
+            return self.pass_touches(touches);
+        }
         let now = self.shared.now();
         for Touch { session, timeout_ms } in touches {
             self.sessions.touch(session, timeout(timeout_ms), now);

@@ -8,6 +8,7 @@
 mod audit;
 mod deliver;
 mod ending;
+mod feeding;
 mod histories;
 mod learners;
 mod local_sessions;
@@ -48,7 +49,7 @@ use crate::buffers;
 use crate::conn::Conn;
 use crate::load::words;
 use crate::metrics::micros;
-use crate::peers::{Event, Peers};
+use crate::peers::{Event, LinkId, Peers};
 use crate::shared::Shared;
 use crate::snapshots::Snapshots;
 
@@ -192,6 +193,8 @@ enum Origin {
     Reaper,
     /// Nobody here: another member's client, or one that is looked for when it is applied.
     Elsewhere,
+    /// A client of an observer that learns through this member.
+    Observer(LinkId),
     /// Who waits for the end of a session: these are some of its ephemerals.
     Ending(Box<Ending>),
 }

@@ -14,6 +14,7 @@ use types::{PeerId, SessionId, Zxid};
 use zab::{Input, Message, Output, PeerMisbehaved, PhaseName};
 use znodes::State;
 
+use super::feeding::Masters;
 use super::recent::Recent;
 use super::reconfig::Configs;
 use super::through::{Forwarded, Returning};
@@ -33,6 +34,7 @@ pub(super) struct Ensemble {
     pub(super) by_peer: BTreeMap<PeerId, LinkId>,
     /// Whom this member called.
     pub(super) upstream: Option<Upstream>,
+    pub(super) masters: Masters,
     /// Outboxes with something new in them.
     pub(super) to_flush: Vec<Arc<Outbox>>,
     /// The leader's state, while it takes the place of this member's, and its copy on the disk, which is not finished.
@@ -81,6 +83,8 @@ pub(super) struct Caller {
 /// The leader, or one that was taken for it.
 pub(super) struct Upstream {
     pub(super) leader: PeerId,
+    /// Who is at the other end: the leader, or a follower that an observer learns through.
+    pub(super) master: PeerId,
     pub(super) link: Link,
     /// This member is in step with it and serves clients.
     pub(super) serving: bool,
@@ -100,6 +104,7 @@ impl Ensemble {
             callers: BTreeMap::new(),
             by_peer: BTreeMap::new(),
             upstream: None,
+            masters: Masters::default(),
             to_flush: Vec::new(),
             received: None,
             nameless: -1,
@@ -235,6 +240,7 @@ impl Core {
             let error = error.map_or_else(|| "it was closed".to_owned(), |error| words(&error));
             tracing::info!(%peer, error, "connection between leader and learner ended");
             self.drive(Input::LinkLost(peer));
+            self.view_learners();
         }
     }
 
@@ -326,6 +332,10 @@ impl Core {
         if !observer && packet.kind != PacketType::FollowerInfo {
             return self.hang_up(link, "its first packet does not say who it is");
         }
+        if let Some(why) = self.no_observer(link, &packet) {
+            tracing::info!(why, "observer turned away");
+            return self.hang_up(link, why);
+        }
         let info = LearnerInfo::decode(packet.data.as_ref());
         let me = self.shared.config.myid;
         let Some(ensemble) = &mut self.ensemble else { return };
@@ -352,10 +362,10 @@ impl Core {
             ensemble.callers.remove(&before);
             self.drive(Input::LinkLost(peer));
         }
-        self.receive(link, peer, packet);
+        self.introduce(link, peer, packet);
     }
 
-    fn receive(&mut self, link: LinkId, from: PeerId, packet: QuorumPacket) {
+    pub(super) fn receive(&mut self, link: LinkId, from: PeerId, packet: QuorumPacket) {
         match wire::message(packet) {
             Some(message) => self.drive(Input::Received { from, message }),
             None => self.hang_up(link, "a packet that has no meaning"),
@@ -378,6 +388,7 @@ impl Core {
                     PeerMisbehaved::LogCut => self.see_off(peer),
                     _ => self.let_go(peer),
                 }
+                self.view_learners();
             }
             Output::Follow(leader) => self.follow(leader),
             Output::Following { leader, epoch, .. } => self.on_following(leader, epoch),
@@ -467,15 +478,11 @@ impl Core {
 
     fn follow(&mut self, leader: PeerId) {
         let Some(ensemble) = &mut self.ensemble else { return };
-        match ensemble.configs.server(leader) {
-            Some(server) => {
-                let link = ensemble.peers.call(server);
-                ensemble.upstream = Some(Upstream { leader, link, serving: false });
-            }
-            None => {
-                ensemble.upstream = None;
-                self.lost.push(leader);
-            }
+        let config = self.shared.config.ensemble.as_ref();
+        ensemble.upstream =
+            ensemble.call(leader, config.and_then(|config| config.observer_master_port));
+        if ensemble.upstream.is_none() {
+            self.lost.push(leader);
         }
     }
 
@@ -513,7 +520,7 @@ impl Core {
     /// Tells those who ask how learners stand; now and then.
     pub(super) fn view_learners(&mut self) {
         let Some(ensemble) = &self.ensemble else { return };
-        if self.shared.standing.role() != Role::Leading {
+        if !matches!(self.shared.standing.role(), Role::Leading | Role::Following) {
             return;
         }
         let members = ensemble.configs.now();

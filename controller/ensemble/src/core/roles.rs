@@ -18,6 +18,7 @@ impl Core {
         if let Some(upstream) = &mut ensemble.upstream {
             upstream.serving = true;
         }
+        let master = ensemble.upstream.as_ref().map(|one| one.master);
         ensemble.looking_since = None;
         self.end_read_only();
         // All that was before this epoch is here: a client that has seen that much on the leader may come.
@@ -30,8 +31,10 @@ impl Core {
         self.shared.standing.update(|view| {
             view.role = role;
             view.leader = Some(leader);
+            view.master = master.filter(|_| observer);
             view.epoch = epoch;
         });
+        self.take_observers();
         self.told_ready();
         self.note_in_step();
         self.go_on_with_successor();
@@ -74,11 +77,13 @@ impl Core {
         self.note_out_of_step();
         let Some(ensemble) = &mut self.ensemble else { return };
         ensemble.upstream = None;
+        ensemble.peers.take_no_observers();
         // The last that learners are told may be who leads next.
         self.finishing.clear();
         for (id, caller) in std::mem::take(&mut ensemble.callers) {
             match caller.peer {
                 Some(_) => self.finishing.push(caller.link.finish()),
+                None if caller.link.observes => {}
                 None => drop(ensemble.callers.insert(id, caller)),
             }
         }
@@ -94,12 +99,13 @@ impl Core {
         }
         ensemble.between = successor.is_some();
         for returning in std::mem::take(&mut ensemble.returning).into_values().flatten() {
-            returning.conn.close(false);
+            returning.give_up();
         }
         ensemble.looking_since.get_or_insert_with(|| self.shared.now());
         self.shared.standing.update(|view| {
             view.role = Role::Looking;
             view.leader = None;
+            view.master = None;
             view.learners.clear();
         });
         self.outstanding.clear();

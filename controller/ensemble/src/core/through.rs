@@ -33,10 +33,21 @@ pub(super) struct Forwarded {
     audited: Option<Box<Audited>>,
 }
 
-/// A client that came back, and waits for the leader to know its session.
-pub(super) struct Returning {
-    pub(super) conn: Arc<Conn>,
-    pub(super) read_only: Option<bool>,
+/// Who waits for the leader to know a session.
+pub(super) enum Returning {
+    /// A client that came back to it.
+    Here { conn: Arc<Conn>, read_only: Option<bool> },
+    /// An observer that learns through this member, for a client of its own.
+    AtObserver(LinkId),
+}
+
+impl Returning {
+    /// No word will come.
+    pub(super) fn give_up(self) {
+        if let Self::Here { conn, .. } = self {
+            conn.close(false);
+        }
+    }
 }
 
 impl Core {
@@ -139,7 +150,8 @@ impl Core {
         let outbox = Arc::clone(&upstream.link.outbox);
         outbox.put(|out| put_packet(out, PacketType::Revalidate, NO_ZXID, Some(&data)));
         ensemble.to_flush.push(outbox);
-        ensemble.returning.entry(session).or_default().push(Returning { conn, read_only });
+        let returning = Returning::Here { conn, read_only };
+        ensemble.returning.entry(session).or_default().push(returning);
     }
 
     /// The leader's word on a session that has come back.
@@ -151,10 +163,22 @@ impl Core {
         let session = answer.session;
         let Some(mut waiting) = ensemble.returning.remove(&session) else { return };
         // One answer for each question: the others are on their way.
-        let Returning { conn, read_only } = waiting.remove(0);
+        let first = waiting.remove(0);
         if !waiting.is_empty() {
             ensemble.returning.insert(session, waiting);
         }
+        let (conn, read_only) = match first {
+            Returning::Here { conn, read_only } => (conn, read_only),
+            Returning::AtObserver(link) => {
+                // It spoke through this member's own connection before.
+                if answer.valid
+                    && let Some(before) = self.speaking.remove(&session)
+                {
+                    before.close(false);
+                }
+                return self.pass_answer(link, data.map_or(&[], |data| &data[..]));
+            }
+        };
         if conn.is_closed() {
             return;
         }
@@ -262,6 +286,7 @@ impl Core {
             match origin {
                 Origin::Client(conn) => self.answer_client(tree, &conn, zxid, &result),
                 Origin::Local(reply) => drop(reply.send(LocalReply::Done { zxid, result })),
+                Origin::Observer(link) => self.answer_observers_sync(link),
                 _ => {}
             }
         }

@@ -15,6 +15,11 @@ pub(super) fn election(address: &ServerAddress) -> HostPort {
     HostPort { host: address.host.clone(), port: address.election_port }
 }
 
+/// Where a peer takes observers while it follows.
+pub(super) fn observers(address: &ServerAddress, port: u16) -> HostPort {
+    HostPort { host: address.host.clone(), port }
+}
+
 /// What the name stands for now.
 pub(super) async fn resolve(place: &HostPort) -> io::Result<Vec<SocketAddr>> {
     let found: Vec<_> = tokio::net::lookup_host((place.host.as_str(), place.port)).await?.collect();

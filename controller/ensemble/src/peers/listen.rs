@@ -8,7 +8,7 @@ use jute::{HostPort, Server};
 use tokio::net::TcpListener;
 
 use super::EnsembleConfig;
-use super::address::{election, quorum, resolve};
+use super::address::{election, observers, quorum, resolve};
 
 /// The ports of one member, open.
 #[derive(Debug)]
@@ -30,6 +30,28 @@ pub(crate) async fn bind(
         ports.quorum.push(bind_one(config, quorum(address)).await?);
     }
     Ok(ports)
+}
+
+/// Opens the port at which a follower takes observers; patient for ever.
+pub(super) async fn bind_for_observers(
+    config: &EnsembleConfig,
+    server: &Server,
+    port: u16,
+) -> Vec<TcpListener> {
+    let config = EnsembleConfig { bind_retries: None, ..config.clone() };
+    let mut places: Vec<_> =
+        server.addresses.iter().map(|address| observers(address, port)).collect();
+    places.sort_by(|one, other| one.host.cmp(&other.host));
+    places.dedup();
+    if config.listen_on_all_addresses {
+        places.truncate(1);
+    }
+    let mut listeners = Vec::new();
+    for place in places {
+        // It is tried for ever.
+        listeners.extend(bind_one(&config, place).await);
+    }
+    listeners
 }
 
 /// A port may be held for a moment by the member that ran here before, and a name may not be known yet.

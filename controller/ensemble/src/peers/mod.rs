@@ -24,11 +24,12 @@ use std::io;
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::join_all;
 use jute::election::Notification;
 use jute::learner::QuorumPacket;
-use jute::{Members, Server, ServerAddress, Text};
+use jute::{HostPort, Members, Server, ServerAddress, Text};
 use storage::SnapshotWriter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::AbortHandle;
@@ -97,6 +98,8 @@ pub(crate) struct Peers {
     votes: AbortHandle,
     /// Takes learners, and the voters that call, at the ports of this member.
     listening: AbortHandle,
+    /// Takes observers, while this member follows.
+    feeding: Option<AbortHandle>,
 }
 
 /// What it takes to serve a port for peers, or to call at one.
@@ -141,7 +144,7 @@ impl Peers {
         let acceptor = elections.acceptor();
         let serving = Serving { acceptor, ids, limits, security, dir, desk, tell };
         let listening = tokio::spawn(serving.clone().serve(ports)).abort_handle();
-        Self { elections, serving, votes, listening }
+        Self { elections, serving, votes, listening, feeding: None }
     }
 
     /// Where others ask of this member's files.
@@ -158,6 +161,9 @@ impl Peers {
     pub(crate) fn move_to(&mut self, config: &EnsembleConfig, server: &Server) {
         self.listening.abort();
         self.elections.set_own(config.told(server).map(address::election).collect());
+        if self.feeding.is_some() {
+            self.take_observers(config, server);
+        }
         let config = EnsembleConfig { bind_retries: None, ..config.clone() };
         let server = server.clone();
         let serving = self.serving.clone();
@@ -169,6 +175,30 @@ impl Peers {
             }
         });
         self.listening = listening.abort_handle();
+    }
+
+    /// Takes observers from now on, once the port can be opened, if members do.
+    pub(crate) fn take_observers(&mut self, config: &EnsembleConfig, server: &Server) {
+        self.take_no_observers();
+        let Some(port) = config.observer_master_port else { return };
+        let (config, server, serving) = (config.clone(), server.clone(), self.serving.clone());
+        let feeding = tokio::spawn(async move {
+            let listeners = listen::bind_for_observers(&config, &server, port).await;
+            let accept = |listener| {
+                let Serving { ids, mut limits, security, tell, .. } = serving.clone();
+                limits.unsent = config.observer_master_limit;
+                packets::accept(listener, ids, limits, security, None, tell)
+            };
+            join_all(listeners.into_iter().map(accept)).await;
+        });
+        self.feeding = Some(feeding.abort_handle());
+    }
+
+    /// Closes the port for observers. Those that are here stay.
+    pub(crate) fn take_no_observers(&mut self) {
+        if let Some(feeding) = self.feeding.take() {
+            feeding.abort();
+        }
     }
 
     /// Who is where, from now on.
@@ -192,8 +222,18 @@ impl Peers {
     /// Calls a leader.
     pub(crate) fn call(&self, leader: &Server) -> Link {
         let places = leader.addresses.iter().map(address::quorum).collect();
+        self.call_at(places, Duration::ZERO)
+    }
+
+    /// Calls a follower to observe through it, after a pause.
+    pub(crate) fn observe(&self, follower: &Server, port: u16, pause: Duration) -> Link {
+        let places = follower.addresses.iter().map(|one| address::observers(one, port));
+        self.call_at(places.collect(), pause)
+    }
+
+    fn call_at(&self, places: Vec<HostPort>, pause: Duration) -> Link {
         let Serving { ids, limits, security, dir, tell, .. } = self.serving.clone();
-        packets::call(places, &ids, limits, security, dir, tell)
+        packets::call(places, pause, &ids, limits, security, dir, tell)
     }
 }
 
@@ -201,6 +241,7 @@ impl Drop for Peers {
     fn drop(&mut self) {
         self.votes.abort();
         self.listening.abort();
+        self.take_no_observers();
     }
 }
 
@@ -208,8 +249,8 @@ impl Serving {
     /// Takes whoever calls, for as long as the job lives.
     async fn serve(self, ports: BoundPorts) {
         let learners = ports.quorum.into_iter().map(|listener| {
-            let Self { ids, limits, security, dir, desk, tell, .. } = self.clone();
-            packets::accept(listener, ids, limits, security, dir, desk, tell)
+            let Self { ids, limits, security, desk, tell, .. } = self.clone();
+            packets::accept(listener, ids, limits, security, Some(desk), tell)
         });
         let voters = ports.election.into_iter();
         let voters = voters.map(|listener| self.acceptor.clone().accept(listener));

@@ -14,6 +14,8 @@ use super::source::Source;
 pub(crate) struct Outbox {
     inner: Mutex<Inner>,
     wake: Notify,
+    /// The peer is given up.
+    ended: Notify,
     /// Its turn to be flushed is noted.
     marked: AtomicBool,
     limit: usize,
@@ -49,8 +51,8 @@ pub(super) enum Closed {
 impl Outbox {
     /// Keeps up to `limit` bytes that the socket has not taken.
     pub(crate) fn new(limit: usize) -> Self {
-        let (inner, wake) = (Mutex::default(), Notify::new());
-        Self { inner, wake, marked: AtomicBool::new(false), limit }
+        let (inner, marked) = (Mutex::default(), AtomicBool::new(false));
+        Self { inner, wake: Notify::new(), ended: Notify::new(), marked, limit }
     }
 
     /// Adds what `put` writes. False: the peer is too far behind, or gone; the connection ends.
@@ -134,12 +136,18 @@ impl Outbox {
         }
     }
 
+    /// Waits until the peer is given up: it may take nothing at all.
+    pub(super) async fn given_up(&self) {
+        self.ended.notified().await;
+    }
+
     fn end(&self, mut inner: MutexGuard<'_, Inner>) {
         inner.closed = true;
         inner.items = VecDeque::new();
         inner.bytes = 0;
         drop(inner);
         self.wake.notify_one();
+        self.ended.notify_one();
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

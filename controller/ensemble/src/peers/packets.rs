@@ -1,4 +1,4 @@
-//! A connection on the leader port: packets both ways.
+//! A connection on the leader port, or on a follower's for observers: packets both ways.
 //!
 //! The same on both sides; a learner's may carry a snapshot towards it. **Invariant:** at most
 //! [`BATCHES`] batches of packets from one peer wait for the core; then the peer waits.
@@ -34,6 +34,8 @@ pub(crate) struct LinkId(pub(crate) u64);
 pub(crate) struct Link {
     pub(crate) id: LinkId,
     pub(crate) outbox: Arc<Outbox>,
+    /// It came at the port where a follower takes observers.
+    pub(crate) observes: bool,
     /// `None` once it was let go with its last words.
     job: Option<JoinHandle<()>>,
 }
@@ -76,19 +78,31 @@ pub(crate) struct Limits {
     pub(crate) connect: Duration,
 }
 
-/// Takes learners as they come, for as long as the job lives.
+/// Who is at the other end.
+#[derive(Clone, Debug)]
+enum Side {
+    /// A learner, or one that asks of this member's files.
+    Caller(Arc<Desk>),
+    /// An observer, at a follower.
+    Observer,
+    /// Whom this member called. Snapshots are staged in the folder.
+    Called(Arc<Path>),
+}
+
+/// Takes learners as they come, for as long as the job lives. `desk`: there is none where only observers call.
 pub(super) async fn accept(
     listener: TcpListener,
     ids: Arc<Ids>,
     limits: Limits,
     security: PeerSecurity,
-    dir: Arc<Path>,
-    desk: Arc<Desk>,
+    desk: Option<Arc<Desk>>,
     tell: Tell,
 ) {
+    let side = desk.map_or(Side::Observer, Side::Caller);
+    let observes = matches!(side, Side::Observer);
     loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, remote) = match listener.accept().await {
+            Ok((stream, remote)) => (stream, remote),
             Err(error) => {
                 tracing::warn!(%error, "learner's connection not accepted");
                 sleep(ACCEPT_PAUSE).await;
@@ -97,8 +111,7 @@ pub(super) async fn accept(
         };
         let security = security.clone();
         let (id, outbox) = (ids.next(), Arc::new(Outbox::new(limits.unsent)));
-        let (out, dir, to_core) = (Arc::clone(&outbox), Arc::clone(&dir), tell.clone());
-        let desk = Arc::clone(&desk);
+        let (out, side, to_core) = (Arc::clone(&outbox), side.clone(), tell.clone());
         let (begin, begun) = oneshot::channel();
         let job = tokio::spawn(async move {
             // Not before the core knows of it.
@@ -110,21 +123,25 @@ pub(super) async fn accept(
                         io::Result::Ok((stream, early))
                     };
                     let caller = timeout(limits.introduction, welcome).await??;
-                    run(id, caller, out, limits, dir, Some(desk), to_core.clone()).await
+                    run(id, caller, out, limits, side, to_core.clone()).await
                 };
                 let error = talk.await.err();
+                if let Some(error) = error.as_ref().filter(|it| it.kind() == INVALID) {
+                    tracing::warn!(%remote, %error, "what a learner says cannot be read");
+                }
                 (to_core)(Event::Ended { link: id, error });
             }
         });
-        (tell)(Event::Called(Link { id, outbox, job: Some(job) }));
+        (tell)(Event::Called(Link { id, outbox, observes, job: Some(job) }));
         let _ = begin.send(());
     }
 }
 
-/// Calls the leader, a few times if need be; [`Event::Ended`] tells when it was in vain.
-/// A snapshot that comes is staged in `dir`.
+/// Calls the leader, or whoever feeds an observer, after a `pause`, a few times if need be; [`Event::Ended`] tells when it
+/// was in vain. A snapshot that comes is staged in `dir`.
 pub(super) fn call(
     places: Vec<HostPort>,
+    pause: Duration,
     ids: &Ids,
     limits: Limits,
     security: PeerSecurity,
@@ -135,14 +152,16 @@ pub(super) fn call(
     let out = Arc::clone(&outbox);
     let job = tokio::spawn(async move {
         let talk = async {
+            sleep(pause).await;
             let stream = call_again(&places, limits.connect, &security).await?;
             (tell)(Event::Up { link: id });
-            run(id, (stream, BytesMut::new()), out, limits, dir, None, tell.clone()).await
+            let side = Side::Called(dir);
+            run(id, (stream, BytesMut::new()), out, limits, side, tell.clone()).await
         };
         let error = talk.await.err();
         (tell)(Event::Ended { link: id, error });
     });
-    Link { id, outbox, job: Some(job) }
+    Link { id, outbox, observes: false, job: Some(job) }
 }
 
 /// The leader may know later than this member that it leads.
@@ -167,15 +186,15 @@ async fn run(
     (stream, early): (Stream, BytesMut),
     outbox: Arc<Outbox>,
     limits: Limits,
-    dir: Arc<Path>,
-    desk: Option<Arc<Desk>>,
+    side: Side,
     tell: Tell,
 ) -> io::Result<()> {
     let (read, write) = stream.into_split();
-    let listen = listen(id, (read, early), &outbox, limits, dir, desk, &tell);
+    let listen = listen(id, (read, early), &outbox, limits, side, &tell);
     let mut listen = pin!(listen);
     tokio::select! {
         ended = &mut listen => ended,
+        () = outbox.given_up() => Err(io::Error::new(io::ErrorKind::TimedOut, "it takes too little")),
         ended = speak(write, &outbox) => match ended {
             Ok(Closed::GivenUp) => Ok(()),
             // Both sides read what the other has said last: closed over bytes that nobody read, a connection loses what is on its
@@ -223,8 +242,7 @@ async fn listen(
     (mut read, mut input): (ReadHalf, BytesMut),
     outbox: &Outbox,
     limits: Limits,
-    dir: Arc<Path>,
-    desk: Option<Arc<Desk>>,
+    side: Side,
     tell: &Tell,
 ) -> io::Result<()> {
     let room = Arc::new(Semaphore::new(BATCHES));
@@ -237,7 +255,7 @@ async fn listen(
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?
         {
             if packet.kind == PacketType::Mend {
-                answer(packet, outbox, desk.as_ref()).await?;
+                answer(packet, outbox, &side).await?;
                 first = false;
                 continue;
             }
@@ -250,7 +268,11 @@ async fn listen(
             first = false;
         }
         if let Some(zxid) = snapshot {
-            let dir = Arc::clone(&dir);
+            let Side::Called(dir) = &side else {
+                let what = "a learner sends a snapshot";
+                return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+            };
+            let dir = Arc::clone(dir);
             let received = incoming::receive(&mut read, &mut input, zxid, limits.record, dir);
             let (state, staged) = received.await?;
             (tell)(Event::Snapshot { link: id, state, staged });
@@ -274,10 +296,10 @@ async fn listen(
 }
 
 /// A peer asks of this member's files. Nothing of it reaches the core.
-async fn answer(packet: QuorumPacket, outbox: &Outbox, desk: Option<&Arc<Desk>>) -> io::Result<()> {
-    let answer = match desk {
-        Some(desk) => Arc::clone(desk).answer(packet.data).await,
-        None => None,
+async fn answer(packet: QuorumPacket, outbox: &Outbox, side: &Side) -> io::Result<()> {
+    let answer = match side {
+        Side::Caller(desk) => Arc::clone(desk).answer(packet.data).await,
+        Side::Observer | Side::Called(_) => None,
     };
     let invalid = || io::Error::new(io::ErrorKind::InvalidData, "a question without a meaning");
     let answer = answer.ok_or_else(invalid)?;
@@ -313,6 +335,7 @@ pub(crate) fn put_packet(
     out.put_i32(-1);
 }
 
+const INVALID: io::ErrorKind = io::ErrorKind::InvalidData;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const LAST_WORDS: Duration = Duration::from_secs(1);
 const BETWEEN_TRIES: Duration = Duration::from_millis(100);

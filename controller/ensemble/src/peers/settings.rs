@@ -35,6 +35,11 @@ pub struct EnsembleConfig {
     pub tls: Option<PeerTlsConfig>,
     /// How members prove to each other by SASL who they are; `None`: not at all.
     pub sasl: Option<PeerSaslConfig>,
+    /// Where followers take observers, on every member (`observerMasterPort`); an observer learns there and not from the leader.
+    /// `None`: observers learn from the leader.
+    pub observer_master_port: Option<u16>,
+    /// What may wait at a follower for one observer before that is given up, in bytes (`observerMaster.sizeLimit`).
+    pub observer_master_limit: usize,
     /// Whether peers are told of all addresses of this member, which releases before 3.6 do not understand,
     /// and not of the first only.
     pub multi_address: bool,
@@ -79,6 +84,8 @@ impl EnsembleConfig {
             read_only_mode: false,
             tls: None,
             sasl: None,
+            observer_master_port: None,
+            observer_master_limit: 32 << 20,
             multi_address: false,
         }
     }

@@ -308,6 +308,16 @@ impl Draft {
             "initLimit" => self.peers.init_limit = number(value).ok_or(TICKS)?,
             "syncLimit" => self.peers.sync_limit = number(value).ok_or(TICKS)?,
             "cnxTimeout" => self.peers.connect_timeout = millis(value).ok_or(MILLIS)?,
+            // 0 or less is none, as with Apache.
+            "observerMasterPort" => {
+                let port: i32 = number(value).ok_or(PORT)?;
+                let port = u16::try_from(port.max(0)).map_err(|_| PORT)?;
+                self.peers.observer_master_port = Some(port).filter(|port| *port > 0);
+            }
+            "observerMaster.sizeLimit" => {
+                let most = number(value).filter(|bytes| *bytes > 0);
+                self.peers.observer_master_limit = most.ok_or("a number of bytes above 0")?;
+            }
             "quorumListenOnAllIPs" => self.peers.listen_on_all_addresses = switch(value)?,
             "electionPortBindRetry" => {
                 let retries: u32 = number(value).ok_or("a number of times, or 0 for ever")?;
@@ -488,7 +498,6 @@ const MAX_REQUEST: usize = 1 << 30;
 /// Keys of Apache's that a member understands later.
 const NOT_YET: &[&str] = &[
     "clientPortListenBacklog",
-    "observerMasterPort",
     "maxCnxns",
     "syncEnabled",
     "snapSizeLimitInKb",

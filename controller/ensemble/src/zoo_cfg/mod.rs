@@ -336,6 +336,28 @@ mod tests {
     }
 
     #[test]
+    fn where_followers_take_observers_is_said_as_apache_has_it() {
+        let of = |more: &str, given: &str| {
+            let text = format!("dataDir=/d\nserver.1=a:1:2;3\nserver.2=b:1:2;3\n{more}");
+            let (config, warnings) = parse(Path::new("zoo.cfg"), &text, &[("JVMFLAGS", given)])?;
+            assert!(warnings.is_empty(), "{warnings:?}");
+            let ensemble = config.ensemble.expect("there are two");
+            Ok::<_, ConfigError>((ensemble.observer_master_port, ensemble.observer_master_limit))
+        };
+        let found = |more, given| of(more, given).expect("it is right");
+        assert_eq!(found("", ""), (None, 32 << 20));
+        assert_eq!(found("observerMasterPort=0\n", ""), (None, 32 << 20));
+        let limit = "-Dzookeeper.observerMaster.sizeLimit=1000";
+        assert_eq!(found("observerMasterPort=2191\n", limit), (Some(2191), 1000));
+        assert_eq!(found("observerMaster.sizeLimit=2000\n", limit), (None, 2000));
+        for wrong in
+            ["observerMasterPort=x", "observerMasterPort=65536", "observerMaster.sizeLimit=-1"]
+        {
+            assert!(matches!(of(wrong, ""), Err(ConfigError::Value { .. })), "{wrong}");
+        }
+    }
+
+    #[test]
     fn the_members_may_be_in_a_file_of_their_own() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let (file, members) = (dir.path().join("zoo.cfg"), dir.path().join("m.dynamic.100000003"));
