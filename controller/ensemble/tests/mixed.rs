@@ -50,7 +50,7 @@ async fn mixed_as(mut ensemble: Ensemble, ours: &[i64], leader: i64) {
     for id in smaller {
         mode(&ensemble, id, &["follower"]).await;
     }
-    one_history(&ensemble).await;
+    one_history(&ensemble, 3).await;
     drop(apaches);
     ensemble.shutdown().await;
 }
@@ -79,10 +79,10 @@ fn word(addr: SocketAddr, word: &str) -> std::io::Result<String> {
     Ok(answer)
 }
 
-/// Clients on every member write, and every member shows all of it.
-async fn one_history(ensemble: &Ensemble) {
+/// Clients on every member of the first `count` write, and every one shows all of it.
+async fn one_history(ensemble: &Ensemble, count: i64) {
     let mut clients = Vec::new();
-    for id in 1..=3 {
+    for id in 1..=count {
         clients.push((id, ensemble.client(&[id]).await));
     }
     for (id, client) in &clients {
@@ -104,8 +104,8 @@ async fn one_history(ensemble: &Ensemble) {
         client.sync("/").await.expect("it has a leader");
         trees.push(dump(client).await);
     }
-    assert_eq!(trees[0].len(), 1 + 3 * 32);
-    assert!(trees[0] == trees[1] && trees[1] == trees[2], "{trees:#?}");
+    assert_eq!(trees[0].len(), 1 + clients.len() * 32);
+    assert!(trees.iter().all(|tree| *tree == trees[0]), "{trees:#?}");
     // A session that moves keeps what is its own.
     let (_, mover) = clients.remove(0);
     let session = mover.session().clone();
@@ -443,4 +443,81 @@ async fn one_of_ours_leads_apaches_over_tls() {
     if apache::lib().is_some() {
         mixed_as(by_tls(), &[3], 3).await;
     }
+}
+
+/// Voters 1 and 2, of which the larger leads; observers 3, which is Apache's, and 4. What observers need of the leader they get
+/// through the one follower, as each voter has an address of its own and the same port there.
+async fn observers_at_a_follower(leader_is_ours: bool) {
+    if apache::lib().is_none() {
+        return;
+    }
+    let mut ensemble = Ensemble::new(2, 2);
+    for server in ensemble.members.servers.values_mut() {
+        server.addresses[0].host = support::own_host().to_string();
+    }
+    ensemble.particular = Some(Box::new(|_, config| {
+        let ensemble = config.ensemble.as_mut().expect("it is one of four");
+        ensemble.observer_master_port = Some(2700);
+    }));
+    ensemble.apaches_lines = Some(Box::new(|_| "observerMasterPort=2700\n".to_owned()));
+    let (follower, leader) = (1, 2);
+    let mut apaches = BTreeMap::new();
+    for id in 1..=4 {
+        let ours = id == 4 || (id == leader) == leader_is_ours && id <= 2;
+        match ours {
+            true => ensemble.run(id).await,
+            false => drop(apaches.insert(id, Apache::start(&ensemble, id))),
+        }
+        if id == leader {
+            mode(&ensemble, leader, &["leader"]).await;
+            // What it finds out about at once, and what it must catch up with.
+            let client = ensemble.client(&[leader]).await;
+            client.create("/early", b"", OPEN).await.expect("it is new");
+            client.delete("/early", None).await.expect("it is there");
+        }
+    }
+    for id in 3..=4 {
+        mode(&ensemble, id, &["observer"]).await;
+        assert_eq!(figure(&ensemble, id, "observer_master_id").await, Some(follower));
+    }
+    one_history(&ensemble, 4).await;
+    assert_eq!(figure(&ensemble, leader, "synced_observers").await, Some(0));
+    assert_eq!(figure(&ensemble, follower, "synced_observers").await, Some(2));
+    // With the follower an observer loses its way, and finds it again; the history goes on.
+    match leader_is_ours {
+        true => drop(apaches.remove(&follower)),
+        false => ensemble.halt(follower).await,
+    }
+    match leader_is_ours {
+        true => drop(apaches.insert(follower, Apache::start(&ensemble, follower))),
+        false => ensemble.run(follower).await,
+    }
+    let client = ensemble.client(&[leader]).await;
+    client.create("/late", b"", OPEN).await.expect("two are a quorum");
+    for id in 3..=4 {
+        let client = ensemble.client(&[id]).await;
+        client.sync("/").await.expect("it has a leader");
+        assert!(client.check_stat("/late").await.expect("it is served").is_some(), "on {id}");
+    }
+    drop(apaches);
+    ensemble.shutdown().await;
+}
+
+/// What the member says of itself by `mntr`.
+async fn figure(ensemble: &Ensemble, id: i64, name: &str) -> Option<i64> {
+    let addr = ensemble.client_addr(id);
+    let said = tokio::task::spawn_blocking(move || word(addr, "mntr"));
+    let said = said.await.expect("it does not panic").expect("it serves");
+    let value = said.lines().find_map(|line| line.strip_prefix(&format!("zk_{name}\t")));
+    value.map(|value| value.parse().expect("a number"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn observers_learn_through_a_follower_of_ours() {
+    observers_at_a_follower(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn observers_learn_through_a_follower_of_apaches() {
+    observers_at_a_follower(true).await;
 }

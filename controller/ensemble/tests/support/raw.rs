@@ -76,7 +76,8 @@ impl Raw {
     /// The same session on another connection. It is gone when the answer has session 0.
     pub(crate) fn come_back(&self, addr: SocketAddr) -> Self {
         let timeout_ms = i32::try_from(self.timeout.as_millis()).expect("short");
-        Self::connect(addr, timeout_ms, self.ticket)
+        // As clients do: what is on its way has these numbers.
+        Self { xid: self.xid, ..Self::connect(addr, timeout_ms, self.ticket) }
     }
 
     /// Until the member closes the connection.
