@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use types::{Epoch, Instant, PeerId, Zxid};
 
 use crate::drain::Drain;
-use crate::learners::{Broadcast, Learners};
+use crate::learners::{Broadcast, Learners, Pings};
 use crate::mutation::Mutation;
 use crate::zab::{Core, Phase};
 use crate::{Input, Message, Output, Txn};
@@ -34,8 +34,7 @@ pub(crate) struct Leader {
     leaving: bool,
     /// The same, for one that is no member any more: it follows then.
     pub(crate) ousted: bool,
-    ping_at: Instant,
-    kin_ping_at: Instant,
+    pings: Pings,
 }
 
 impl Leader {
@@ -55,8 +54,7 @@ impl Leader {
             flushed: Zxid::default(),
             leaving: false,
             ousted: false,
-            ping_at: core.now + core.timing.tick / 2,
-            kin_ping_at: core.now + core.timing.kin_ping,
+            pings: Pings::later(core),
         })
     }
 
@@ -68,9 +66,7 @@ impl Leader {
 
     /// A lone voter has nobody to watch over.
     pub(crate) fn alarm(&self, core: &Core) -> Option<Instant> {
-        let kin = self.learners.any(true).then_some(self.kin_ping_at);
-        let others = !core.voters.is_only(core.me) || self.learners.any(false);
-        kin.into_iter().chain(others.then_some(self.ping_at)).min()
+        self.pings.alarm(&self.learners, !core.voters.is_only(core.me))
     }
 
     pub(crate) fn on(mut self, core: &mut Core, input: Input) -> Phase {
@@ -185,16 +181,8 @@ impl Leader {
     }
 
     fn on_tick(mut self, core: &mut Core) -> Phase {
-        if core.now >= self.kin_ping_at {
-            self.kin_ping_at = core.now + core.timing.kin_ping;
-            self.learners.ping(core, true, self.last);
-        }
-        if core.now >= self.ping_at {
-            self.ping_at = core.now + core.timing.tick / 2;
-            self.learners.ping(core, false, self.last);
-            if !self.is_followed(core) {
-                return self.resign(core);
-            }
+        if self.pings.send(core, &mut self.learners, self.last) && !self.is_followed(core) {
+            return self.resign(core);
         }
         self.maybe_leave(core)
     }
@@ -280,8 +268,7 @@ mod tests {
             flushed: Zxid::default(),
             leaving: false,
             ousted: false,
-            ping_at: Instant::ZERO,
-            kin_ping_at: Instant::ZERO,
+            pings: Pings::due(&zab.core),
         }));
         let mut step = |input| zab.step(Instant::ZERO, input).collect::<Vec<_>>();
         let txn = Txn { zxid: last, body: "x".into() };

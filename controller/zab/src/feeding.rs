@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 
 use types::{Epoch, Instant, PeerId, Zxid};
 
-use crate::learners::{Broadcast, Learners};
+use crate::learners::{Broadcast, Learners, Pings};
 use crate::zab::Core;
 use crate::{Introduction, Located, Message, Output, PeerMisbehaved, Txn};
 
@@ -25,22 +25,18 @@ pub(crate) struct Feeding {
     /// The leader is kin.
     kin: bool,
     observers: Learners,
-    ping_at: Instant,
-    kin_ping_at: Instant,
+    pings: Pings,
 }
 
 impl Feeding {
     /// Nobody is fed yet.
     pub(crate) fn begin(core: &Core, epoch: Epoch, kin: bool) -> Self {
-        let observers = Learners::default();
-        Self { epoch, kin, observers, ping_at: core.now, kin_ping_at: core.now }
+        Self { epoch, kin, observers: Learners::default(), pings: Pings::due(core) }
     }
 
     /// When observers must be pinged; `None` while there are none.
     pub(crate) fn alarm(&self) -> Option<Instant> {
-        let kin = self.observers.any(true).then_some(self.kin_ping_at);
-        let others = self.observers.any(false).then_some(self.ping_at);
-        kin.into_iter().chain(others).min()
+        self.pings.alarm(&self.observers, false)
     }
 
     pub(crate) fn introduce(&mut self, core: &mut Core, peer: PeerId, introduction: Introduction) {
@@ -89,14 +85,7 @@ impl Feeding {
     }
 
     pub(crate) fn on_tick(&mut self, core: &mut Core, delivered: Zxid) {
-        if core.now >= self.kin_ping_at {
-            self.kin_ping_at = core.now + core.timing.kin_ping;
-            self.observers.ping(core, true, delivered);
-        }
-        if core.now >= self.ping_at {
-            self.ping_at = core.now + core.timing.tick / 2;
-            self.observers.ping(core, false, delivered);
-        }
+        self.pings.send(core, &mut self.observers, delivered);
     }
 }
 

@@ -11,7 +11,7 @@ use crate::mutation::Mutation;
 use crate::zab::Core;
 use crate::{
     Introduction, Located, Message, Notification, Output, PeerMisbehaved, PeerState, SyncPlan,
-    SyncStart, Txn,
+    SyncStart, Timing, Txn,
 };
 
 /// The learners of a leader.
@@ -67,6 +67,48 @@ pub(crate) struct Broadcast<'a> {
     pub(crate) proposals: &'a VecDeque<Txn>,
     /// It is a leader's; otherwise that of a follower with its observers.
     pub(crate) leads: bool,
+}
+
+/// When learners are to be pinged: kin often, Apache's as their own leader does.
+#[derive(Debug)]
+pub(crate) struct Pings {
+    kin: Instant,
+    others: Instant,
+}
+
+impl Pings {
+    /// All are due at once.
+    pub(crate) fn due(core: &Core) -> Self {
+        Self { kin: core.now, others: core.now }
+    }
+
+    /// All were heard a moment ago.
+    pub(crate) fn later(core: &Core) -> Self {
+        let Timing { kin_ping, tick, .. } = core.timing;
+        Self { kin: core.now + kin_ping, others: core.now + tick / 2 }
+    }
+
+    /// The next turn; that of Apache's also where there is none, if `watches`.
+    pub(crate) fn alarm(&self, learners: &Learners, watches: bool) -> Option<Instant> {
+        let kin = learners.any(true).then_some(self.kin);
+        let others = (watches || learners.any(false)).then_some(self.others);
+        kin.into_iter().chain(others).min()
+    }
+
+    /// Pings those whose turn it is; whether it was the turn of Apache's.
+    pub(crate) fn send(&mut self, core: &mut Core, learners: &mut Learners, last: Zxid) -> bool {
+        let next = Self::later(core);
+        if core.now >= self.kin {
+            self.kin = next.kin;
+            learners.ping(core, true, last);
+        }
+        let others = core.now >= self.others;
+        if others {
+            self.others = next.others;
+            learners.ping(core, false, last);
+        }
+        others
+    }
 }
 
 impl Learners {
@@ -272,14 +314,9 @@ impl Learners {
                 self.cut.insert(to);
                 return self.hang_up(core, to, PeerMisbehaved::LogCut);
             }
+            SyncStart::Diff if !self.cut.contains(&to) => plan,
             // Behind every snapshot that it may have of what was cut: all of the epochs before is in the state.
-            SyncStart::Snap(_) | SyncStart::Trunc(_) => {
-                diff(SyncStart::Snap(upto.max(Zxid::new(at.epoch, 0))), upto)
-            }
-            SyncStart::Diff if self.cut.contains(&to) => {
-                diff(SyncStart::Snap(upto.max(Zxid::new(at.epoch, 0))), upto)
-            }
-            SyncStart::Diff => plan,
+            _ => diff(SyncStart::Snap(upto.max(Zxid::new(at.epoch, 0))), upto),
         };
         let plan = match plan.start {
             SyncStart::Diff if core.has(Mutation::Zk4925) && plan.after >= core.caught_up.0 => {
@@ -385,7 +422,7 @@ impl Learners {
     }
 
     /// Pings learners of one dialect, and drops those that owe an acknowledgement for too long.
-    pub(crate) fn ping(&mut self, core: &mut Core, kin: bool, last: Zxid) {
+    fn ping(&mut self, core: &mut Core, kin: bool, last: Zxid) {
         let mut behind = Vec::new();
         for (peer, learner) in &mut self.all {
             if learner.stage < Stage::Syncing || learner.introduction.kin != kin {

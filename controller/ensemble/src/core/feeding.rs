@@ -6,7 +6,6 @@
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,7 +14,7 @@ use jute::learner::{Forwarded, LearnerInfo, PacketType, QuorumPacket, Touch};
 use types::{PeerId, Zxid};
 use zab::{Input, Introduction};
 
-use super::peers::{Ensemble, Upstream};
+use super::peers::{Ensemble, Upstream, send};
 use super::through::Returning;
 use super::{Core, Origin};
 use crate::peers::{LinkId, put_packet};
@@ -76,22 +75,15 @@ impl Ensemble {
     /// Sends the leader what an observer asks of it.
     fn pass_on(&mut self, packet: &QuorumPacket) {
         if let Some(upstream) = &self.upstream {
-            let outbox = Arc::clone(&upstream.link.outbox);
-            outbox.put(|out| packet.encode(out));
-            if outbox.mark() {
-                self.to_flush.push(outbox);
-            }
+            send(&upstream.link.outbox, &mut self.to_flush, |out| packet.encode(out));
         }
     }
 
     /// Sends a packet to an observer, if it is still there.
     fn tell_observer(&mut self, link: LinkId, kind: PacketType, zxid: Zxid, data: Option<&[u8]>) {
         if let Some(observer) = self.callers.get(&link) {
-            let outbox = Arc::clone(&observer.link.outbox);
-            outbox.put(|out| put_packet(out, kind, zxid, data));
-            if outbox.mark() {
-                self.to_flush.push(outbox);
-            }
+            let outbox = &observer.link.outbox;
+            send(outbox, &mut self.to_flush, |out| put_packet(out, kind, zxid, data));
         }
     }
 }

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
+use bytes::BytesMut;
 use jute::learner::{LearnerInfo, PacketType, QuorumPacket};
 use jute::{Entry, ServerRole, Text};
 use storage::{LogCommand, SnapshotWriter};
@@ -447,11 +448,8 @@ impl Core {
             config_version: ensemble.configs.now().version,
             touches: touches.as_deref(),
         };
-        if outbox.put(|out| wire::put(message, &context, out)) {
-            if outbox.mark() {
-                ensemble.to_flush.push(outbox);
-            }
-        } else {
+        let put = |out: &mut BytesMut| wire::put(message, &context, out);
+        if !send(&outbox, &mut ensemble.to_flush, put) {
             // Its job ends, and tells so.
             tracing::debug!(%to, addr = ?shared.client_addr(), "a peer takes too little");
         }
@@ -533,6 +531,20 @@ impl Core {
         let learners: Vec<_> = learners.collect();
         self.shared.standing.update(|view| view.learners = learners);
     }
+}
+
+/// Puts something into an outbox, which is flushed once the present commands are dealt with. False: the peer is too far
+/// behind, or gone.
+pub(super) fn send(
+    outbox: &Arc<Outbox>,
+    to_flush: &mut Vec<Arc<Outbox>>,
+    put: impl FnOnce(&mut BytesMut),
+) -> bool {
+    let is_put = outbox.put(put);
+    if is_put && outbox.mark() {
+        to_flush.push(Arc::clone(outbox));
+    }
+    is_put
 }
 
 /// Connections at the leader port.

@@ -15,7 +15,7 @@ use znodes::State;
 use znodes::access::SUPER;
 
 use super::audit::Audited;
-use super::peers::Ensemble;
+use super::peers::{Ensemble, send};
 use super::sessions::{is_proven, turn_away};
 use super::{Asked, Command, Core, LocalReply, Origin, wire};
 use crate::buffers;
@@ -200,11 +200,8 @@ impl Core {
     fn forward(&mut self, session: SessionId, forwarded: Forwarded) {
         let Some(ensemble) = &mut self.ensemble else { return };
         let Some(upstream) = &ensemble.upstream else { return };
-        let outbox = &upstream.link.outbox;
-        outbox.put(|out| put_request(session, &forwarded, out));
-        if outbox.mark() {
-            ensemble.to_flush.push(Arc::clone(outbox));
-        }
+        let put = |out: &mut BytesMut| put_request(session, &forwarded, out);
+        send(&upstream.link.outbox, &mut ensemble.to_flush, put);
         if let Request::Sync { path } = forwarded.request {
             ensemble.syncs.push_back((forwarded.origin, path));
             return;
