@@ -83,6 +83,10 @@ impl Run {
                 Ok(())
             }
             Step::Raw(slot, bytes) => {
+                // Apache may hang up over the bytes before it writes the events that wait.
+                if self.slots[*slot].is_some() {
+                    self.fence(at, *slot);
+                }
                 if let Some(wire) = &mut self.slots[*slot] {
                     wire.send(bytes);
                     self.expect_end(at, *slot);
