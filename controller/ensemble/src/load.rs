@@ -52,6 +52,9 @@ pub enum LoadError {
     /// The epoch files.
     #[error(transparent)]
     Epoch(#[from] EpochError),
+    /// What is there cannot be made durable.
+    #[error(transparent)]
+    Settle(#[from] storage::SettleError),
 }
 
 /// What was found on disk.
@@ -95,7 +98,7 @@ impl LoadError {
             }
             Self::Snapshot(_) | Self::Log(_) | Self::NoSnapshot { .. } => true,
             Self::Epoch(error) => !matches!(error, EpochError::Io { .. }),
-            Self::Record { .. } | Self::First(_) => false,
+            Self::Record { .. } | Self::First(_) | Self::Settle(_) => false,
         }
     }
 }

@@ -372,7 +372,7 @@ fn make_core(
         .behind(durable.last_logged);
     // Damaged files are left as they are: how far the log went tells whoever mends it what is missing.
     if config.force_sync && damage.is_none() {
-        storage::settle(dirs.logs(), durable.last_logged).map_err(LoadError::Log)?;
+        storage::settle(&dirs, durable.last_logged).map_err(LoadError::Settle)?;
     }
     let log = LogThread::spawn(writer, dirs.snapshots(), tell).map_err(StartError::Thread)?;
     let me = config.myid;
@@ -590,7 +590,7 @@ mod tests {
         let found = || load(&open(), config.max_request_bytes, false);
         found().expect("the directory is new");
         let last = types::Zxid::new(types::Epoch(1), 3);
-        storage::settle(open().logs(), last).expect("it is writable");
+        storage::settle(&open(), last).expect("it is writable");
         let damage = found().expect_err("what was flushed is lost");
         assert!(damage.is_damage(), "{damage}");
         let flushed = open().logs().join("troupe.flushed");

@@ -65,7 +65,11 @@ const CERTAIN: &[(&str, &str, usize, Outcome)] = &[
     ("Create", "troupe.flushed", 0, Outcome::Stops),
     ("Write", "troupe.flushed", 0, Outcome::Stops),
     ("Sync", "troupe.flushed", 0, Outcome::Stops),
-    // What it acknowledges.
+    // What it acknowledges, and what that follows.
+    ("Create", "troupe.logs.tmp", 0, Outcome::Stops),
+    ("Write", "troupe.logs.tmp", 0, Outcome::Stops),
+    ("Sync", "troupe.logs.tmp", 0, Outcome::Stops),
+    ("Rename", "troupe.logs.tmp", 0, Outcome::Stops),
     ("Create", "log", 0, Outcome::Stops),
     ("SetLength", "log", 0, Outcome::Stops),
     ("Write", "log", 0, Outcome::Stops),
@@ -76,10 +80,6 @@ const CERTAIN: &[(&str, &str, usize, Outcome)] = &[
     ("Create", "troupe-snapshot", 1, Outcome::GoesOn),
     ("Sync", "troupe-snapshot", 1, Outcome::GoesOn),
     ("Rename", "troupe-snapshot", 1, Outcome::GoesOn),
-    // What finds damage that is not there.
-    ("Create", "troupe.logs", 0, Outcome::GoesOn),
-    ("Write", "troupe.logs", 0, Outcome::GoesOn),
-    ("Sync", "troupe.logs", 0, Outcome::GoesOn),
 ];
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

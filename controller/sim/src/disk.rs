@@ -129,7 +129,7 @@ impl Disk {
             let marked = storage::is_marked(dirs.snapshots()).unwrap_or(true);
             let writer = LogWriter::new(dirs.logs(), 0, true).behind(last);
             // What is damaged is left as it is for whoever mends it.
-            if (found.is_ok() || settles) && storage::settle(dirs.logs(), last).is_err() {
+            if (found.is_ok() || settles) && storage::settle(&dirs, last).is_err() {
                 return Ok(None);
             }
             Ok(Some((dirs, writer, found, marked)))

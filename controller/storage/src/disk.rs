@@ -110,11 +110,6 @@ impl File {
         &self.path
     }
 
-    /// In bytes.
-    pub(crate) fn length(&self) -> io::Result<u64> {
-        Ok(self.file.metadata()?.len())
-    }
-
     /// When it was written last: see [`modified`].
     pub(crate) fn modified(&self) -> io::Result<u64> {
         Ok(modified(&self.file.metadata()?))

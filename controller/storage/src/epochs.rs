@@ -151,6 +151,29 @@ impl Saved {
     }
 }
 
+/// Makes durable what the files say now. The copy, which is written in its place, is made anew: a flush of it may have
+/// failed, and then no later one is to be believed.
+pub(crate) fn settle(dir: &Path) -> Result<(), EpochError> {
+    let copy = Copy::read(dir)?;
+    let settled = || {
+        for file in [EpochFile::Accepted, EpochFile::Current] {
+            match File::open(&dir.join(file.name())).and_then(|file| file.sync_all()) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        match copy {
+            Copy::Whole(copied) => match copied.write_anew(dir) {
+                // Nothing more can be promised then; and reads go on.
+                Err(error) if is_full(&error) => File::open(&dir.join(COPY))?.sync_all(),
+                written => written,
+            },
+            Copy::Missing | Copy::Rotten => sync_dir(dir),
+        }
+    };
+    settled().map_err(|source| EpochError::Io { path: dir.to_owned(), source })
+}
+
 fn read_one(dir: &Path, file: EpochFile) -> Result<Option<Epoch>, EpochError> {
     let path = dir.join(file.name());
     let bytes = match fs::read(&path) {
@@ -249,9 +272,13 @@ impl Copied {
             return file.sync_data();
         }
         // The first one is there whole or not at all: a damaged one beside no others is not believed.
-        let tmp = dir.join(format!("{COPY}.tmp"));
+        copied.write_anew(dir)
+    }
+
+    fn write_anew(&self, dir: &Path) -> io::Result<()> {
+        let (path, tmp) = (dir.join(COPY), dir.join(format!("{COPY}.tmp")));
         let file = File::create(&tmp)?;
-        file.write_all_at(line.as_bytes(), 0)?;
+        file.write_all_at(self.encode().as_bytes(), 0)?;
         file.sync_data()?;
         disk::rename(&tmp, &path)?;
         sync_dir(dir)

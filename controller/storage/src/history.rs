@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 use types::Zxid;
 
-use crate::links::{self, Links};
-use crate::log_file::{HEADER_BYTES, header, zxid_of};
-use crate::log_reader::{BUFFER_BYTES, Found, OpenFile, follows, logs, logs_behind};
+use crate::links::{Links, LogFile};
+use crate::log_file::{HEADER_BYTES, header};
+use crate::log_reader::{BUFFER_BYTES, Found, OpenFile, follows, logs, logs_behind, read_links};
 use crate::{LogEntry, TxnLogError};
 
 /// The transactions behind one and up to another, read as they are asked for.
@@ -19,7 +19,7 @@ use crate::{LogEntry, TxnLogError};
 pub struct History {
     dir: PathBuf,
     /// Files not yet opened, the next one last.
-    files: Vec<(Zxid, PathBuf)>,
+    files: Vec<LogFile>,
     open: Option<OpenFile>,
     last: Zxid,
     to: Zxid,
@@ -29,9 +29,8 @@ pub struct History {
 impl History {
     /// Begins behind `after` and ends with `to`, which is on stable storage.
     pub fn open(dir: &Path, after: Zxid, to: Zxid) -> Result<Self, TxnLogError> {
-        let files = logs_behind(dir, after)?;
-        let links = Links::read(dir)
-            .map_err(|source| TxnLogError::Read { path: dir.join(links::FILE), source })?;
+        let links = read_links(dir)?;
+        let files = logs_behind(dir, &links, after)?;
         Ok(Self { dir: dir.to_owned(), files, open: None, last: after, to, links })
     }
 
@@ -44,10 +43,10 @@ impl History {
             }
             let Some(file) = &mut self.open else {
                 let (dir, last, flushed) = (self.dir.clone(), self.last, self.to);
-                let Some((_, path)) = self.files.pop() else {
+                let Some(file) = self.files.pop() else {
                     return Err(TxnLogError::Lost { dir, last, flushed });
                 };
-                self.open = Some(open(path)?);
+                self.open = Some(open(file)?);
                 continue;
             };
             let begins_file = file.offset == HEADER_BYTES;
@@ -71,11 +70,11 @@ impl History {
     /// The last transaction in the log at or before `zxid`; `None` when the log begins behind it. Reads
     /// one file.
     pub fn last_up_to(dir: &Path, zxid: Zxid) -> Result<Option<Zxid>, TxnLogError> {
-        let mut files = logs(dir)?;
-        let Some(at) = files.iter().rposition(|(first, _)| *first <= zxid) else {
+        let mut files = logs(dir, &read_links(dir)?)?;
+        let Some(at) = files.iter().rposition(|file| file.first <= zxid) else {
             return Ok(None);
         };
-        let mut file = open(files.swap_remove(at).1)?;
+        let mut file = open(files.swap_remove(at))?;
         let mut last = None;
         while let Some(entry) = next(&mut file, last.unwrap_or_default())? {
             if entry.zxid > zxid {
@@ -88,13 +87,13 @@ impl History {
 
     /// The first transaction that the log still has.
     pub fn first(dir: &Path) -> Result<Option<Zxid>, TxnLogError> {
-        Ok(logs(dir)?.first().map(|(first, _)| *first))
+        Ok(logs(dir, &read_links(dir)?)?.first().map(|file| file.first))
     }
 }
 
 /// Where the record of `zxid` ends in a file; `None` when it is not there.
-pub(crate) fn end_of(path: &Path, zxid: Zxid) -> Result<Option<u64>, TxnLogError> {
-    let mut file = open(path.to_owned())?;
+pub(crate) fn end_of(file: LogFile, zxid: Zxid) -> Result<Option<u64>, TxnLogError> {
+    let mut file = open(file)?;
     while let Some(entry) = next(&mut file, zxid)? {
         if entry.zxid == zxid {
             return Ok(Some(file.offset));
@@ -103,7 +102,7 @@ pub(crate) fn end_of(path: &Path, zxid: Zxid) -> Result<Option<u64>, TxnLogError
     Ok(None)
 }
 
-fn open(path: PathBuf) -> Result<OpenFile, TxnLogError> {
+fn open(LogFile { path, gone, .. }: LogFile) -> Result<OpenFile, TxnLogError> {
     let read = |source| TxnLogError::Read { path: path.clone(), source };
     let mut input = BufReader::with_capacity(BUFFER_BYTES, File::open(&path).map_err(read)?);
     let size = input.get_ref().metadata().map_err(read)?.len();
@@ -112,7 +111,7 @@ fn open(path: PathBuf) -> Result<OpenFile, TxnLogError> {
     if start != header() {
         return Err(TxnLogError::Corrupt { path, offset: 0, last: Zxid::ZERO });
     }
-    Ok(OpenFile { path, input, offset: HEADER_BYTES, size })
+    Ok(OpenFile::new(path, input, size, gone))
 }
 
 /// The next whole record of a file; `None` at its end, and at what may be one that is being written.
@@ -120,10 +119,7 @@ fn next(file: &mut OpenFile, last: Zxid) -> Result<Option<LogEntry>, TxnLogError
     let start = file.offset;
     let corrupt = |path: &Path| TxnLogError::Corrupt { path: path.to_owned(), offset: start, last };
     match file.read_record() {
-        Ok(Found::Entry(body)) => {
-            let zxid = zxid_of(&body).ok_or_else(|| corrupt(&file.path))?;
-            Ok(Some(LogEntry { zxid, body }))
-        }
+        Ok(Found::Entry(entry)) => Ok(Some(entry)),
         Ok(Found::End | Found::Torn) => Ok(None),
         Ok(Found::Rot) => Err(corrupt(&file.path)),
         Err(source) => Err(TxnLogError::Read { path: file.path.clone(), source }),
@@ -135,8 +131,8 @@ mod tests {
     use types::Epoch;
 
     use super::*;
-    use crate::LogWriter;
     use crate::log_file::entry_of;
+    use crate::{LogWriter, links};
 
     fn zxid(epoch: u32, counter: u32) -> Zxid {
         Zxid::new(Epoch(epoch), counter)

@@ -1,13 +1,14 @@
 //! Which transaction each log file goes on from: one line a file, in a small file beside them.
 //!
 //! Within an epoch counters tell what is missing; where a file begins an epoch nothing in it does. With its
-//! line, a file whose predecessor lost its end, or was lost whole, is known to follow a gap. Not Apache's: a
-//! file without a line is taken at its word.
+//! line, a file whose predecessor lost its end, or was lost whole, is known to follow a gap. And what lies
+//! beyond what a later file goes on from was taken back: a cut that failed on its way to the disk can come
+//! undone at the next power cut. Not Apache's: a file without a line is taken at its word.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use types::Zxid;
 
@@ -39,20 +40,53 @@ impl Links {
     pub(crate) fn before(&self, first: Zxid) -> Option<Zxid> {
         self.0.get(&first).copied()
     }
+
+    /// What counts of the files that are there, named with their first transactions in rising order.
+    pub(crate) fn that_count(&self, files: Vec<(Zxid, PathBuf)>) -> Vec<LogFile> {
+        let mut gone = Gone::default();
+        let mut found = Vec::new();
+        for (first, path) in files.into_iter().rev() {
+            if !gone.has(first) {
+                found.push(LogFile { first, path, gone });
+                gone = Gone(self.before(first).map(|before| (before, first)));
+            }
+        }
+        found.reverse();
+        found
+    }
 }
 
-/// A file has been begun, behind `before`. Durable when it returns.
+/// Transactions that were taken back: those between what a file goes on from and its first.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Gone(Option<(Zxid, Zxid)>);
+
+impl Gone {
+    pub(crate) fn has(self, zxid: Zxid) -> bool {
+        self.0.is_some_and(|(before, first)| before < zxid && zxid < first)
+    }
+
+    /// Whether what follows this one was taken back.
+    pub(crate) fn follow(self, zxid: Zxid) -> bool {
+        self.0.is_some_and(|(before, first)| before <= zxid && zxid < first)
+    }
+}
+
+/// A log file.
+#[derive(Clone, Debug)]
+pub(crate) struct LogFile {
+    /// The transaction that it is named by.
+    pub(crate) first: Zxid,
+    pub(crate) path: PathBuf,
+    /// By the file that follows it.
+    pub(crate) gone: Gone,
+}
+
+/// A file is about to be begun, behind `before`. Durable when it returns: with the file and without the line, what was cut could
+/// come back between the two.
 pub(crate) fn add(logs: &Path, first: Zxid, before: Zxid) -> io::Result<()> {
-    let path = logs.join(FILE);
-    let file = File::open_or_create(&path)?;
-    let end = file.length()?;
-    // The line before may have been cut short.
-    let fresh = end == 0;
-    let line = encode(first, before);
-    let line = if fresh { line } else { format!("\n{line}") };
-    file.write_all_at(line.as_bytes(), end)?;
-    file.sync_all()?;
-    if fresh { sync_dir(logs) } else { Ok(()) }
+    let Links(mut lines) = Links::read(logs)?;
+    lines.insert(first, before);
+    write(logs, lines)
 }
 
 /// Drops the lines of files that begin before `first`.
@@ -62,8 +96,13 @@ pub(crate) fn forget_before(logs: &Path, first: Zxid) -> io::Result<()> {
     if lines.is_empty() {
         return Ok(());
     }
+    write(logs, kept)
+}
+
+/// Always a new file: after a flush that failed the old one can no longer be trusted.
+fn write(logs: &Path, lines: BTreeMap<Zxid, Zxid>) -> io::Result<()> {
     let (path, tmp) = (logs.join(FILE), logs.join(format!("{FILE}.tmp")));
-    let text: Vec<_> = kept.into_iter().map(|(first, before)| encode(first, before)).collect();
+    let text: Vec<_> = lines.into_iter().map(|(first, before)| encode(first, before)).collect();
     let mut file = File::create(&tmp)?;
     file.write_all(text.join("\n").as_bytes())?;
     file.sync_all()?;
@@ -107,11 +146,33 @@ mod tests {
         rotten[whole.len() / 2] ^= 1;
         fs::write(&path, &rotten).expect("it is writable");
         assert_eq!(before(), [Some(0), None, Some(8)]);
-        // A line that was cut short spoils none behind it.
         fs::write(&path, &whole[..whole.len() - 3]).expect("it is writable");
+        assert_eq!(before(), [Some(0), Some(4), None]);
         add(dir.path(), zxid(9), zxid(7)).expect("it is writable");
         assert_eq!(before(), [Some(0), Some(4), Some(7)]);
         forget_before(dir.path(), zxid(5)).expect("it is writable");
         assert_eq!(before(), [None, Some(4), Some(7)]);
+    }
+
+    #[test]
+    fn what_a_later_file_does_not_go_on_from_was_taken_back() {
+        let of = |firsts: &[i64], lines: &[(i64, i64)]| {
+            let zxid = Zxid::from_bits;
+            let links = Links(lines.iter().map(|(a, b)| (zxid(*a), zxid(*b))).collect());
+            let files = firsts.iter().map(|first| (zxid(*first), PathBuf::new())).collect();
+            let found = links.that_count(files);
+            let gone = |file: &LogFile| (0..12).filter(|z| file.gone.has(zxid(*z))).collect();
+            found.iter().map(|file| (file.first.bits(), gone(file))).collect::<Vec<(_, Vec<_>)>>()
+        };
+        let none = Vec::new;
+        assert_eq!(of(&[1, 5, 9], &[]), [(1, none()), (5, none()), (9, none())]);
+        let expected = [(1, none()), (5, vec![8]), (9, none())];
+        assert_eq!(of(&[1, 5, 9], &[(5, 4), (9, 7)]), expected);
+        // What was taken back takes nothing back itself.
+        let expected = [(1, vec![4, 5, 6, 7, 8]), (9, none())];
+        assert_eq!(of(&[1, 5, 9], &[(5, 2), (9, 3)]), expected);
+        assert_eq!(of(&[1, 5, 9], &[(1, 0), (9, 0)]), [(9, none())]);
+        // Nor does a file that is not there.
+        assert_eq!(of(&[1, 9], &[(5, 2)]), [(1, none()), (9, none())]);
     }
 }

@@ -15,7 +15,7 @@ use types::Zxid;
 
 use crate::data_dir::{is_full, list};
 use crate::disk::{self, sync_dir};
-use crate::links::{self, Links};
+use crate::links::{self, Gone, Links, LogFile};
 use crate::log_file::{
     END_OF_RECORD, HEADER_BYTES, MIN_ENTRY_BYTES, PREFIX, RECORD_HEAD_BYTES, checksum, header,
     zxid_of,
@@ -80,7 +80,7 @@ pub enum TxnLogError {
 pub struct LogReader {
     dir: PathBuf,
     /// Files not yet opened, the next one last.
-    files: Vec<(Zxid, PathBuf)>,
+    files: Vec<LogFile>,
     open: Option<OpenFile>,
     /// The last transaction returned or, at first, the one to begin after.
     last: Zxid,
@@ -96,11 +96,14 @@ pub(crate) struct OpenFile {
     /// Where the next record begins.
     pub(crate) offset: u64,
     pub(crate) size: u64,
+    /// The last transaction read.
+    last: Zxid,
+    gone: Gone,
 }
 
 /// What stands at an offset.
 pub(crate) enum Found {
-    Entry(Bytes),
+    Entry(LogEntry),
     End,
     /// A record that a crash cut short begins here.
     Torn,
@@ -110,11 +113,10 @@ pub(crate) enum Found {
 impl LogReader {
     /// Begins behind `after`, the zxid of the snapshot that was loaded.
     pub fn open(dir: &Path, after: Zxid) -> Result<Self, TxnLogError> {
-        let files = logs_behind(dir, after)?;
+        let links = read_links(dir)?;
+        let files = logs_behind(dir, &links, after)?;
         let flushed = watermark::read(dir)
             .map_err(|source| TxnLogError::Read { path: dir.join(watermark::FILE), source })?;
-        let links = Links::read(dir)
-            .map_err(|source| TxnLogError::Read { path: dir.join(links::FILE), source })?;
         Ok(Self { dir: dir.to_owned(), files, open: None, last: after, flushed, links })
     }
 
@@ -139,20 +141,14 @@ impl LogReader {
                 Err(source) => return Err(TxnLogError::Read { path: file.path.clone(), source }),
             };
             match found {
-                Found::Entry(body) => {
-                    let corrupt = TxnLogError::Corrupt {
-                        path: file.path.clone(),
-                        offset: start,
-                        last: self.last,
-                    };
-                    let zxid = zxid_of(&body).ok_or(corrupt)?;
+                Found::Entry(entry) => {
                     // Apache can use a zxid twice; what is not behind the last one is already there.
-                    if zxid <= self.last {
+                    if entry.zxid <= self.last {
                         continue;
                     }
-                    self.check_adjacent(zxid, start == HEADER_BYTES)?;
-                    self.last = zxid;
-                    return Ok(Some(LogEntry { zxid, body }));
+                    self.check_adjacent(entry.zxid, start == HEADER_BYTES)?;
+                    self.last = entry.zxid;
+                    return Ok(Some(entry));
                 }
                 Found::Rot if may_be_torn => {
                     let path = file.path.clone();
@@ -189,7 +185,7 @@ impl LogReader {
     }
 
     fn open_next(&mut self) -> Result<bool, TxnLogError> {
-        let Some((_, path)) = self.files.pop() else { return Ok(false) };
+        let Some(LogFile { path, gone, .. }) = self.files.pop() else { return Ok(false) };
         let is_last = self.files.is_empty();
         let read = |source| TxnLogError::Read { path: path.clone(), source };
         let mut input = BufReader::with_capacity(BUFFER_BYTES, File::open(&path).map_err(read)?);
@@ -214,7 +210,7 @@ impl LogReader {
             }
             return Err(TxnLogError::Corrupt { path, offset: 0, last: self.last });
         }
-        self.open = Some(OpenFile { path, input, offset: HEADER_BYTES, size });
+        self.open = Some(OpenFile::new(path, input, size, gone));
         Ok(true)
     }
 
@@ -235,7 +231,29 @@ impl LogReader {
 }
 
 impl OpenFile {
+    /// Stands behind the header.
+    pub(crate) fn new(path: PathBuf, input: BufReader<File>, size: u64, gone: Gone) -> Self {
+        Self { path, input, offset: HEADER_BYTES.min(size), size, last: Zxid::ZERO, gone }
+    }
+
+    /// The next record that was not taken back.
     pub(crate) fn read_record(&mut self) -> io::Result<Found> {
+        loop {
+            let found = self.read_any()?;
+            match &found {
+                Found::Entry(entry) => {
+                    self.last = entry.zxid;
+                    if !self.gone.has(entry.zxid) {
+                        return Ok(found);
+                    }
+                }
+                Found::Torn | Found::Rot if self.gone.follow(self.last) => return Ok(Found::End),
+                _ => return Ok(found),
+            }
+        }
+    }
+
+    fn read_any(&mut self) -> io::Result<Found> {
         let left = self.size - self.offset;
         if left == 0 {
             return Ok(Found::End);
@@ -263,11 +281,10 @@ impl OpenFile {
         let mut end = [0];
         let whole = self.input.read(&mut end)? == 1;
         if whole && end[0] == END_OF_RECORD && length >= MIN_ENTRY_BYTES {
-            if i64::from(checksum(&entry)) != sum {
-                return Ok(Found::Rot);
-            }
+            let zxid = zxid_of(&entry).filter(|_| i64::from(checksum(&entry)) == sum);
+            let Some(zxid) = zxid else { return Ok(Found::Rot) };
             self.offset += RECORD_HEAD_BYTES + length + 1;
-            return Ok(Found::Entry(entry.into()));
+            return Ok(Found::Entry(LogEntry { zxid, body: entry.into() }));
         }
         self.classify(sum, Some(self.offset + RECORD_HEAD_BYTES + length))
     }
@@ -298,22 +315,36 @@ impl OpenFile {
     }
 }
 
-/// The log files by their first transactions.
-pub(crate) fn logs(dir: &Path) -> Result<Vec<(Zxid, PathBuf)>, TxnLogError> {
-    list(dir, PREFIX).map_err(|source| TxnLogError::Read { path: dir.to_owned(), source })
+pub(crate) fn read_links(dir: &Path) -> Result<Links, TxnLogError> {
+    Links::read(dir).map_err(|source| TxnLogError::Read { path: dir.join(links::FILE), source })
+}
+
+/// The log files that count, by their first transactions.
+pub(crate) fn logs(dir: &Path, links: &Links) -> Result<Vec<LogFile>, TxnLogError> {
+    let files =
+        list(dir, PREFIX).map_err(|source| TxnLogError::Read { path: dir.to_owned(), source })?;
+    Ok(links.that_count(files))
 }
 
 /// Those that have what is behind `after`, the next one last.
-pub(crate) fn logs_behind(dir: &Path, after: Zxid) -> Result<Vec<(Zxid, PathBuf)>, TxnLogError> {
-    let mut files = logs(dir)?;
-    // Records behind `after` begin in the last file whose first record is not behind it.
-    let next = files.partition_point(|(first, _)| *first <= after);
-    // A file that begins right behind it leaves nothing for the one before to tell.
-    let goes_on = files.get(next).is_some_and(|(first, _)| after.next() == Some(*first));
-    let needed = if goes_on { next } else { next.saturating_sub(1) };
-    files.drain(..needed);
+pub(crate) fn logs_behind(
+    dir: &Path,
+    links: &Links,
+    after: Zxid,
+) -> Result<Vec<LogFile>, TxnLogError> {
+    let mut files = logs(dir, links)?;
+    files.drain(..first_needed(&files, after));
     files.reverse();
     Ok(files)
+}
+
+/// The file to begin with for what is behind `after`.
+pub(crate) fn first_needed(files: &[LogFile], after: Zxid) -> usize {
+    // Records behind `after` begin in the last file whose first record is not behind it.
+    let next = files.partition_point(|file| file.first <= after);
+    // A file that begins right behind it leaves nothing for the one before to tell.
+    let goes_on = files.get(next).is_some_and(|file| after.next() == Some(file.first));
+    if goes_on { next } else { next.saturating_sub(1) }
 }
 
 /// Whether `found` is what comes next: within an epoch counters have no gaps, since failed writes are logged

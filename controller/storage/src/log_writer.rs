@@ -170,6 +170,14 @@ impl LogWriter {
     fn write(&mut self, first: Zxid) -> Result<(), AppendError> {
         let fresh = self.current.is_none();
         let no_space = |dir: &Path, source| AppendError::NoSpace { dir: dir.to_owned(), source };
+        if let Some(last) = self.last.filter(|_| fresh)
+            && let Err(source) = links::add(&self.dir, first, last)
+        {
+            return Err(match is_full(&source) {
+                true => no_space(&self.dir, source),
+                false => AppendError::Failed { path: self.dir.join(links::FILE), source },
+            });
+        }
         let mut open =
             match self.current.take() {
                 Some(open) => open,
@@ -209,12 +217,6 @@ impl LogWriter {
                 let _ = open.file.set_len(open.end);
                 return Err(failed(open.file.path(), source));
             }
-        }
-        if let Some(last) = self.last.filter(|_| fresh)
-            && let Err(error) = links::add(&self.dir, first, last)
-        {
-            // Without it less damage is told apart, and nothing else.
-            tracing::warn!(%error, "not noted what the new log file goes on from");
         }
         open.end += need;
         self.current = Some(open);

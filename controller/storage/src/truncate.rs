@@ -9,6 +9,7 @@ use crate::data_dir::list;
 use crate::disk::{self, File, sync_dir};
 use crate::history::end_of;
 use crate::log_file::PREFIX as LOG;
+use crate::log_reader::{self, read_links};
 use crate::snapshot_writer::PREFIX as SNAPSHOT;
 use crate::{TxnLogError, watermark};
 
@@ -54,10 +55,10 @@ pub(crate) fn truncate(logs: &Path, snapshots: &Path, to: Zxid) -> Result<(), Tr
     if found.first().is_none_or(|(oldest, _)| *oldest > to) {
         return Err(TruncateError::NoSnapshot { dir: snapshots.to_owned(), to });
     }
-    let files = listed(logs, LOG)?;
-    let at = files.iter().rposition(|(first, _)| *first <= to);
-    let cut = match at {
-        Some(at) => end_of(&files[at].1, to)?.map(|end| (at, end)),
+    let mut counting = log_reader::logs(logs, &read_links(logs)?)?;
+    let at = counting.iter().rposition(|file| file.first <= to);
+    let cut = match at.map(|at| counting.swap_remove(at)) {
+        Some(file) => end_of(file.clone(), to)?.map(|end| (file.path, end)),
         None => None,
     };
     // Where the log begins behind a snapshot, the snapshot may be what holds it.
@@ -69,16 +70,16 @@ pub(crate) fn truncate(logs: &Path, snapshots: &Path, to: Zxid) -> Result<(), Tr
     watermark::lower(logs, to).map_err(|source| TruncateError::Io { path, source })?;
     let newer = found.into_iter().filter(|(zxid, _)| *zxid > to).map(|(_, path)| path);
     remove_in_order(snapshots, newer.rev())?;
-    let keep = at.map_or(0, |at| at + 1);
-    remove_in_order(logs, files[keep..].iter().rev().map(|(_, path)| path.clone()))?;
-    let Some((at, end)) = cut else { return Ok(()) };
-    let path = &files[at].1;
+    // Those that were taken back before, too.
+    let files = listed(logs, LOG)?.into_iter().filter(|(first, _)| *first > to);
+    remove_in_order(logs, files.rev().map(|(_, path)| path))?;
+    let Some((path, end)) = cut else { return Ok(()) };
     let cut = || {
-        let file = File::open(path)?;
+        let file = File::open(&path)?;
         file.set_len(end)?;
         file.sync_all()
     };
-    cut().map_err(|source| TruncateError::Io { path: path.clone(), source })
+    cut().map_err(|source| TruncateError::Io { path, source })
 }
 
 /// Removes files one after another, so that a crash leaves none whose predecessor is gone.
@@ -102,7 +103,7 @@ mod tests {
 
     use super::*;
     use crate::log_file::entry_of;
-    use crate::{LogReader, LogWriter};
+    use crate::{History, LogReader, LogWriter};
 
     fn zxid(counter: u32) -> Zxid {
         Zxid::new(Epoch(1), counter)
@@ -154,6 +155,55 @@ mod tests {
             drop(writer);
             assert_eq!(read(dir.path()).0, Some(1));
         }
+    }
+
+    #[test]
+    fn a_cut_that_comes_undone_takes_nothing_back() {
+        let all = |dir: &Path, after| {
+            let mut found = Vec::new();
+            let mut history =
+                History::open(dir, after, Zxid::new(Epoch(2), 2)).expect("it is there");
+            while let Some(entry) = history.next_entry().expect("it is whole") {
+                found.push(entry.zxid);
+            }
+            found
+        };
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        filled(dir.path());
+        let old: Vec<_> = ["log.100000005", "log.100000009"]
+            .map(|name| dir.path().join(name))
+            .map(|path| (fs::read(&path).expect("it is there"), path))
+            .into();
+        truncate(dir.path(), dir.path(), zxid(7)).expect("it is in the log");
+        let mut writer = LogWriter::new(dir.path(), 0, true).behind(zxid(7));
+        let new = [1, 2].map(|counter| Zxid::new(Epoch(2), counter));
+        for next in new {
+            writer.stage(next, &entry_of(next, b"y"));
+            writer.commit().expect("there is room");
+        }
+        drop(writer);
+        let expected: Vec<_> = (1..=7).map(zxid).chain(new).collect();
+        assert_eq!(all(dir.path(), Zxid::ZERO), expected);
+        // The power is cut, and neither the cut of the one nor the end of the other was on the disk.
+        for (bytes, path) in &old {
+            fs::write(path, bytes).expect("it is writable");
+        }
+        assert_eq!(all(dir.path(), Zxid::ZERO), expected);
+        assert_eq!(all(dir.path(), zxid(6)), expected[6..]);
+        assert_eq!(read(dir.path()).0, Some(2));
+        let place = History::last_up_to(dir.path(), zxid(12)).expect("it is whole");
+        assert_eq!(place, Some(zxid(7)));
+        let refused = truncate(dir.path(), dir.path(), zxid(8));
+        assert!(matches!(refused, Err(TruncateError::NotThere { .. })), "{refused:?}");
+        // What is behind may be damaged as it will.
+        let mut torn = old[0].0.clone();
+        let end = torn.len() - 1;
+        torn[end - 20] ^= 1;
+        fs::write(&old[0].1, torn).expect("it is writable");
+        assert_eq!(all(dir.path(), Zxid::ZERO), expected);
+        // Once what followed is gone, it must not come back either.
+        truncate(dir.path(), dir.path(), zxid(7)).expect("it is in the log");
+        assert_eq!(read(dir.path()).0, Some(7));
     }
 
     #[test]

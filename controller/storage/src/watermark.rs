@@ -102,10 +102,9 @@ pub(crate) fn read(log_dir: &Path) -> io::Result<Option<Zxid>> {
     }
 }
 
-/// Makes durable what a member read at its start, up to `last`, before it is served and built upon: a
-/// process that was killed leaves some of it in the system's memory only. From then on there is a file that
+/// Makes the log durable as it was read, up to `last`. From then on there is a file that
 /// says how far the log is whole, so that what a power cut does to the first batches is told from rot.
-pub fn settle(log_dir: &Path, last: Zxid) -> Result<(), TxnLogError> {
+pub(crate) fn settle(log_dir: &Path, last: Zxid) -> Result<(), TxnLogError> {
     let read = |path: &Path| {
         let path = path.to_owned();
         move |source| TxnLogError::Read { path, source }

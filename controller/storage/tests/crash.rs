@@ -245,7 +245,7 @@ fn read(root: &Path, dirs: Dirs) -> Result<Found, String> {
         );
         log.push(entry.zxid);
     }
-    settle(dirs.logs(), reader.last()).map_err(|error| words(&error))?;
+    settle(&dirs, reader.last()).map_err(|error| words(&error))?;
     let epochs =
         Epochs::read(dirs.snapshots(), reader.last().epoch()).map_err(|error| words(&error))?;
     Ok(Found { snapshot, log, epochs })

@@ -92,7 +92,7 @@ fn fill(root: &Path) {
     let digest = SnapshotDigest { zxid: base, version: 2, digest: 0 };
     snapshot.finish(digest, base).expect("there is room");
     fs::remove_file(log_file(root, (1, 1))).expect("it is there");
-    settle(dirs.logs(), zxid(ENTRIES[1][1])).expect("it is writable");
+    settle(&dirs, zxid(ENTRIES[1][1])).expect("it is writable");
     for file in [EpochFile::Accepted, EpochFile::Current] {
         file.write(dirs.snapshots(), Epoch(2)).expect("it is writable");
     }

@@ -85,7 +85,7 @@ fn holdings(snapshots: &Path, logs: &Path) -> io::Result<Answer> {
     let whole = whole.into_iter().filter(|(zxid, path)| is_exact(path, *zxid).unwrap_or(false));
     let whole: Vec<_> = whole.map(|(zxid, _)| zxid).collect();
     // A log begins no later than the last of its files says.
-    let last = Survey::of(logs)?.files.last().map(|(first, _)| *first);
+    let last = Survey::of(logs)?.files.last().map(|file| file.first);
     let last = last.max(whole.last().copied()).unwrap_or_default().epoch();
     let epochs = Epochs::read(snapshots, last).ok();
     let accepted =
@@ -104,7 +104,7 @@ pub(super) fn before_in(survey: &Survey, epoch: Epoch) -> io::Result<Option<Zxid
     if let Some(before) = survey.before(first) {
         return Ok(Some(before));
     }
-    let begin = survey.files.iter().rposition(|(name, _)| *name <= first);
+    let begin = survey.files.iter().rposition(|file| file.first <= first);
     let Some(begin) = begin else { return Ok(None) };
     let mut pieces = survey.read(begin)?;
     while let Some(piece) = pieces.next()? {
@@ -131,7 +131,7 @@ fn surely_lacks(snapshots: &Path, survey: &Survey, wanted: Zxid) -> io::Result<b
     let newest = list(snapshots, SNAPSHOT)?.last().map_or(Zxid::ZERO, |(zxid, _)| *zxid);
     let mut last = Zxid::ZERO;
     let mut damaged = false;
-    let begin = survey.files.iter().rposition(|(first, _)| *first <= wanted).unwrap_or(0);
+    let begin = survey.files.iter().rposition(|file| file.first <= wanted).unwrap_or(0);
     for at in begin..survey.files.len() {
         let mut pieces = survey.read(at)?;
         while let Some(piece) = pieces.next()? {

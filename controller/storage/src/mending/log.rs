@@ -59,7 +59,7 @@ pub(super) fn mend(
         let survey = Survey::of(logs)?;
         let begin = match &done {
             None => survey.first_needed(base),
-            Some(path) => match survey.files.iter().position(|(_, file)| file == path) {
+            Some(path) => match survey.files.iter().position(|file| file.path == *path) {
                 Some(at) => at + 1,
                 None => survey.first_needed(last),
             },
@@ -67,7 +67,7 @@ pub(super) fn mend(
         if begin >= survey.files.len() {
             return mender.mend_end(&survey, last, base);
         }
-        let path = survey.files[begin].1.clone();
+        let path = survey.files[begin].path.clone();
         match check(&survey, begin, last)? {
             Check::Whole(end) => {
                 last = end;
@@ -163,7 +163,7 @@ impl Mender<'_> {
         }
         // What the damage at its end was is told by the file that follows, or by the watermark.
         match survey.files.get(at + 1) {
-            Some((next, _)) if pieces.damaged => self.fill(survey, writer, *next),
+            Some(next) if pieces.damaged => self.fill(survey, writer, next.first),
             None if pieces.damaged && survey.end(writer.last, true) == End::Unknown => {
                 Ok(Filled::Unknown)
             }

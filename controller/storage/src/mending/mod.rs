@@ -26,7 +26,7 @@ use types::{Epoch, Zxid};
 use crate::data_dir::{file_name, list};
 use crate::disk::{self, File, sync_dir};
 use crate::snapshot_writer::PREFIX as SNAPSHOT;
-use crate::{EpochError, EpochFile};
+use crate::{EpochError, EpochFile, epochs};
 pub use answer::{Answer, Question, answer};
 use answer::{is_exact, sealed};
 pub use mark::{is_marked, mark, unmark};
@@ -95,7 +95,12 @@ pub fn mend(snapshots: &Path, logs: &Path, others: &mut dyn Others) -> io::Resul
     if let Some(why) = mend_epochs(snapshots, last.epoch(), others)? {
         return Ok(Mended::Stuck(why));
     }
-    Ok(Mended::Whole { taken })
+    // A mending that was killed may have left them in the system's memory only.
+    match epochs::settle(snapshots) {
+        Err(EpochError::Io { source, .. }) => Err(source),
+        Err(error) => Ok(Mended::Stuck(error.to_string())),
+        Ok(()) => Ok(Mended::Whole { taken }),
+    }
 }
 
 /// The newest own snapshot that can be built on.

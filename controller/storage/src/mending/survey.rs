@@ -4,19 +4,19 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bytes::Bytes;
 use types::Zxid;
 
 use crate::LogEntry;
 use crate::data_dir::list;
-use crate::links::Links;
+use crate::links::{Links, LogFile};
 use crate::log_file::{
     END_OF_RECORD, HEADER_BYTES, MIN_ENTRY_BYTES, PREFIX, RECORD_HEAD_BYTES, checksum, header,
     zxid_of,
 };
-use crate::log_reader::{BUFFER_BYTES, Found, OpenFile};
+use crate::log_reader::{self, BUFFER_BYTES, Found, OpenFile};
 use crate::watermark;
 
 /// A record, and the transaction before it where that is known.
@@ -28,10 +28,10 @@ pub(super) struct Piece {
     pub(super) behind_damage: bool,
 }
 
-/// The files of a log, by rising zxid.
+/// The files of a log that count, by rising zxid.
 #[derive(Debug)]
 pub(super) struct Survey {
-    pub(super) files: Vec<(Zxid, PathBuf)>,
+    pub(super) files: Vec<LogFile>,
     links: Links,
     flushed: Option<Zxid>,
 }
@@ -49,15 +49,14 @@ pub(super) enum End {
 
 impl Survey {
     pub(super) fn of(logs: &Path) -> io::Result<Self> {
-        let files = list(logs, PREFIX)?;
-        Ok(Self { files, links: Links::read(logs)?, flushed: watermark::read(logs)? })
+        let links = Links::read(logs)?;
+        let files = links.that_count(list(logs, PREFIX)?);
+        Ok(Self { files, links, flushed: watermark::read(logs)? })
     }
 
     /// The file to begin with for what is behind `after`.
     pub(super) fn first_needed(&self, after: Zxid) -> usize {
-        let next = self.files.partition_point(|(first, _)| *first <= after);
-        let goes_on = self.files.get(next).is_some_and(|(first, _)| after.next() == Some(*first));
-        if goes_on { next } else { next.saturating_sub(1) }
+        log_reader::first_needed(&self.files, after)
     }
 
     /// What stands before the transaction that begins a file, as its line says.
@@ -78,15 +77,14 @@ impl Survey {
 
     /// The records of one file, in order; each zxid once.
     pub(super) fn read(&self, at: usize) -> io::Result<Pieces<'_>> {
-        let path = self.files[at].1.clone();
+        let LogFile { path, gone, .. } = self.files[at].clone();
         let mut input = BufReader::with_capacity(BUFFER_BYTES, File::open(&path)?);
         let size = input.get_ref().metadata()?.len();
         let mut start = Vec::new();
         input.by_ref().take(HEADER_BYTES).read_to_end(&mut start)?;
         let damaged = start != header();
-        let offset = HEADER_BYTES.min(size);
-        input.seek(SeekFrom::Start(offset))?;
-        let file = OpenFile { path, input, offset, size };
+        let mut file = OpenFile::new(path, input, size, gone);
+        file.input.seek(SeekFrom::Start(file.offset))?;
         Ok(Pieces { survey: self, file, last: None, damaged })
     }
 }
@@ -105,8 +103,8 @@ impl Pieces<'_> {
     pub(super) fn next(&mut self) -> io::Result<Option<Piece>> {
         loop {
             let begins_file = self.file.offset == HEADER_BYTES;
-            let body = match self.file.read_record()? {
-                Found::Entry(body) => body,
+            let entry = match self.file.read_record()? {
+                Found::Entry(entry) => entry,
                 Found::End => return Ok(None),
                 Found::Torn => {
                     self.damaged = true;
@@ -120,10 +118,7 @@ impl Pieces<'_> {
                     continue;
                 }
             };
-            let Some(zxid) = zxid_of(&body) else {
-                self.damaged = true;
-                continue;
-            };
+            let zxid = entry.zxid;
             if self.last.is_some_and(|last| zxid <= last) {
                 continue;
             }
@@ -134,7 +129,7 @@ impl Pieces<'_> {
                 counter => Some(Zxid::new(zxid.epoch(), counter - 1)),
             };
             self.last = Some(zxid);
-            return Ok(Some(Piece { entry: LogEntry { zxid, body }, before, behind_damage }));
+            return Ok(Some(Piece { entry, before, behind_damage }));
         }
     }
 
@@ -207,9 +202,9 @@ pub(super) fn run(
 ) -> io::Result<Vec<(Zxid, Bytes)>> {
     let mut found = Vec::new();
     let (mut wanted, mut bytes) = (from, 0);
-    let begin = survey.files.iter().rposition(|(first, _)| *first <= from).unwrap_or(0);
+    let begin = survey.files.iter().rposition(|file| file.first <= from).unwrap_or(0);
     for at in begin..survey.files.len() {
-        if survey.files[at].0 > to {
+        if survey.files[at].first > to {
             break;
         }
         let mut pieces = survey.read(at)?;
