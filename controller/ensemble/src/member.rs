@@ -1,11 +1,11 @@
 //! A running member: started from its files, stopped in order.
 
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use jute::{HostPort, Id, Members, ServerRole};
 use storage::{DataDir, DirError, LogEvent, LogThread, LogWriter};
@@ -387,7 +387,7 @@ fn make_core(
         None => Zab::new(Settings::alone(me), durable),
     };
     let sessions = Sessions::new(config.tick_time);
-    let ids = SessionIds::new(me, wall_ms());
+    let ids = SessionIds::new(me, RandomState::new().hash_one(0));
     let snapshots = Snapshots::new(config.snap_count, replayed, &dirs);
     let shared = Arc::new(Shared::new(config, tls, dirs.logs().to_owned(), state, commands));
     let stats = &shared.stats;
@@ -424,7 +424,8 @@ pub(crate) fn protocol(
     };
     let role = members.servers.get(&me).map(|server| server.role);
     let (voters, observer) = (voters_of(members), role == Some(ServerRole::Observer));
-    let zab = Zab::new(Settings { me, voters, observer, timing }, durable);
+    let settings = Settings { voters, observer, timing, ..Settings::alone(me) };
+    let zab = Zab::new(settings, durable);
     if !config.rules.reconfig {
         return zab;
     }
@@ -561,11 +562,6 @@ async fn move_to(
 
 fn failure(failed: &watch::Receiver<Option<MemberFailed>>) -> String {
     failed.borrow().as_ref().map_or_else(|| "the core has ended".to_owned(), |why| why.0.clone())
-}
-
-fn wall_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// What may wait for one peer before it is given up, in bytes.

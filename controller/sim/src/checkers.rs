@@ -151,6 +151,11 @@ impl Checkers {
         self.committed.len()
     }
 
+    /// How many epochs have a last transaction of this counter.
+    pub(crate) fn full(&self, counter: u32) -> usize {
+        self.committed.keys().filter(|zxid| zxid.counter() == counter).count()
+    }
+
     /// How many epochs were led.
     pub(crate) fn epochs(&self) -> usize {
         self.leaders.len()

@@ -14,6 +14,8 @@ pub enum Defect {
     SyncIsNotApplied,
     /// A write that comes back to a learner is answered in place of a sync that was asked before it.
     WriteOvertakesSync,
+    /// Ids of sessions begin where the clock of the day has it. (Ours did.)
+    IdsByClock,
     /// Requests through a member that the session has left are served.
     MoveIsNotSeen,
     /// A session that is closing is served, so that ephemerals of it outlive it.
@@ -43,11 +45,12 @@ pub enum Defect {
 #[cfg(feature = "mutants")]
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::BackInTime,
         Self::ReadOvertakes,
         Self::SyncIsNotApplied,
         Self::WriteOvertakesSync,
+        Self::IdsByClock,
         Self::MoveIsNotSeen,
         Self::ClosedIsServed,
         Self::TouchesAreLost,

@@ -29,6 +29,20 @@ pub enum Fault {
         /// How long.
         stopped: Duration,
     },
+    /// The machine is suspended, as those of a hypervisor are, and goes on after a while of which its clock knows nothing.
+    Suspended {
+        /// Which host.
+        host: usize,
+        /// How long.
+        stopped: Duration,
+    },
+    /// Somebody sets the clock of a host's day.
+    ClockSet {
+        /// Whose.
+        host: usize,
+        /// So much later than it showed.
+        by_ms: i64,
+    },
     /// Nothing passes from the hosts of one set to those of the other for a while.
     Cut {
         /// Bit `n` is host `n`: those that are not heard.
@@ -119,6 +133,29 @@ pub(crate) fn draw(
     }
     schedule.sort_by_key(|(at, _)| *at);
     schedule
+}
+
+/// Adds what goes wrong with clocks, from numbers of its own: without it a seed is what it was before.
+pub(crate) fn add_of_clocks(
+    rng: &mut fastrand::Rng,
+    hosts: usize,
+    length: Duration,
+    schedule: &mut Schedule,
+) {
+    let every = millis(rng.u64(1_000..20_000));
+    let mut at = Instant::ZERO + millis(rng.u64(0..4_000));
+    while at.saturating_since(Instant::ZERO) < length {
+        let host = rng.usize(0..hosts);
+        let fault = if rng.u8(0..3) == 0 {
+            Fault::Suspended { host, stopped: millis(short(rng)) }
+        } else {
+            let most = [10, 5_000, 3_600_000, 30 * 86_400_000][rng.usize(0..4)];
+            Fault::ClockSet { host, by_ms: rng.i64(-most..=most) }
+        };
+        schedule.push((at, fault));
+        at = at + every.mul_f64(rng.f64() * 2.0) + millis(1);
+    }
+    schedule.sort_by_key(|(at, _)| *at);
 }
 
 /// Its place among the weights.

@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use types::{Instant, PeerId, Zxid};
 use zab::{Durable, SavedEpoch, Settings, Zab};
+use znodes::SessionIds;
 
 use crate::checkers::Violation;
+use crate::clock::Clock;
 use crate::defect::{Defect, Planted};
 use crate::disk::{Disk, Found};
 use crate::roster::{Roster, config_of};
@@ -18,6 +20,7 @@ use crate::tree::{Base, Tree};
 /// A member on its machine.
 pub(crate) struct Host {
     pub(crate) settings: Settings,
+    pub(crate) clock: Clock,
     pub(crate) disk: Disk,
     /// What the last start that found damage said of it.
     pub(crate) damage: String,
@@ -38,7 +41,7 @@ pub(crate) struct Host {
     pub(crate) planted: Planted,
 }
 
-/// What a process has in memory.
+/// What a process has in memory; times are of its host's clock.
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) zab: Zab,
@@ -86,6 +89,7 @@ impl Host {
     pub(crate) fn new(settings: Settings, disk: Disk) -> Self {
         Self {
             settings,
+            clock: Clock::right(),
             disk,
             damage: String::new(),
             roster: None,
@@ -132,7 +136,7 @@ impl Host {
         self.running = Some(Running {
             zab,
             tree,
-            server: Server::new(self.settings.me, now),
+            server: Server::new(SessionIds::new(self.settings.me, 0), now),
             up: None,
             learners: BTreeMap::new(),
             tick_at: None,

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `world` | the queue of events, and below it what each does |
 //! | `host` | one member: the protocol, its disk and its tree |
+//! | `clock` | what a host's clocks show |
 //! | `tree` | the real state machine, and the hash of the history that made it |
 //! | `server` | a member's side of clients: sessions, requests, watches, syncs |
 //! | `client`, `watching` | a client, and what it may be told |
@@ -26,6 +27,7 @@
 
 mod checkers;
 mod client;
+mod clock;
 #[path = "../../storage/tests/support/crashes.rs"]
 mod crashes;
 mod defect;

@@ -18,6 +18,7 @@ use znodes::{
 };
 
 use crate::checkers::Violation;
+use crate::clock::Time;
 use crate::defect::Defect;
 use crate::host::Running;
 use crate::roster::{Roster, config_of};
@@ -151,12 +152,12 @@ enum Origin {
 }
 
 impl Server {
-    pub(crate) fn new(me: PeerId, now: Instant) -> Self {
+    pub(crate) fn new(ids: SessionIds, now: Instant) -> Self {
         Self {
             conns: BTreeMap::new(),
             watches: Watches::new(1, usize::MAX),
             speaking: BTreeMap::new(),
-            ids: SessionIds::new(me, wall_ms(now)),
+            ids,
             shown: Zxid::ZERO,
             forwarded: BTreeMap::new(),
             syncs: VecDeque::new(),
@@ -177,19 +178,28 @@ impl Server {
 
 impl Running {
     /// The role has ended: nobody is served.
-    pub(crate) fn end_role(&mut self, me: PeerId, now: Instant) {
+    pub(crate) fn end_role(&mut self, now: Instant) {
         self.serves = false;
-        self.server = Server::new(me, now);
+        self.server = Server::new(self.server.ids.clone(), now);
     }
 
     /// This member is in step with a leader, or is it.
-    pub(crate) fn begin_role(&mut self, me: PeerId, epoch: Epoch, leads: bool, now: Instant) {
+    pub(crate) fn begin_role(
+        &mut self,
+        me: PeerId,
+        epoch: Epoch,
+        leads: bool,
+        time: Time,
+        chance: u64,
+    ) {
         self.serves = true;
-        self.server.ids = SessionIds::new(me, wall_ms(now));
+        let by_clock = self.planted.has(Defect::IdsByClock);
+        let chance = if by_clock { time.wall_ms.cast_unsigned() << 16 } else { chance };
+        self.server.ids = SessionIds::new(me, chance);
         self.server.shown = self.tree.last().max(Zxid::new(epoch, 0));
         if leads {
             let mut sessions = Sessions::new(TICK);
-            sessions.resume(&self.tree.state, now);
+            sessions.resume(&self.tree.state, time.now);
             let rules = Rules { reconfig: true, ..Rules::default() };
             let prep = Prep::new(&self.tree.state).under(rules);
             self.server.leading = Some(Leading {
@@ -209,8 +219,8 @@ impl Running {
     }
 
     /// Ends a session whose time is up; `false` when there is none.
-    pub(crate) fn expire(&mut self, now: Instant, say: &mut Vec<Say>) -> bool {
-        let due = self.next_expiry().is_some_and(|at| at <= now);
+    pub(crate) fn expire(&mut self, time: Time, say: &mut Vec<Say>) -> bool {
+        let due = self.next_expiry().is_some_and(|at| at <= time.now);
         let Some(leading) = &mut self.server.leading else { return false };
         if due {
             for (session, link) in &self.server.speaking {
@@ -218,20 +228,20 @@ impl Running {
                     leading.sessions.touch(*session, timeout(conn.timeout_ms), conn.heard);
                 }
             }
-            leading.expired.extend(leading.sessions.expire(now));
+            leading.expired.extend(leading.sessions.expire(time.now));
         }
         if self.zab.next_zxid().is_none() {
             return false;
         }
         let Some(session) = leading.expired.pop_front() else { return false };
-        self.propose(now, session, 0, HERE, &Request::CloseSession, Origin::Elsewhere, say);
+        self.propose(time, session, 0, HERE, &Request::CloseSession, Origin::Elsewhere, say);
         true
     }
 
     /// The transaction that a write of no session becomes; `None` while it takes none.
-    pub(crate) fn prepare(&mut self, now: Instant, request: &Request) -> Option<Txn> {
+    pub(crate) fn prepare(&mut self, time: Time, request: &Request) -> Option<Txn> {
         let mut say = Vec::new();
-        self.propose(now, SessionId(0), 0, HERE, request, Origin::Elsewhere, &mut say);
+        self.propose(time, SessionId(0), 0, HERE, request, Origin::Elsewhere, &mut say);
         say.into_iter().find_map(|say| match say {
             Say::Propose(txn) => Some(txn),
             _ => None,
@@ -241,13 +251,13 @@ impl Running {
     /// The transaction that a change of the members becomes, and whom it brings; `None` while this member takes none.
     pub(crate) fn prepare_reconfig(
         &mut self,
-        now: Instant,
+        time: Time,
         request: &Reconfig,
         roster: &Roster,
     ) -> Option<(Txn, Option<Members>)> {
         let (zxid, zab) = (self.zab.next_zxid()?, &self.zab);
         let Leading { prep, sessions, outstanding, .. } = self.server.leading.as_mut()?;
-        let turn = Turn { zxid, wall_ms: wall_ms(now), now };
+        let turn = Turn { zxid, wall_ms: time.wall_ms, now: time.now };
         let requester = Requester { session: SessionId(0), cxid: 0, auth: &[SUPER], speaker: HERE };
         let ensemble = znodes::Ensemble {
             members: roster.now(),
@@ -266,7 +276,7 @@ impl Running {
     #[expect(clippy::too_many_arguments, reason = "a request is all of these")]
     fn propose(
         &mut self,
-        now: Instant,
+        time: Time,
         session: SessionId,
         cxid: i32,
         speaker: Speaker,
@@ -278,11 +288,11 @@ impl Running {
         let forgets = self.planted.has(Defect::MoveIsNotSeen);
         let revives = self.planted.has(Defect::ClosedIsServed);
         let Some(leading) = &mut self.server.leading else { return };
-        let turn = Turn { zxid, wall_ms: wall_ms(now), now };
+        let turn = Turn { zxid, wall_ms: time.wall_ms, now: time.now };
         let speaker = if forgets { HERE } else { speaker };
         let requester = Requester { session, cxid, auth: &[], speaker };
         if revives && !matches!(request, Request::CreateSession { .. } | Request::CloseSession) {
-            leading.sessions.track(session, TICK, now);
+            leading.sessions.track(session, TICK, time.now);
         }
         let Leading { prep, sessions, .. } = leading;
         let entry = prep.prepare(&self.tree.state, sessions, turn, &requester, request);
@@ -293,21 +303,21 @@ impl Running {
     }
 
     /// A client said something.
-    pub(crate) fn on_call(&mut self, now: Instant, link: u64, call: Call, say: &mut Vec<Say>) {
+    pub(crate) fn on_call(&mut self, time: Time, link: u64, call: Call, say: &mut Vec<Say>) {
         match call {
             Call::Connect { session, timeout_ms, seen } => {
                 let old = seen > self.server.shown && !self.planted.has(Defect::BackInTime);
                 if !self.serves || old {
                     return say.push(Say::Close { link });
                 }
-                let conn = Conn { session, timeout_ms, queue: VecDeque::new(), heard: now };
+                let conn = Conn { session, timeout_ms, queue: VecDeque::new(), heard: time.now };
                 self.server.conns.insert(link, conn);
-                self.on_connect(now, link, session, timeout_ms, say);
+                self.on_connect(time, link, session, timeout_ms, say);
             }
             Call::Request { xid, request } => {
                 let overtakes = self.planted.has(Defect::ReadOvertakes);
                 let Some(conn) = self.server.conns.get_mut(&link) else { return };
-                conn.heard = now;
+                conn.heard = time.now;
                 let session = conn.session;
                 let leads = self.server.leading.is_some();
                 let is_write = request.op().is_write();
@@ -323,14 +333,14 @@ impl Running {
                 conn.queue.push_back(Waiting::Write { xid, sync });
                 if leads {
                     let origin = Origin::Client(link);
-                    self.propose(now, session, xid, HERE, &request, origin, say);
+                    self.propose(time, session, xid, HERE, &request, origin, say);
                 } else {
                     self.forward(session, xid, request, Origin::Client(link), say);
                 }
             }
             Call::Ping => {
                 if let Some(conn) = self.server.conns.get_mut(&link) {
-                    conn.heard = now;
+                    conn.heard = time.now;
                     say.push(Say::Client { link, answer: Answer::Pong });
                 }
             }
@@ -339,7 +349,7 @@ impl Running {
 
     fn on_connect(
         &mut self,
-        now: Instant,
+        time: Time,
         link: u64,
         session: SessionId,
         timeout_ms: i32,
@@ -351,12 +361,12 @@ impl Running {
             let create = Request::CreateSession { timeout_ms };
             let origin = Origin::Connect(link);
             if leads {
-                self.propose(now, session, 0, HERE, &create, origin, say);
+                self.propose(time, session, 0, HERE, &create, origin, say);
             } else {
                 self.forward(session, 0, create, origin, say);
             }
         } else if let Some(leading) = &mut self.server.leading {
-            let valid = leading.sessions.touch(session, timeout(timeout_ms), now)
+            let valid = leading.sessions.touch(session, timeout(timeout_ms), time.now)
                 && leading.sessions.move_to(session, HERE);
             self.welcome_back(link, session, valid, say);
         } else {
@@ -401,7 +411,7 @@ impl Running {
     /// A learner said something.
     pub(crate) fn on_errand_up(
         &mut self,
-        now: Instant,
+        time: Time,
         connection: u64,
         errand: Errand,
         say: &mut Vec<Say>,
@@ -417,10 +427,10 @@ impl Running {
             Errand::Request { session, cxid, request } => {
                 let speaker = Speaker(connection);
                 let origin = Origin::Elsewhere;
-                self.propose(now, session, cxid, speaker, &request, origin, say);
+                self.propose(time, session, cxid, speaker, &request, origin, say);
             }
             Errand::Revalidate { session, timeout_ms } => {
-                let valid = leading.sessions.touch(session, timeout(timeout_ms), now)
+                let valid = leading.sessions.touch(session, timeout(timeout_ms), time.now)
                     && leading.sessions.move_to(session, Speaker(connection));
                 if valid && let Some(here) = self.server.speaking.remove(&session) {
                     self.hang_up(here, say);
@@ -430,7 +440,7 @@ impl Running {
             }
             Errand::Touches(touches) if !deaf => {
                 for (session, timeout_ms) in touches {
-                    leading.sessions.touch(session, timeout(timeout_ms), now);
+                    leading.sessions.touch(session, timeout(timeout_ms), time.now);
                 }
             }
             _ => {}
@@ -715,11 +725,6 @@ fn read(
 
 fn watcher(link: u64) -> Watcher {
     Watcher(u32::try_from(link).unwrap_or(u32::MAX))
-}
-
-/// The wall clock, in ms.
-fn wall_ms(now: Instant) -> i64 {
-    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn timeout(ms: i32) -> Duration {

@@ -22,6 +22,7 @@ use zab::{Input, Located, Notification, Output, Settings, Timing, Txn, Voters};
 
 use crate::checkers::{Checkers, Violation};
 use crate::client::Client;
+use crate::clock::{Clock, Time};
 use crate::crashes;
 use crate::defect::Planted;
 use crate::disk::{Disk, Write};
@@ -46,6 +47,10 @@ pub struct Shape {
     pub spares: usize,
     /// Milliseconds between changes of the members, at most; `None`: they stay what they are, by whatever is asked.
     pub changes_every: Option<u64>,
+    /// How wrong clocks are, in millionths, and then they are set too; `None`: all are right.
+    pub clocks: Option<u32>,
+    /// Transactions of an epoch, at most; `None`: as many as a counter has.
+    pub counters: Option<u32>,
     /// Clients with sessions.
     pub clients: usize,
     /// How long faults happen, in simulated time.
@@ -70,7 +75,14 @@ impl Shape {
         let changes_every = [None, None, Some(500), Some(4_000), Some(20_000)][other.usize(0..5)];
         let spares = if changes_every.is_some() { other.usize(0..3) } else { 0 };
         let hosts = voters + observers + spares;
-        let schedule = faults::draw(&mut rng, voters, hosts, changes_every.is_none(), length);
+        let mut schedule = faults::draw(&mut rng, voters, hosts, changes_every.is_none(), length);
+        let mut other = fastrand::Rng::with_seed(seed ^ CLOCKS);
+        let clocks = [None, Some(200), Some(10_000), Some(50_000)][other.usize(0..4)];
+        if clocks.is_some() {
+            faults::add_of_clocks(&mut other, hosts, length, &mut schedule);
+        }
+        let mut other = fastrand::Rng::with_seed(seed ^ COUNTERS);
+        let counters = [None, None, Some(40), Some(400)][other.usize(0..4)];
         let clients = [0, 1, 2, 3, 4, 6][rng.usize(0..6)];
         let shape = Self {
             seed,
@@ -78,6 +90,8 @@ impl Shape {
             observers,
             spares,
             changes_every,
+            clocks,
+            counters,
             clients,
             length,
             #[cfg(feature = "mutants")]
@@ -98,6 +112,8 @@ pub struct Tally {
     pub committed: usize,
     /// Epochs that were led.
     pub epochs: usize,
+    /// Those of them that ended for having no counter left.
+    pub full: usize,
     /// Starts that found damaged files.
     pub damaged: u64,
     /// Members whose files became whole again, or a leader's that count.
@@ -137,6 +153,8 @@ struct World {
     events: BTreeMap<(Instant, u64), Event>,
     numbered: u64,
     rng: fastrand::Rng,
+    /// Where the ids of sessions begin.
+    chance: fastrand::Rng,
     hosts: Vec<Host>,
     /// How many of them vote, from the first on.
     voters: usize,
@@ -151,6 +169,8 @@ struct World {
     acked: Zxid,
     /// From here on nothing goes wrong.
     calm_from: Instant,
+    /// From here on nobody writes.
+    quiet_from: Instant,
     writes: u64,
     /// Milliseconds between bursts of writes, at most.
     writes_every: u64,
@@ -206,12 +226,15 @@ impl World {
         let servers =
             roles.enumerate().map(|(index, role)| (peer(index), server(peer(index), role, false)));
         let first = Arc::new(Members { servers: servers.collect(), ..Members::default() });
+        let mut chance = fastrand::Rng::with_seed(shape.seed ^ CHANCE);
+        let mut clocks = chance.fork();
         let hosts = (0..shape.voters + shape.observers + shape.spares).map(|index| {
             let settings = Settings {
                 me: peer(index),
                 voters: voters.clone(),
                 observer: (shape.voters..shape.voters + shape.observers).contains(&index),
                 timing: Timing::default(),
+                counters: shape.counters.unwrap_or(Settings::ALL_COUNTERS),
             };
             let planted = Planted::of(shape);
             let mut disk = Disk::new(dir.path().join(index.to_string()), Rc::clone(&known));
@@ -220,6 +243,7 @@ impl World {
                 #[cfg(feature = "mutants")]
                 mutation: shape.mutation,
                 planted,
+                clock: shape.clocks.map_or(Clock::right(), |ppm| Clock::drawn(&mut clocks, ppm)),
                 roster: shape.changes_every.map(|_| Roster::new(Arc::clone(&first))),
                 ..Host::new(settings, disk)
             }
@@ -229,6 +253,7 @@ impl World {
             events: BTreeMap::new(),
             numbered: 0,
             rng: fastrand::Rng::with_seed(shape.seed ^ 0x5eed),
+            chance,
             hosts: hosts.collect(),
             voters: shape.voters,
             network: Network::default(),
@@ -239,6 +264,7 @@ impl World {
             links: Links::default(),
             acked: Zxid::ZERO,
             calm_from: Instant::ZERO + shape.length + RECOVERY.mul_f64(0.6),
+            quiet_from: Instant::ZERO + shape.length + RECOVERY,
             writes: 0,
             writes_every: 0,
             steps: 0,
@@ -273,7 +299,9 @@ impl World {
     }
 
     fn run(&mut self, shape: &Shape) -> Result<Tally, Violation> {
-        let end = Instant::ZERO + shape.length + RECOVERY;
+        // Where writes end epochs, each new leader gives all sessions their whole time again.
+        let rest = shape.counters.map_or(Duration::ZERO, |_| QUIET);
+        let end = Instant::ZERO + shape.length + RECOVERY + rest;
         let mut committed = 0;
         let outcome = loop {
             let Some(((at, _), event)) = self.events.pop_first() else { break Ok(()) };
@@ -295,6 +323,7 @@ impl World {
             steps: self.steps,
             committed: self.checkers.committed(),
             epochs: self.checkers.epochs(),
+            full: shape.counters.map_or(0, |last| self.checkers.full(last)),
             damaged: self.damaged,
             mended: self.mended,
             changes: self.in_force.len(),
@@ -356,9 +385,7 @@ impl World {
             Event::Lost { host, peer, connection } => self.on_lost(host, peer, connection),
             Event::Disk { host, run } if self.lives(host, run) => self.on_disk(host),
             Event::Rest { host, run } if self.lives(host, run) => {
-                if self.hosts[host].disk.is_restless() {
-                    self.hosts[host].disk.rest(self.now);
-                }
+                self.on_rest(host);
                 Ok(())
             }
             Event::Mend { host, run } if self.lives(host, run) => self.on_mend(host),
@@ -391,13 +418,18 @@ impl World {
         }
     }
 
+    /// What a host's clocks show.
+    fn time(&self, host: usize) -> Time {
+        self.hosts[host].clock.shows(self.now)
+    }
+
     fn lives(&self, host: usize, run: u64) -> bool {
         self.hosts[host].running.is_some() && self.hosts[host].run == run
     }
 
     /// Steps a host's protocol and carries out what follows.
     fn step(&mut self, host: usize, input: Input) -> Result<(), Violation> {
-        let now = self.now;
+        let Time { now, .. } = self.time(host);
         let one = &mut self.hosts[host];
         let Some(running) = &mut one.running else { return Ok(()) };
         if running.stands_still() {
@@ -413,7 +445,7 @@ impl World {
         let outputs: Vec<_> = running.zab.step(now, input).collect();
         if let (Some(told), Some(trace)) = (told, &mut self.trace) {
             let me = self.hosts[host].me();
-            trace.push(format!("{:>8} {me} <- {told}", now.as_millis()));
+            trace.push(format!("{:>8} {me} <- {told}", self.now.as_millis()));
             trace.extend(outputs.iter().map(|output| format!("         {me} -> {output:?}")));
         }
         let run = self.hosts[host].run;
@@ -447,13 +479,14 @@ impl World {
             && running.tick_at.is_none_or(|due| at < due)
         {
             running.tick_at = Some(at);
+            let at = self.hosts[host].clock.when(at);
             self.at(at, Event::Tick { host, run });
         }
     }
 
     /// Is there room again?
     fn maybe_probe(&mut self, host: usize) {
-        let now = self.now;
+        let Time { now, .. } = self.time(host);
         if let Some(running) = &mut self.hosts[host].running
             && running.full.is_some_and(|at| at <= now)
         {
@@ -538,7 +571,14 @@ fn index(peer: PeerId) -> usize {
     usize::try_from(peer.0 - 1).unwrap_or(usize::MAX)
 }
 
+/// How much fits into an epoch is drawn of other numbers than all else.
+const COUNTERS: u64 = 0xc0b1;
+/// What goes wrong with clocks, what they show, and ids of sessions are too.
+const CLOCKS: u64 = 0xc10e;
+const CHANCE: u64 = 0x1d5;
 /// How long after the last fault all must be well: above all limits together.
 const RECOVERY: Duration = Duration::from_secs(120);
+/// How long nobody writes at the end, where that would end epochs: until all sessions without a client have ended, twice.
+const QUIET: Duration = Duration::from_secs(45);
 /// Until what was cut off is sent again.
 const RESEND: Duration = Duration::from_millis(50);

@@ -21,6 +21,8 @@ use crate::{Input, Message, Output, Txn};
 #[derive(Debug)]
 pub(crate) struct Leader {
     epoch: Epoch,
+    /// How many transactions it has at most.
+    counters: u32,
     pub(crate) learners: Learners,
     /// The last zxid proposed; the epoch's counter 0 before the first.
     last: Zxid,
@@ -47,6 +49,7 @@ impl Leader {
         learners.up_to_date(core);
         Phase::Leading(Self {
             epoch,
+            counters: core.counters,
             learners,
             last: Zxid::new(epoch, 0),
             committed: core.durable.last_logged,
@@ -58,10 +61,10 @@ impl Leader {
         })
     }
 
-    /// The counter's last value is never used: Apache ends an epoch there, and so do its followers.
+    /// `None` while the epoch takes no more.
     pub(crate) fn next_zxid(&self) -> Option<Zxid> {
         let goes = self.leaving || self.ousted;
-        self.last.next().filter(|next| next.counter() != u32::MAX && !goes)
+        self.last.next().filter(|next| next.counter() <= self.counters && !goes)
     }
 
     /// A lone voter has nobody to watch over.
@@ -261,6 +264,7 @@ mod tests {
         let last = Zxid::new(Epoch(6), u32::MAX - 1);
         zab.set_phase(Phase::Leading(Leader {
             epoch: Epoch(6),
+            counters: zab.core.counters,
             learners: Learners::default(),
             last: Zxid::new(Epoch(6), u32::MAX - 2),
             committed: Zxid::default(),

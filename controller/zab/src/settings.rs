@@ -17,12 +17,18 @@ pub struct Settings {
     pub observer: bool,
     /// How long to wait.
     pub timing: Timing,
+    /// An epoch that this peer leads ends behind so many transactions; [`Self::ALL_COUNTERS`] but for those who try that.
+    pub counters: u32,
 }
 
 impl Settings {
+    /// The counter's last value is never used: Apache ends an epoch there, and so do its followers.
+    pub const ALL_COUNTERS: u32 = u32::MAX - 1;
+
     /// A peer that decides alone.
     pub fn alone(me: PeerId) -> Self {
-        Self { me, voters: Voters::majority([me]), observer: false, timing: Timing::default() }
+        let (voters, timing) = (Voters::majority([me]), Timing::default());
+        Self { me, voters, observer: false, timing, counters: Self::ALL_COUNTERS }
     }
 }
 

@@ -46,6 +46,7 @@ pub(crate) struct Core {
     pub(crate) voters: Membership,
     pub(crate) observer: bool,
     pub(crate) timing: Timing,
+    pub(crate) counters: u32,
     pub(crate) durable: Durable,
     /// The highest epoch promised, on disk or on its way there. Invariant: at least `durable.accepted`.
     pub(crate) promised: Epoch,
@@ -150,12 +151,13 @@ impl Core {
 impl Zab {
     /// A peer that has just been started; nothing happens before the first [`Input::Tick`].
     pub fn new(settings: Settings, durable: Durable) -> Self {
-        let Settings { me, voters, observer, timing } = settings;
+        let Settings { me, voters, observer, timing, counters } = settings;
         let core = Core {
             me,
             voters: Membership::fixed(voters),
             observer,
             timing,
+            counters,
             durable,
             promised: durable.accepted,
             now: Instant::ZERO,

@@ -6,7 +6,7 @@
 //! Start at [`Prep::prepare`] and [`State::apply`]. The faces, in the order in which a driver meets them:
 //!
 //! ```text
-//! SessionIds::new(peer, wall_ms).next_id() -> SessionId          password(id) -> [u8; 16]
+//! SessionIds::new(peer, chance).next_id() -> SessionId          password(id) -> [u8; 16]
 //! Sessions::new(tick): resume(&state, now), touch, check, move_to, next_expiry, expire(now), forget
 //! Access { super_digest }.authenticate(scheme, token)            access::{ip_id, permits, SUPER}
 //! Prep::new(&state).under(Rules { extended_types, enforce_quota, reconfig })

@@ -6,25 +6,26 @@ use types::{PeerId, SessionId};
 /// Gives each new session its id; made anew whenever a member takes up a role.
 #[derive(Clone, Debug)]
 pub struct SessionIds {
+    peer: i64,
+    /// Below 2^56.
     next: i64,
 }
 
 impl SessionIds {
-    /// The peer's low 8 bits on top, then 40 bits of time, then a counter. `wall_ms`: since 1970.
+    /// The peer's low 8 bits on top, and a number below them that begins where `chance` has it.
     ///
-    /// Source: `SessionTrackerImpl.initializeNextSessionId`; Apache takes the time since the machine
-    /// started, and may give an id twice after a restart of the machine.
-    pub fn new(peer: PeerId, wall_ms: i64) -> Self {
-        let next = ((wall_ms & 0xff_ffff_ffff) << 16) | (peer.0 << 56);
-        // That value stands for a container in the owner field of a znode.
-        Self { next: if next == i64::MIN { next + 1 } else { next } }
+    /// Source: `SessionTrackerImpl.initializeNextSessionId`, which begins at the time since the machine started, as we did at the
+    /// day's: both give an id twice when that clock shows the same again, and the two clients are one session.
+    pub fn new(peer: PeerId, chance: u64) -> Self {
+        Self { peer: peer.0 << BITS, next: chance.cast_signed() & NUMBERS }
     }
 
     /// An id that was not given before.
     pub fn next_id(&mut self) -> SessionId {
-        let id = SessionId(self.next);
-        self.next = self.next.wrapping_add(1);
-        id
+        let id = self.peer | self.next;
+        self.next = (self.next + 1) & NUMBERS;
+        // That value stands for a container in the owner field of a znode.
+        if id == i64::MIN { self.next_id() } else { SessionId(id) }
     }
 }
 
@@ -43,6 +44,10 @@ pub fn password(session: SessionId) -> [u8; PASSWORD_LENGTH] {
     }
     password
 }
+
+/// Of an id, below the peer's.
+const BITS: u32 = 56;
+const NUMBERS: i64 = (1 << BITS) - 1;
 
 #[cfg(test)]
 mod tests {
@@ -65,9 +70,12 @@ mod tests {
 
     #[test]
     fn ids_carry_their_peer_and_are_never_that_of_a_container() {
-        let mut ids = SessionIds::new(PeerId(3), 0x12_3456_789a);
-        assert_eq!(ids.next_id(), SessionId(0x0312_3456_789a_0000));
-        assert_eq!(ids.next_id(), SessionId(0x0312_3456_789a_0001));
+        let mut ids = SessionIds::new(PeerId(3), 0xab12_3456_789a_bcde);
+        assert_eq!(ids.next_id(), SessionId(0x0312_3456_789a_bcde));
+        assert_eq!(ids.next_id(), SessionId(0x0312_3456_789a_bcdf));
         assert_eq!(SessionIds::new(PeerId(0x80), 0).next_id(), SessionId(i64::MIN + 1));
+        let mut last = SessionIds::new(PeerId(3), u64::MAX);
+        assert_eq!(last.next_id(), SessionId(0x03ff_ffff_ffff_ffff));
+        assert_eq!(last.next_id(), SessionId(0x0300_0000_0000_0000));
     }
 }

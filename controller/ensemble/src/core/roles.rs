@@ -3,11 +3,12 @@
 //! Lives here: leading, following, neither, and being read only meanwhile. Must not: connections with peers (`peers`), what a
 //! learner lacks (`histories`).
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::Ordering::Relaxed;
 
 use types::{Epoch, PeerId, Zxid};
 use zab::Input;
-use znodes::{Prep, Sessions};
+use znodes::{Prep, SessionIds, Sessions};
 
 use super::{Core, Origin, wall_ms};
 use crate::standing::Role;
@@ -27,7 +28,7 @@ impl Core {
         let role = if observer { Role::Observing } else { Role::Following };
         tracing::info!(%leader, epoch = epoch.0, "{}", role.word());
         self.show_members();
-        self.ids = znodes::SessionIds::new(self.shared.config.myid, wall_ms());
+        self.ids = self.fresh_ids();
         self.shared.standing.update(|view| {
             view.role = role;
             view.leader = Some(leader);
@@ -48,7 +49,7 @@ impl Core {
         tracing::info!(epoch = epoch.0, "leader");
         self.outstanding.clear();
         self.sessions = Sessions::new(self.shared.config.tick_time);
-        self.ids = znodes::SessionIds::new(self.shared.config.myid, wall_ms());
+        self.ids = self.fresh_ids();
         self.prep = Prep::new(&self.shared.tree()).under(self.shared.config.rules);
         self.show_members();
         let me = self.shared.config.myid;
@@ -57,6 +58,11 @@ impl Core {
             view.leader = Some(me);
             view.epoch = epoch;
         });
+    }
+
+    /// By chance: a clock of the day may show the same twice.
+    fn fresh_ids(&self) -> SessionIds {
+        SessionIds::new(self.shared.config.myid, RandomState::new().hash_one(0))
     }
 
     /// Shows clients who is a member, where the tree says something else.

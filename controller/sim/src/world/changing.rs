@@ -68,10 +68,10 @@ impl World {
     }
 
     fn reconfigure(&mut self, host: usize, request: &Reconfig) -> Result<(), Violation> {
-        let now = self.now;
+        let time = self.time(host);
         let one = &mut self.hosts[host];
         let (Some(running), Some(roster)) = (&mut one.running, &one.roster) else { return Ok(()) };
-        let Some((txn, members)) = running.prepare_reconfig(now, request, roster) else {
+        let Some((txn, members)) = running.prepare_reconfig(time, request, roster) else {
             return Ok(());
         };
         let Some(members) = members else { return self.step(host, Input::Propose(txn)) };

@@ -54,11 +54,11 @@ impl World {
         to_leader: bool,
         errand: Errand,
     ) -> Result<(), Violation> {
-        let now = self.now;
+        let time = self.time(host);
         let mut say = Vec::new();
         let Some(running) = &mut self.hosts[host].running else { return Ok(()) };
         if to_leader {
-            running.on_errand_up(now, connection, errand, &mut say);
+            running.on_errand_up(time, connection, errand, &mut say);
         } else if running.serves {
             running.on_errand_down(errand, &mut say);
         }
@@ -69,9 +69,9 @@ impl World {
     pub(super) fn expire(&mut self, host: usize) -> Result<(), Violation> {
         loop {
             let mut say = Vec::new();
-            let now = self.now;
+            let time = self.time(host);
             let Some(running) = &mut self.hosts[host].running else { return Ok(()) };
-            if !running.expire(now, &mut say) {
+            if !running.expire(time, &mut say) {
                 return Ok(());
             }
             self.carry(host, say)?;
@@ -98,7 +98,7 @@ impl World {
             return Ok(());
         }
         let Some(call) = self.links.next_call(link) else { return Ok(()) };
-        let now = self.now;
+        let time = self.time(host);
         if !self.lives(host, run) {
             self.links.close(link);
             let at = self.delay();
@@ -107,7 +107,7 @@ impl World {
         }
         let mut say = Vec::new();
         if let Some(running) = &mut self.hosts[host].running {
-            running.on_call(now, link, call, &mut say);
+            running.on_call(time, link, call, &mut say);
         }
         self.carry(host, say)
     }
@@ -188,7 +188,7 @@ impl World {
 
     /// A client does something.
     pub(super) fn on_client(&mut self, client: usize) -> Result<(), Violation> {
-        let calm = self.now > self.calm_from;
+        let (calm, quiet) = (self.now > self.calm_from, self.now > self.quiet_from);
         // At the end every other one goes without a word.
         if calm && client % 2 == 1 {
             return self.leave(client);
@@ -208,7 +208,7 @@ impl World {
                 match self.rng.u16(0..512) {
                     0..3 if !calm => self.leave(client)?,
                     3 if !calm && waits == 0 => self.ask(client, Request::CloseSession),
-                    _ if waits >= MOST || one.is_closing() => self.call(link, Call::Ping),
+                    _ if waits >= MOST || one.is_closing() || quiet => self.call(link, Call::Ping),
                     _ => {
                         self.writes += 1;
                         let wanted = self.clients[client].draw(&mut self.rng, self.writes);

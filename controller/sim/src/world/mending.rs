@@ -11,6 +11,7 @@ use zab::{Durable, Input};
 
 use super::{Event, World};
 use crate::checkers::Violation;
+use crate::clock::Time;
 use crate::host::Mending;
 
 /// The other voters: where the files are of those that are reached, and whether they rest.
@@ -54,7 +55,7 @@ impl World {
         };
         let others = (0..self.voters).filter(|other| *other != host).map(asked);
         let mut others = Reached(others.collect());
-        let (me, now) = (self.hosts[host].me(), self.now);
+        let (me, now) = (self.hosts[host].me(), self.time(host).now);
         match self.hosts[host].disk.mend(me, &mut others, now)? {
             Ok((tree, durable, marked)) => {
                 self.checkers.starts(me, durable.current, durable.last_logged)?;
@@ -78,7 +79,7 @@ impl World {
     }
 
     fn wait_for_leader(&mut self, host: usize) -> Result<(), Violation> {
-        let again = self.now + AGAIN;
+        let again = self.time(host).now + AGAIN;
         let accepted = self.hosts[host].disk.accepted();
         // A place that no log has: whoever leads sends its whole state.
         let durable = accepted.map(|accepted| Durable {
@@ -106,7 +107,7 @@ impl World {
 
     /// Time has passed.
     pub(super) fn maybe_mend_again(&mut self, host: usize) {
-        let now = self.now;
+        let Time { now, .. } = self.time(host);
         let Some(running) = &mut self.hosts[host].running else { return };
         if running.mend_again_at().is_none_or(|again| now < again) {
             return;

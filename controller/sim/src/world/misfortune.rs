@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use types::Instant;
 use zab::Input;
 
 use super::{Event, World};
@@ -20,12 +21,18 @@ impl World {
                     Some(0) => Crash::AllLost,
                     Some(seed) => Crash::SomeLost(seed),
                 };
-                self.hosts[host].disk.crash(how, part, self.now);
+                let now = self.time(host).now;
+                self.hosts[host].disk.crash(how, part, now);
+                if power.is_some() {
+                    self.hosts[host].clock.wake(self.now + down);
+                }
                 self.at(self.now + down, Event::Start { host });
             }
             Fault::Rot { host, seed, down } => {
                 self.stop(host);
-                self.hosts[host].disk.crash(Crash::AllLost, u8::MAX, self.now);
+                let now = self.time(host).now;
+                self.hosts[host].disk.crash(Crash::AllLost, u8::MAX, now);
+                self.hosts[host].clock.wake(self.now + down);
                 let me = self.hosts[host].me();
                 let mut rng = fastrand::Rng::with_seed(seed);
                 self.hosts[host].disk.rot(me, host >= self.voters, &mut rng)?;
@@ -35,10 +42,13 @@ impl World {
                 self.hosts[host].disk.weather.breaks = Some(after);
                 self.at(self.now + BROKEN, Event::End(end));
             }
-            Fault::Pause { host, stopped } => {
+            Fault::Pause { host, stopped } => self.pause(host, self.now + stopped),
+            Fault::Suspended { host, stopped } => {
                 let until = self.now + stopped;
-                self.hosts[host].paused_until = self.hosts[host].paused_until.max(until);
+                self.hosts[host].clock.stand_still(self.now, until);
+                self.pause(host, until);
             }
+            Fault::ClockSet { host, by_ms } => self.hosts[host].clock.set(by_ms),
             Fault::Cut { from, to, dark, reset } => {
                 for (one, other) in pairs(self.hosts.len(), from, to) {
                     self.network.cut(one, other);
@@ -95,12 +105,18 @@ impl World {
             Fault::Broken { host, .. } => self.hosts[host].disk.weather.breaks = None,
             Fault::Slow { host, .. } => self.hosts[host].slow_by = Duration::ZERO,
             Fault::Stop { host, .. } if self.is_stopping(host) => {
-                self.hosts[host].disk.shut(self.now)?;
+                let now = self.time(host).now;
+                self.hosts[host].disk.shut(now)?;
                 self.stop(host);
             }
             _ => {}
         }
         Ok(())
+    }
+
+    fn pause(&mut self, host: usize, until: Instant) {
+        let paused_until = &mut self.hosts[host].paused_until;
+        *paused_until = until.max(*paused_until);
     }
 
     pub(super) fn is_stopping(&self, host: usize) -> bool {

@@ -9,6 +9,7 @@ use zab::{Input, Message, Notification, Output, PeerMisbehaved, SyncPlan, SyncSt
 
 use super::{Event, RESEND, World, index, peer};
 use crate::checkers::Violation;
+use crate::clock::Time;
 use crate::disk::Write;
 use crate::host::Mending;
 use crate::network::Packet;
@@ -16,7 +17,7 @@ use crate::network::Packet;
 impl World {
     pub(super) fn carry_out(&mut self, host: usize, output: Output) -> Result<(), Violation> {
         let me = self.hosts[host].me();
-        let (run, now) = (self.hosts[host].run, self.now);
+        let (run, time) = (self.hosts[host].run, self.time(host));
         let Some(running) = &mut self.hosts[host].running else { return Ok(()) };
         match output {
             Output::Append(txn) => {
@@ -57,7 +58,7 @@ impl World {
                 self.checkers.has(me, &running.tree)?;
             }
             Output::Leading(epoch) => {
-                running.begin_role(me, epoch, true, now);
+                running.begin_role(me, epoch, true, time, self.chance.u64(..));
                 let known = self.checkers.last();
                 self.checkers.leads(me, epoch, &running.tree.links)?;
                 // Not from its log, which may begin with a snapshot that has some of it.
@@ -70,7 +71,7 @@ impl World {
                 self.check_ended()?;
             }
             Output::Following { epoch, .. } => {
-                running.begin_role(me, epoch, false, now);
+                running.begin_role(me, epoch, false, time, self.chance.u64(..));
                 self.checkers.follows(me, epoch, &running.tree.links)?;
                 self.note_in_step(host)?;
             }
@@ -79,7 +80,7 @@ impl World {
                     self.tell_client(link, None);
                 }
                 if let Some(running) = &mut self.hosts[host].running {
-                    running.end_role(me, now);
+                    running.end_role(time.now);
                     if let Some(Mending::Filled { upto }) = &mut running.mending {
                         *upto = None;
                     }
@@ -88,7 +89,7 @@ impl World {
             }
             Output::Withdrawn { first } => {
                 let mut say = Vec::new();
-                let awaited = running.withdraw(now, first, &mut say);
+                let awaited = running.withdraw(time.now, first, &mut say);
                 self.carry(host, say)?;
                 if awaited {
                     for connection in self.network.of(host) {
@@ -148,7 +149,7 @@ impl World {
             let members = self.hosts[from].roster.as_ref().map(|roster| Arc::clone(roster.now()));
             self.at(at, Event::Vote { from, to, vote, members });
         } else if let Some(connection) = self.connection(from, to) {
-            let now = self.now;
+            let Time { now, .. } = self.time(from);
             if let Some(running) = &mut self.hosts[from].running
                 && matches!(message, Message::Ping(_))
                 && running.up == Some((to, connection))

@@ -7,6 +7,7 @@ use zab::{Input, SavedEpoch};
 
 use super::{Event, World};
 use crate::checkers::Violation;
+use crate::clock::Time;
 use crate::crashes::Crash;
 use crate::defect::Defect;
 use crate::disk::{Write, Written};
@@ -25,20 +26,40 @@ impl World {
 
     pub(super) fn on_disk(&mut self, host: usize) -> Result<(), Violation> {
         let run = self.hosts[host].run;
-        for written in self.hosts[host].disk.end(self.now)? {
+        let Time { now, .. } = self.time(host);
+        for written in self.hosts[host].disk.end(now)? {
             if self.lives(host, run) {
                 self.on_written(host, written)?;
             }
         }
         self.begin_write(host);
-        if self.lives(host, run) && self.hosts[host].disk.is_restless() {
-            let at = self.now + SETTLES_AFTER;
-            self.at(at, Event::Rest { host, run });
+        if self.lives(host, run) {
+            self.maybe_rest(host);
         }
         Ok(())
     }
 
+    fn maybe_rest(&mut self, host: usize) {
+        let one = &self.hosts[host];
+        if one.disk.is_restless() {
+            let run = one.run;
+            let at = one.clock.when(self.time(host).now + SETTLES_AFTER);
+            self.at(at, Event::Rest { host, run });
+        }
+    }
+
+    /// Its log had nothing to do for a while.
+    pub(super) fn on_rest(&mut self, host: usize) {
+        let Time { now, .. } = self.time(host);
+        if self.hosts[host].disk.is_restless() {
+            self.hosts[host].disk.rest(now);
+            // A suspended host's clock shows less than was waited for.
+            self.maybe_rest(host);
+        }
+    }
+
     fn on_written(&mut self, host: usize, written: Written) -> Result<(), Violation> {
+        let Time { now, .. } = self.time(host);
         let Some(running) = &mut self.hosts[host].running else { return Ok(()) };
         let input = match written {
             Written::Flushed(zxid) => {
@@ -49,7 +70,7 @@ impl World {
             Written::Epoch(saved) => Input::EpochSaved(saved),
             Written::EpochRefused(saved) => {
                 running.unsaved.push(saved);
-                running.full = Some(self.now + PROBE_EVERY);
+                running.full = Some(now + PROBE_EVERY);
                 let flushed = running.zab.durable().last_logged;
                 self.step(host, Input::EpochRefused)?;
                 // What came to the log behind the epoch was dropped.
@@ -57,7 +78,7 @@ impl World {
                 Input::AppendRefused { first }
             }
             Written::Refused { first } => {
-                running.full = Some(self.now + PROBE_EVERY);
+                running.full = Some(now + PROBE_EVERY);
                 Input::AppendRefused { first }
             }
             Written::HasRoom => {
@@ -136,7 +157,8 @@ impl World {
     /// The process ends, for its disk failed, and is started again.
     pub(super) fn die(&mut self, host: usize) {
         self.stop(host);
-        self.hosts[host].disk.crash(Crash::Killed, u8::MAX, self.now);
+        let Time { now, .. } = self.time(host);
+        self.hosts[host].disk.crash(Crash::Killed, u8::MAX, now);
         self.at(self.now + STARTS_AGAIN, Event::Start { host });
     }
 
@@ -162,9 +184,10 @@ impl World {
         if self.hosts[host].running.is_some() {
             return Ok(());
         }
-        match self.hosts[host].start(self.now)? {
+        let Time { now, .. } = self.time(host);
+        match self.hosts[host].start(now)? {
             None => {
-                self.hosts[host].disk.crash(Crash::Killed, u8::MAX, self.now);
+                self.hosts[host].disk.crash(Crash::Killed, u8::MAX, now);
                 self.at(self.now + STARTS_AGAIN, Event::Start { host });
                 Ok(())
             }

@@ -10,6 +10,9 @@ use crate::checkers::Violation;
 impl World {
     /// Some writes at a time.
     pub(super) fn on_writes(&mut self) -> Result<(), Violation> {
+        if self.now > self.quiet_from {
+            return Ok(());
+        }
         for host in 0..self.hosts.len() {
             let busy = self.rng.u8(1..5);
             for _ in 0..busy {
@@ -18,8 +21,9 @@ impl World {
                 }
                 self.writes += 1;
                 let request = draw(&mut self.rng, self.writes);
+                let time = self.time(host);
                 let Some(running) = &mut self.hosts[host].running else { break };
-                let Some(txn) = running.prepare(self.now, &request) else { break };
+                let Some(txn) = running.prepare(time, &request) else { break };
                 self.step(host, Input::Propose(txn))?;
             }
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use types::{Epoch, Instant, PeerId, Zxid};
 use zab::{
     Config, Durable, Input, Located, Message, Output, PeerMisbehaved, SavedEpoch, Settings,
-    SyncStart, Timing, Txn, Voters, Zab,
+    SyncStart, Txn, Voters, Zab,
 };
 
 use ledger::Ledger;
@@ -166,8 +166,7 @@ impl Troupe {
     fn start(&mut self, id: PeerId) {
         let voters = Voters::majority(self.voters.iter().copied());
         let peer = self.add(id);
-        let settings =
-            Settings { me: id, voters, observer: peer.observer, timing: Timing::default() };
+        let settings = Settings { voters, observer: peer.observer, ..Settings::alone(id) };
         let disk = &peer.disk;
         peer.tree = disk.log.iter().map(|txn| txn.zxid).collect();
         let last_logged = peer.tree.last().copied().unwrap_or_default();
