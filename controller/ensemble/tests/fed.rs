@@ -151,6 +151,16 @@ async fn who_loses_its_follower_goes_to_another_and_nothing_is_lost() {
     ensemble.shutdown().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_nobody_can_follow_the_leader_is_observed() {
+    let mut ensemble = fed(1, 1, 32 << 20);
+    run(&mut ensemble, 1..=2).await;
+    assert_eq!(master(&ensemble, 2).await, 1);
+    let client = ensemble.client(&[2]).await;
+    client.create("/mine", b"", EPHEMERAL).await.expect("it is new");
+    ensemble.shutdown().await;
+}
+
 /// Somebody at the port of member `id` for observers.
 fn call(ensemble: &Ensemble, id: i64) -> std::io::Result<TcpStream> {
     let host = &ensemble.members.servers[&PeerId(id)].addresses[0].host;

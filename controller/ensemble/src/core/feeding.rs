@@ -51,13 +51,16 @@ impl Masters {
 }
 
 impl Ensemble {
-    /// Calls whom `leader`'s history comes from: the leader, or a follower of it. `None`: nobody can be called.
+    /// Calls whom `leader`'s history comes from: the leader, or a follower of it, if there can be any. `None`: nobody can be called.
     pub(super) fn call(&mut self, leader: PeerId, port: Option<u16>) -> Option<Upstream> {
-        let (master, link) = match port.filter(|_| self.observer) {
+        let port = port.filter(|_| self.observer);
+        let next = port.and_then(|port| {
+            let voters = self.configs.voters().map(|(peer, _)| peer).collect();
+            self.masters.next(voters, leader).map(|next| (port, next))
+        });
+        let (master, link) = match next {
             None => (leader, self.peers.call(self.configs.server(leader)?)),
-            Some(port) => {
-                let voters = self.configs.voters().map(|(peer, _)| peer).collect();
-                let (master, again) = self.masters.next(voters, leader)?;
+            Some((port, (master, again))) => {
                 let pause = if again { BETWEEN_ROUNDS } else { Duration::ZERO };
                 let server = self.configs.server(master)?;
                 tracing::info!(%leader, %master, "to be observed through a follower");
