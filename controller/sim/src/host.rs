@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use types::{Instant, PeerId, Zxid};
-use zab::{Durable, SavedEpoch, Settings, Zab};
+use zab::{Durable, SavedEpoch, Settings, Voters, Zab};
 use znodes::SessionIds;
 
 use crate::checkers::Violation;
@@ -47,8 +47,10 @@ pub(crate) struct Running {
     pub(crate) zab: Zab,
     pub(crate) tree: Tree,
     pub(crate) server: Server,
-    /// The connection to the leader that is followed.
+    /// The leader that is followed, and the connection to it, or to a follower of its.
     pub(crate) up: Option<(usize, u64)>,
+    /// It is one to a follower.
+    pub(crate) fed: bool,
     /// As a leader: the newest connection of each learner.
     pub(crate) learners: BTreeMap<usize, u64>,
     /// When the next tick is due, as scheduled.
@@ -107,6 +109,18 @@ impl Host {
         self.settings.me
     }
 
+    /// The voters that it knows of, and whether it is told only what is committed.
+    pub(crate) fn ensemble(&self) -> (Voters, bool) {
+        match &self.roster {
+            None => (self.settings.voters.clone(), self.settings.observer),
+            Some(roster) => {
+                let now = config_of(roster.now());
+                let observes = now.observers.contains(&self.me());
+                (now.voters, observes)
+            }
+        }
+    }
+
     /// `None`: it could not start. Else whether its files are whole.
     pub(crate) fn start(&mut self, now: Instant) -> Result<Option<bool>, Violation> {
         let (tree, durable, marked, whole) = match self.disk.start(self.me())? {
@@ -138,6 +152,7 @@ impl Host {
             tree,
             server: Server::new(SessionIds::new(self.settings.me, 0), now),
             up: None,
+            fed: false,
             learners: BTreeMap::new(),
             tick_at: None,
             serves: false,

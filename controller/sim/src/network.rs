@@ -13,11 +13,13 @@ use zab::{Introduction, Message};
 use crate::server::Errand;
 use crate::tree::Base;
 
-/// A connection of a learner to a leader; hosts are indices.
+/// A connection of a learner to a leader, or of an observer to a follower; hosts are indices.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) learner: usize,
     pub(crate) leader: usize,
+    /// To where followers feed observers.
+    pub(crate) feeds: bool,
     pub(crate) open: bool,
     to_leader: Lane<Packet>,
     to_learner: Lane<Packet>,
@@ -74,10 +76,10 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    pub(crate) fn connect(&mut self, learner: usize, leader: usize) -> u64 {
+    pub(crate) fn connect(&mut self, learner: usize, leader: usize, feeds: bool) -> u64 {
         self.made += 1;
         let (to_leader, to_learner) = (Lane::default(), Lane::default());
-        let connection = Connection { learner, leader, open: true, to_leader, to_learner };
+        let connection = Connection { learner, leader, feeds, open: true, to_leader, to_learner };
         self.connections.insert(self.made, connection);
         self.made
     }

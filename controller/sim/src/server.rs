@@ -307,7 +307,8 @@ impl Running {
         match call {
             Call::Connect { session, timeout_ms, seen } => {
                 let old = seen > self.server.shown && !self.planted.has(Defect::BackInTime);
-                if !self.serves || old {
+                // What followers pass on between their observers and the leader is not simulated.
+                if !self.serves || self.fed || old {
                     return say.push(Say::Close { link });
                 }
                 let conn = Conn { session, timeout_ms, queue: VecDeque::new(), heard: time.now };

@@ -51,6 +51,8 @@ pub struct Shape {
     pub clocks: Option<u32>,
     /// Transactions of an epoch, at most; `None`: as many as a counter has.
     pub counters: Option<u32>,
+    /// Observers learn from followers.
+    pub feeding: bool,
     /// Clients with sessions.
     pub clients: usize,
     /// How long faults happen, in simulated time.
@@ -83,6 +85,7 @@ impl Shape {
         }
         let mut other = fastrand::Rng::with_seed(seed ^ COUNTERS);
         let counters = [None, None, Some(40), Some(400)][other.usize(0..4)];
+        let feeding = fastrand::Rng::with_seed(seed ^ FEEDING).bool();
         let clients = [0, 1, 2, 3, 4, 6][rng.usize(0..6)];
         let shape = Self {
             seed,
@@ -92,6 +95,7 @@ impl Shape {
             changes_every,
             clocks,
             counters,
+            feeding,
             clients,
             length,
             #[cfg(feature = "mutants")]
@@ -120,6 +124,8 @@ pub struct Tally {
     pub mended: u64,
     /// Versions of the members that came into force.
     pub changes: usize,
+    /// Observers that got in step through a follower.
+    pub fed: u64,
     /// Simulated time.
     pub simulated: Duration,
 }
@@ -179,6 +185,9 @@ struct World {
     snapshot_every: u32,
     /// Milliseconds between changes of the members, at most.
     changes_every: Option<u64>,
+    /// Observers learn from followers, and how many did.
+    feeding: bool,
+    fed: u64,
     /// All members that ever were in force with anybody.
     in_force: BTreeMap<Zxid, Arc<Members>>,
     /// Starts that found damage, and ends of it.
@@ -270,6 +279,8 @@ impl World {
             steps: 0,
             snapshot_every: 0,
             changes_every: shape.changes_every,
+            feeding: shape.feeding,
+            fed: 0,
             in_force: BTreeMap::new(),
             damaged: 0,
             mended: 0,
@@ -327,6 +338,7 @@ impl World {
             damaged: self.damaged,
             mended: self.mended,
             changes: self.in_force.len(),
+            fed: self.fed,
             simulated: end.saturating_since(Instant::ZERO),
         })
     }
@@ -573,6 +585,8 @@ fn index(peer: PeerId) -> usize {
 
 /// How much fits into an epoch is drawn of other numbers than all else.
 const COUNTERS: u64 = 0xc0b1;
+/// Whom observers learn from is too.
+const FEEDING: u64 = 0xfeee;
 /// What goes wrong with clocks, what they show, and ids of sessions are too.
 const CLOCKS: u64 = 0xc10e;
 const CHANCE: u64 = 0x1d5;

@@ -72,6 +72,7 @@ impl World {
             }
             Output::Following { epoch, .. } => {
                 running.begin_role(me, epoch, false, time, self.chance.u64(..));
+                self.fed += u64::from(running.fed);
                 self.checkers.follows(me, epoch, &running.tree.links)?;
                 self.note_in_step(host)?;
             }
@@ -269,22 +270,35 @@ impl World {
     }
 
     pub(super) fn on_connect(&mut self, learner: usize, leader: usize) -> Result<(), Violation> {
-        let stands = self.hosts[leader].running.is_some()
-            && self.network.passes(learner, leader)
-            && self.network.passes(leader, learner);
+        let master = self.master(learner, leader);
+        let called = master.unwrap_or(leader);
+        let stands = self.hosts[called].running.is_some()
+            && self.network.passes(learner, called)
+            && self.network.passes(called, learner);
         if !stands {
             return self.step(learner, Input::LinkLost(peer(leader)));
         }
-        let connection = self.network.connect(learner, leader);
+        let connection = self.network.connect(learner, called, master.is_some());
         if let Some(running) = &mut self.hosts[learner].running {
             running.up = Some((leader, connection));
+            running.fed = master.is_some();
         }
         self.step(learner, Input::LeaderUp(peer(leader)))
     }
 
+    /// The follower that an observer learns from; `None`: it learns from the leader.
+    fn master(&mut self, learner: usize, leader: usize) -> Option<usize> {
+        if !self.feeding {
+            return None;
+        }
+        let (voters, observes) = self.hosts[learner].ensemble();
+        let others = voters.iter().map(index).filter(|voter| *voter != leader);
+        self.rng.choice(others.filter(|_| observes).collect::<Vec<_>>())
+    }
+
     pub(super) fn on_packet(&mut self, connection: u64, to_leader: bool) -> Result<(), Violation> {
         let Some(ends) = self.network.get(connection) else { return Ok(()) };
-        let (learner, leader) = (ends.learner, ends.leader);
+        let (learner, leader, feeds) = (ends.learner, ends.leader, ends.feeds);
         let (from, to) = if to_leader { (learner, leader) } else { (leader, learner) };
         if !self.network.passes(from, to) || self.hosts[to].paused_until > self.now {
             let at = self.hosts[to].paused_until.max(self.now + RESEND);
@@ -300,16 +314,20 @@ impl World {
             return Ok(());
         }
         let Some(running) = &mut self.hosts[to].running else { return Ok(()) };
-        if to_leader {
+        let from = if to_leader {
             if let Packet::Message(Message::Introduction(_)) | Packet::Introduction(..) = packet {
                 running.learners.insert(learner, connection);
             }
             if running.learners.get(&learner) != Some(&connection) {
                 return Ok(());
             }
-        } else if running.up != Some((leader, connection)) {
-            return Ok(());
-        }
+            learner
+        } else {
+            let up = running.up.filter(|(_, up)| *up == connection);
+            let Some((leader, _)) = up else { return Ok(()) };
+            leader
+        };
+        let follows = running.serves && running.up.is_some() && !running.fed;
         let message = match packet {
             Packet::Message(message) => message,
             Packet::Introduction(introduction, _) => Message::Introduction(introduction),
@@ -331,7 +349,17 @@ impl World {
         {
             self.foresee_by(to, txn)?;
         }
-        self.step(to, Input::Received { from: peer(from), message })
+        match message {
+            Message::Introduction(introduction) if feeds && follows => {
+                self.step(to, Input::Observer { from: peer(from), introduction })
+            }
+            Message::Introduction(_) if feeds => {
+                self.forget(to, from);
+                self.close(connection, Some(to));
+                Ok(())
+            }
+            message => self.step(to, Input::Received { from: peer(from), message }),
+        }
     }
 
     pub(super) fn on_lost(
@@ -340,10 +368,15 @@ impl World {
         other: usize,
         connection: u64,
     ) -> Result<(), Violation> {
-        if self.connection(host, other) != Some(connection) {
+        let Some(running) = &mut self.hosts[host].running else { return Ok(()) };
+        let lost = if let Some((leader, _)) = running.up.take_if(|(_, up)| *up == connection) {
+            leader
+        } else if running.learners.get(&other) == Some(&connection) {
+            running.learners.remove(&other);
+            other
+        } else {
             return Ok(());
-        }
-        self.forget(host, other);
-        self.step(host, Input::LinkLost(peer(other)))
+        };
+        self.step(host, Input::LinkLost(peer(lost)))
     }
 }
