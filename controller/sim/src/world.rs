@@ -185,6 +185,8 @@ struct World {
     snapshot_every: u32,
     /// Milliseconds between changes of the members, at most.
     changes_every: Option<u64>,
+    /// Of six hosts so many vote when members are drawn anew.
+    voting: u8,
     /// Observers learn from followers, and how many did.
     feeding: bool,
     fed: u64,
@@ -279,6 +281,7 @@ impl World {
             steps: 0,
             snapshot_every: 0,
             changes_every: shape.changes_every,
+            voting: 4,
             feeding: shape.feeding,
             fed: 0,
             in_force: BTreeMap::new(),
@@ -298,6 +301,7 @@ impl World {
         }
         world.at(Instant::ZERO, Event::Writes);
         if shape.changes_every.is_some() {
+            world.voting = [1, 2, 4][world.rng.usize(0..3)];
             world.at(Instant::ZERO, Event::Change);
         }
         for client in 0..shape.clients {

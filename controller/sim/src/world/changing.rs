@@ -41,10 +41,13 @@ impl World {
         for index in 0..self.hosts.len() {
             let id = peer(index);
             let same = before.servers.get(&id).cloned();
-            let member = match self.rng.u8(0..6) {
+            let drawn = self.rng.u8(0..6);
+            let member = match drawn {
                 _ if one.is_some_and(|one| one != index) => same,
-                0..4 => Some(server(id, ServerRole::Participant, self.rng.u8(..) < 16)),
-                4 => Some(server(id, ServerRole::Observer, self.rng.u8(..) < 16)),
+                _ if drawn < self.voting => {
+                    Some(server(id, ServerRole::Participant, self.rng.u8(..) < 16))
+                }
+                0 | 2 | 4 => Some(server(id, ServerRole::Observer, self.rng.u8(..) < 16)),
                 _ => None,
             };
             wanted.servers.extend(member.map(|member| (id, member)));
