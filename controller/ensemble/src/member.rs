@@ -279,6 +279,14 @@ impl Member {
         self.halt().await;
     }
 
+    /// As [`Self::shutdown`], where the process ends next: the tree is left to the system, which takes its memory back at
+    /// once. Freed znode by znode it would keep a processor from the next leader.
+    pub async fn shutdown_with_process(self) {
+        let shared = Arc::clone(&self.shared);
+        self.shutdown().await;
+        std::mem::forget(shared);
+    }
+
     /// As [`Self::shutdown`], without a word to other members.
     pub async fn halt(mut self) {
         let listeners = std::mem::take(&mut self.listeners);

@@ -23,7 +23,7 @@ pub(crate) fn main(args: MemberArgs) -> Result<ExitCode> {
             () = shutdown::told(&mut end) => {}
             why = member.failed() => return Err(why).context("the member ended by itself"),
         }
-        member.shutdown().await;
+        member.shutdown_with_process().await;
         Ok(ExitCode::SUCCESS)
     })
 }
