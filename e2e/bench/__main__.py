@@ -18,7 +18,7 @@ def main():
     parser = argparse.ArgumentParser(prog="e2e.bench", description=__doc__)
     parser.add_argument("case", choices=sorted(CASES))
     parser.add_argument("--runs", type=int, help="how often each case is run (default 5; 2 with --short)")
-    parser.add_argument("--short", action="store_true", help="smaller and shorter, for CI (quorum: 2 minutes, ensemble: 90 seconds)")
+    parser.add_argument("--short", action="store_true", help="smaller and shorter, for CI (quorum: 2 minutes, ensemble: 2 minutes)")
     parser.add_argument("--only", help="quorum, ensemble: only the cases and parts whose names have one of these words, as `create;memory`")
     parser.add_argument("--folder", help="where data are kept while it runs: the disk that is measured (default /tmp)")
     args = parser.parse_args()

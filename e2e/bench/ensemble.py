@@ -1,7 +1,8 @@
 """Three members of Apache's and three of ours in turn, on one machine, under one generator.
 
 Rates and CPU time over all members, interleaved in pairs; then what a member that was away costs, and what a client of
-a surviving member sees when the leader is lost. As in `quorum.py` only ratios taken in one run count.
+a surviving member sees when the leader is lost; and what idle sessions cost ours (`sessions.py`). As in `quorum.py` only
+ratios taken in one run count.
 """
 
 import contextlib
@@ -10,7 +11,7 @@ import shutil
 import signal
 import tempfile
 
-from e2e.bench import quorum
+from e2e.bench import quorum, sessions
 from e2e.bench.members import Ensemble
 from e2e.bench.quorum import figure, say
 from e2e.bench.zookeepers import NAMES, Null, prepare
@@ -18,10 +19,12 @@ from e2e.bench.zookeepers import NAMES, Null, prepare
 SHORT = {
     "pairs": 2, "seconds": 1, "warmup": 0.5, "behind": 100_000, "znodes": 100_000, "times": 1, "heap": "1g",
     "losses": {"apache": 1, "troupe": 5}, "hangs": {"apache": 0, "troupe": 2}, "large": {"apache": 0, "troupe": 3},
+    "sessions": {"count": 3_000, "timeout": 6},
 }  # fmt: skip
 FULL = {
     "pairs": 9, "seconds": 2, "warmup": 1, "behind": 100_000, "znodes": 1_000_000, "times": 3, "heap": "2500m",
     "losses": {"apache": 5, "troupe": 25}, "hangs": {"apache": 2, "troupe": 10}, "large": {"apache": 3, "troupe": 15},
+    "sessions": {"count": 100_000, "timeout": 30},
 }  # fmt: skip
 
 CASES = {
@@ -32,7 +35,7 @@ CASES = {
 }
 COUNTED = {"setData": 50_000, "getData": 100_000, "setData, 1 in flight": 300}
 LOSSES = {"SIGKILL": signal.SIGKILL, "SIGSTOP": signal.SIGSTOP, "SIGTERM": signal.SIGTERM}
-PARTS = ("behind", "outages", "large tree: apache", "large tree: troupe")
+PARTS = ("idle sessions", "behind", "outages", "large tree: apache", "large tree: troupe")
 
 
 def run(args):
@@ -47,6 +50,7 @@ def run(args):
             with Null() as null:
                 ceilings = {case: null.load(*CASES[case], "--seconds", 1, "--warmup", 0.3) for case in cases}
             rates(cases, commands, folder, size, runs, counts, memory)
+        held = sessions.hold(commands, folder / "sessions", size["sessions"]) if "idle sessions" in parts else None
         for name in NAMES if {"behind", "outages"} & set(parts) else ():
             with started(name, commands, folder / name, "1g") as ensemble:
                 if "behind" in parts:
@@ -56,10 +60,10 @@ def run(args):
         for name in NAMES:
             if f"large tree: {name}" in parts and size["large"][name]:
                 found[name]["large"] = large(name, commands, folder / f"{name}-large", size)
-    details = {"size": size, "ceiling": ceilings, "runs": runs, "counts": counts, "memory": memory, "found": found}
+    details = {"size": size, "ceiling": ceilings, "runs": runs, "counts": counts, "memory": memory, "found": found, "sessions": held}
     if cases:
         quorum.show(size, ceilings, runs, counts)
-    return figures(runs, found), details
+    return figures(runs, found) + sessions.figures(held), details
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Three servers as one ensemble, all Apache's or all ours, on one machine; and their failures. Loopback only."""
+"""Three servers as one ensemble, all Apache's or all ours, on one machine, and observers; and their failures. Loopback only."""
 
 import contextlib
 import json
@@ -25,9 +25,9 @@ class Member(Server):
     """One of an ensemble."""
 
     def role(self):
-        """`leader` or `follower`; None while it is neither."""
+        """`leader`, `follower` or `observer`; None while it is none of them."""
         try:
-            found = re.search(r"Mode: (leader|follower)", self.srvr(timeout=2))
+            found = re.search(r"Mode: (leader|follower|observer)", self.srvr(timeout=2))
         except OSError:
             return None
         return found.group(1) if found else None
@@ -40,11 +40,12 @@ class Member(Server):
 
 
 class Ensemble(Loaded):
-    """Three members that serve; a context manager."""
+    """Three voters and maybe observers that serve; a context manager."""
 
-    def __init__(self, name, commands, folder, heap="1g", snap_count=100_000):
+    def __init__(self, name, commands, folder, heap="1g", snap_count=100_000, observers=0):
         self.name, self.folder, self.commands = name, folder, commands
-        self.members = [Member(name, commands, folder / f"{name}-{number}", heap, snap_count) for number in range(COUNT)]
+        numbers = range(COUNT + observers)
+        self.members = [Member(name, commands, folder / f"{name}-{number}", heap, snap_count) for number in numbers]
 
     def __enter__(self):
         for member in self.members:
@@ -66,10 +67,11 @@ class Ensemble(Loaded):
         (member.folder / "data").mkdir(parents=True, exist_ok=True)
         (member.folder / "data" / "myid").write_text(str(self.members.index(member) + 1))
         servers = "".join(
-            f"server.{number}=127.0.0.1:{other.quorum}:{other.election}\n"
+            f"server.{number}=127.0.0.1:{other.quorum}:{other.election}{'' if number <= COUNT else ':observer'}\n"
             for number, other in enumerate(self.members, 1)
         )
-        member.launch(CONFIG + servers)
+        kind = "" if self.members.index(member) < COUNT else "peerType=observer\n"
+        member.launch(CONFIG + kind + servers)
 
     def swap(self, member, name, keep):
         """Ends a member in order and starts one of `name` in its place, over its files or without any."""
@@ -106,7 +108,7 @@ class Ensemble(Loaded):
 
         def settled():
             roles = [member.role() for member in self.members]
-            if roles.count("leader") == 1 and roles.count("follower") == COUNT - 1:
+            if roles.count("leader") == 1 and all(roles):
                 return self.members[roles.index("leader")]
             return None
 
@@ -143,11 +145,11 @@ class Ensemble(Loaded):
         return found
 
 
-class Writer:
-    """The generator's sessions that write and check what they read; a context manager."""
+class Asked:
+    """A generator that tells for each line of input what it has seen; a context manager."""
 
-    def __init__(self, ports, timeout_ms=30_000, *more):
-        self.command = load_command(ports, [], "outage", "--timeout-ms", timeout_ms, *more)
+    def __init__(self, command):
+        self.command = command
 
     def __enter__(self):
         self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -163,10 +165,20 @@ class Writer:
         """What was seen since this was asked before."""
         self.process.stdin.write("\n")
         self.process.stdin.flush()
+        return self.line()
+
+    def line(self):
         line = self.process.stdout.readline()
         if not line:
             raise RuntimeError(f"{' '.join(self.command)} ended with {self.process.wait()}")
         return json.loads(line)
+
+
+class Writer(Asked):
+    """The generator's sessions that write and check what they read; a context manager."""
+
+    def __init__(self, ports, timeout_ms=30_000, *more):
+        super().__init__(load_command(ports, [], "outage", "--timeout-ms", timeout_ms, *more))
 
     def goes_on(self, count):
         """Waits for so many writes more."""

@@ -31,7 +31,7 @@ clientPortAddress=127.0.0.1
 maxClientCnxns=0
 maxSessionTimeout=1200000
 globalOutstandingLimit=100000
-4lw.commands.whitelist=srvr
+4lw.commands.whitelist=srvr,mntr
 admin.enableServer=false
 snapCount={snap_count}
 """
@@ -227,6 +227,15 @@ class Server(Loaded):
 
     def node_count(self):
         return int(re.search(r"Node count: (\d+)", self.srvr()).group(1))
+
+    def session_count(self):
+        """Of the whole ensemble, as this one knows it."""
+        return int(re.search(r"zk_global_sessions\s+(\d+)", zkwire.words(self, "mntr")).group(1))
+
+    def cpu(self):
+        """Seconds of CPU time since it was started."""
+        fields = pathlib.Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def srvr(self, timeout=60):
         return zkwire.words(self, "srvr", timeout)

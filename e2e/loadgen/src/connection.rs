@@ -42,7 +42,7 @@ impl Connection {
     /// Blocks until the server has given a session.
     pub(crate) fn open(addr: SocketAddr) -> Result<Self> {
         let mut stream = dial(addr, 0)?;
-        ask_for_session(&mut stream)?;
+        ask_for_session(&mut stream, SESSION_TIMEOUT_MS)?;
         take_session(&mut stream)?;
         stream.set_nonblocking(true).context("make a socket non-blocking")?;
         Ok(Self {
@@ -168,11 +168,11 @@ pub(crate) fn dial(addr: SocketAddr, number: usize) -> Result<TcpStream> {
 }
 
 /// Sends the first frame of a connection.
-pub(crate) fn ask_for_session(stream: &mut TcpStream) -> Result<()> {
+pub(crate) fn ask_for_session(stream: &mut TcpStream, timeout_ms: i32) -> Result<()> {
     let request = ConnectRequest {
         protocol_version: 0,
         last_zxid_seen: Zxid::from_bits(0),
-        timeout_ms: SESSION_TIMEOUT_MS,
+        timeout_ms,
         session: SessionId(0),
         password: Some(Bytes::from_static(&[0; jute::PASSWORD_LENGTH])),
         read_only: Some(false),
@@ -184,8 +184,8 @@ pub(crate) fn ask_for_session(stream: &mut TcpStream) -> Result<()> {
     stream.write_all(&frame).context("ask for a session")
 }
 
-/// Waits for the answer to [`ask_for_session`].
-pub(crate) fn take_session(stream: &mut TcpStream) -> Result<()> {
+/// Waits for the answer to [`ask_for_session`]: the timeout that is granted, in milliseconds.
+pub(crate) fn take_session(stream: &mut TcpStream) -> Result<i32> {
     let mut length = [0; 4];
     stream.read_exact(&mut length).context("wait for a session")?;
     let length = usize::try_from(u32::from_be_bytes(length)).expect("32 bits fit");
@@ -194,11 +194,11 @@ pub(crate) fn take_session(stream: &mut TcpStream) -> Result<()> {
     stream.read_exact(&mut body).context("wait for a session")?;
     let response = ConnectResponse::decode(&body.into()).context("the answer to the connect")?;
     ensure!(response.timeout_ms > 0, "the server refused a session");
-    Ok(())
+    Ok(response.timeout_ms)
 }
 
-/// Longer than any run: nothing here sends pings. A server may grant less; `quorum.py` raises its limit.
-const SESSION_TIMEOUT_MS: i32 = 1_200_000;
+/// Longer than any run, for what sends no pings. A server may grant less; `zookeepers.py` raises its limit.
+pub(crate) const SESSION_TIMEOUT_MS: i32 = 1_200_000;
 
 /// Enough for the replies to all that is in flight on one connection.
 const INPUT: usize = 64 << 10;

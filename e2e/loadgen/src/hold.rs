@@ -7,10 +7,11 @@ use anyhow::{Context, Result, ensure};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
 
-use crate::connection::{ask_for_session, dial, take_session};
+use crate::connection::{SESSION_TIMEOUT_MS, ask_for_session, dial, take_session};
 use crate::engine::{Job, Limit, Target, run};
 use crate::figures::Figures;
 use crate::frames::Kind;
+use crate::heartbeats::Heartbeats;
 use crate::{process, report};
 
 /// Watches each of the first `nodes` znodes from every connection.
@@ -32,8 +33,18 @@ pub(crate) fn watches(target: &Target, nodes: u64) -> Result<()> {
     Ok(())
 }
 
-/// Opens `count` sessions and lets them be.
-pub(crate) fn sessions(target: &Target, count: usize) -> Result<()> {
+/// Which sessions are opened.
+pub(crate) struct Sessions {
+    /// The number of the first: generators that run together share no source address then.
+    pub(crate) first: usize,
+    pub(crate) count: usize,
+    /// Given: the sessions' timeout, and each gives a sign of life three times within it. Else none does.
+    pub(crate) timeout_ms: Option<i32>,
+}
+
+/// Opens sessions and lets them be, or keeps them alive.
+pub(crate) fn sessions(target: &Target, job: &Sessions) -> Result<()> {
+    let count = job.count;
     // A file is open for each; the soft limit is often far below what is allowed.
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })
@@ -46,20 +57,29 @@ pub(crate) fn sessions(target: &Target, count: usize) -> Result<()> {
     let before = memory(target)?;
     let start = Instant::now();
     let mut held = Vec::with_capacity(count);
+    let mut granted_ms = i32::MAX;
     while held.len() < count {
         let from = held.len();
         for number in from..count.min(from + AT_ONCE) {
-            let mut stream = dial(target.addrs[number % target.addrs.len()], number)?;
-            ask_for_session(&mut stream)?;
+            let addr = target.addrs[number % target.addrs.len()];
+            let mut stream = dial(addr, job.first + number)?;
+            ask_for_session(&mut stream, job.timeout_ms.unwrap_or(SESSION_TIMEOUT_MS))?;
             held.push(stream);
         }
         for stream in &mut held[from..] {
-            take_session(stream)?;
+            granted_ms = granted_ms.min(take_session(stream)?);
         }
     }
     let rate = count as f64 / start.elapsed().as_secs_f64();
+    let held = match job.timeout_ms {
+        Some(_) => Some(Heartbeats::begin(held, granted_ms)?),
+        None => None,
+    };
     report(&Held::new(count as u64, before, memory(target)?, None, Some(rate)))?;
-    until_told()
+    match held {
+        Some(heartbeats) => heartbeats.until_told(),
+        None => until_told(),
+    }
 }
 
 /// What is held now.

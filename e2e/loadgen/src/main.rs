@@ -8,6 +8,7 @@ mod connection;
 mod engine;
 mod figures;
 mod frames;
+mod heartbeats;
 mod hold;
 mod null;
 mod outage;
@@ -32,7 +33,9 @@ fn main() -> Result<()> {
         Verb::Fill { to, nodes, parents_only } => report(&fill(&to, nodes, parents_only)?),
         Verb::Run(args) => report(&args.run()?),
         Verb::Watches { to, nodes } => hold::watches(&to.target(), nodes),
-        Verb::Sessions { to, count } => hold::sessions(&to.target(), count),
+        Verb::Sessions { to, first, count, timeout_ms } => {
+            hold::sessions(&to.target(), &hold::Sessions { first, count, timeout_ms })
+        }
         Verb::Outage { addr, sessions, timeout_ms, rate } => {
             outage::watch(&outage::Job { addrs: addr, sessions: sessions.into(), timeout_ms, rate })
         }
@@ -76,13 +79,20 @@ enum Verb {
         #[arg(long)]
         nodes: u64,
     },
-    /// Opens sessions, prints the figures, holds them until input ends
+    /// Opens sessions, prints the figures, holds them until input ends; with heartbeats tells for each line of input how
+    /// many live
     Sessions {
         #[command(flatten)]
         to: To,
+        /// The number of the first, where other generators hold those before it
+        #[arg(long, default_value_t = 0)]
+        first: usize,
         /// How many
         #[arg(long)]
         count: usize,
+        /// A session's timeout, in milliseconds, within which each sends three heartbeats. Without it none does
+        #[arg(long)]
+        timeout_ms: Option<i32>,
     },
     /// Sessions that write numbers and check what they read; for each line of input tells how long nobody could write
     Outage {
