@@ -1,5 +1,7 @@
 //! Observers that learn through followers (`observerMasterPort`), members of ours alone.
 
+#[path = "support/authority.rs"]
+mod authority;
 mod support;
 
 use std::collections::BTreeSet;
@@ -7,9 +9,12 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use authority::Authority;
 use bytes::{Bytes, BytesMut};
-use ensemble::Role;
+use ensemble::{ClientAuth, EnsembleConfig, PeerSaslConfig, PeerTlsConfig, Role, SaslConfig};
 use jute::learner::{LearnerInfo, PROTOCOL_VERSION, PacketType, QuorumPacket};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, StreamOwned};
 use support::raw::Raw;
 use support::{EPHEMERAL, Ensemble, OPEN};
 use types::{PeerId, SessionId, Zxid};
@@ -19,14 +24,23 @@ const PORT: u16 = 2700;
 
 /// Each member has an address of its own, where it takes observers while it follows.
 fn fed(voters: i64, observers: i64, limit: usize) -> Ensemble {
+    fed_with(voters, observers, move |_, ensemble| ensemble.observer_master_limit = limit)
+}
+
+/// The same, with what is particular about each.
+fn fed_with(
+    voters: i64,
+    observers: i64,
+    particular: impl Fn(i64, &mut EnsembleConfig) + 'static,
+) -> Ensemble {
     let mut ensemble = Ensemble::new(voters, observers);
     for server in ensemble.members.servers.values_mut() {
         server.addresses[0].host = support::own_host().to_string();
     }
-    ensemble.particular = Some(Box::new(move |_, config| {
+    ensemble.particular = Some(Box::new(move |id, config| {
         let ensemble = config.ensemble.as_mut().expect("it is one of several");
         ensemble.observer_master_port = Some(PORT);
-        ensemble.observer_master_limit = limit;
+        particular(id, ensemble);
     }));
     ensemble
 }
@@ -289,5 +303,77 @@ async fn one_that_takes_too_little_is_let_go() {
     assert!(heard.len() < data.len() * times, "{} bytes waited for it", heard.len());
     client.set_data("/much", b"", None).await.expect("it is there");
     in_step(&ensemble, follower, &[]).await;
+    ensemble.shutdown().await;
+}
+
+/// The follower of two voters, once member 3 observes through it and has written there.
+async fn observed(ensemble: &mut Ensemble) -> i64 {
+    run(ensemble, 1..=3).await;
+    let follower = master(ensemble, 3).await;
+    assert_ne!(follower, ensemble.leader());
+    in_step(ensemble, follower, &[3]).await;
+    let client = ensemble.client(&[3]).await;
+    client.create("/observed", b"", OPEN).await.expect("it is new");
+    ensemble.assert_alike().await;
+    follower
+}
+
+/// What somebody hears who says this in the open at the port for observers.
+async fn heard_in_the_open(ensemble: &Ensemble, follower: i64, said: &[u8]) -> Vec<u8> {
+    let mut stream = called(ensemble, follower);
+    stream.write_all(said).expect("it is open");
+    tokio::task::spawn_blocking(move || rest(stream)).await.expect("no panic")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn observers_come_by_tls_where_members_speak_it() {
+    let certificates = tempfile::tempdir().expect("a temporary directory");
+    let dir = certificates.path().to_owned();
+    let folder = move |id: i64| dir.join(id.to_string());
+    let of = folder.clone();
+    let mut ensemble = fed_with(2, 1, move |id, config| {
+        config.tls = Some(PeerTlsConfig {
+            speak: true,
+            unify: false,
+            key_store: of(id).join("server.pem").into(),
+            trust_store: of(id).join("trust.pem").into(),
+            client_auth: ClientAuth::Need,
+            check_names: true,
+            reload: false,
+        });
+    });
+    let authority = Authority::new();
+    for (id, server) in &ensemble.members.servers {
+        std::fs::create_dir(folder(id.0)).expect("it is writable");
+        authority.write_server(&folder(id.0), "member", &server.addresses[0].host);
+    }
+    let follower = observed(&mut ensemble).await;
+    let introduction = introduction(PacketType::ObserverInfo, 9);
+    assert_eq!(heard_in_the_open(&ensemble, follower, &introduction).await, b"");
+    // By TLS, one without a certificate is told nothing, and one that has a good one what every observer is told.
+    for (name, told) in [(None, false), (Some("member"), true)] {
+        let stream = called(&ensemble, follower);
+        let host = stream.peer_addr().expect("it is connected").ip();
+        let tls = ClientConnection::new(authority.client(name), ServerName::from(host));
+        let mut tls = StreamOwned::new(tls.expect("a good configuration"), stream);
+        let mut first = [0; 4];
+        // Whether the other side closes first is a matter of chance.
+        let said = tls.write_all(&introduction).and_then(|()| tls.read_exact(&mut first));
+        assert_eq!(said.is_ok(), told, "{name:?}: {said:?}");
+        assert!(!told || first == PacketType::LeaderInfo.code().to_be_bytes());
+    }
+    ensemble.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn observers_prove_by_sasl_who_they_are_where_members_do() {
+    let mut ensemble = fed_with(2, 1, |_, config| {
+        let word = ("member".to_owned(), "word".to_owned());
+        let users = SaslConfig { users: [word.clone()].into(), super_users: Vec::new() };
+        config.sasl = Some(PeerSaslConfig { users, login: Some(word), required: true });
+    });
+    let follower = observed(&mut ensemble).await;
+    let introduction = introduction(PacketType::ObserverInfo, 9);
+    assert_eq!(heard_in_the_open(&ensemble, follower, &introduction).await, b"");
     ensemble.shutdown().await;
 }

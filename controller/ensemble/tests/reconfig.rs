@@ -211,6 +211,49 @@ async fn members_come_and_go_and_a_leader_that_leaves_hands_over() {
     ensemble.shutdown().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_change_under_one_that_observes_through_a_follower() {
+    let mut ensemble = reconfigurable(3, 1);
+    for server in ensemble.members.servers.values_mut() {
+        server.addresses[0].host = support::own_host().to_string();
+    }
+    ensemble.apaches_lines = Some(Box::new(|_| "observerMasterPort=2700\n".to_owned()));
+    for id in 1..=4 {
+        ensemble.run(id).await;
+    }
+    within("all serve", ensemble.all_serve()).await;
+    // The one that it observes through goes: it learns of that from it, and learns on through the other.
+    let leader = ensemble.leader();
+    let gone = ensemble.running[&4].view().master.expect("it observes").0;
+    assert_ne!(gone, leader);
+    let client = connect(&ensemble, &[4]).await;
+    write(&client, "/before").await;
+    let now = change(&client, &[], &[&gone.to_string()]).await.expect("two remain");
+    assert!(!now.is_voter(PeerId(gone)));
+    assert_eq!(shown(&connect(&ensemble, &[4]).await, now.version).await, now);
+    ensemble.halt(gone).await;
+    let next = PeerId((1..=3).find(|id| ![gone, leader].contains(id)).expect("three less two"));
+    until(&ensemble, 4, "observes through the other", |view| view.master == Some(next)).await;
+    write(&connect(&ensemble, &[4]).await, "/through-the-other").await;
+    // It gets a vote, with which it learns from the leader, and gives it back.
+    let client =
+        connect(&ensemble, &[1, 2, 3].map(|id| if id == gone { leader } else { id })).await;
+    let now = change(&client, &[line(&ensemble, 4, ServerRole::Participant)], &[]).await;
+    assert!(now.expect("it is in step").is_voter(PeerId(4)));
+    until(&ensemble, 4, "follows", |view| view.role == Role::Following).await;
+    synced(&ensemble, 4, true).await;
+    write(&connect(&ensemble, &[4]).await, "/with-a-vote").await;
+    let now = change(&client, &[line(&ensemble, 4, ServerRole::Observer)], &[]).await;
+    let now = now.expect("two remain");
+    until(&ensemble, 4, "observes again", |view| view.master == Some(next)).await;
+    let observer = connect(&ensemble, &[4]).await;
+    assert_eq!(shown(&observer, now.version).await, now);
+    write(&observer, "/without-one").await;
+    let tree = within("all have the same", ensemble.assert_alike()).await;
+    assert_eq!(tree.len(), 4);
+    ensemble.shutdown().await;
+}
+
 /// One of Apache's leads, or one of ours; the change is asked of a follower and of the leader.
 async fn mixed(ours: &[i64]) {
     if apache::lib().is_none() {
