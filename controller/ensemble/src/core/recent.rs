@@ -18,12 +18,19 @@ pub(super) struct Recent {
 impl Recent {
     /// Adds the next one; the oldest go.
     pub(super) fn push(&mut self, zxid: Zxid, body: &[u8]) {
-        self.ends.push_back((zxid, body.len()));
-        self.bytes.extend(body);
-        while self.bytes.len() > MOST_BYTES
+        // Room is made before it is taken: a byte above the bound would double what is allocated.
+        while self.bytes.len() + body.len() > MOST_BYTES
             && let Some((_, length)) = self.ends.pop_front()
         {
             self.bytes.drain(..length);
+        }
+        if body.len() <= MOST_BYTES {
+            let length = self.bytes.len() + body.len();
+            if length > self.bytes.capacity() {
+                self.bytes.reserve_exact((2 * length).min(MOST_BYTES) - self.bytes.len());
+            }
+            self.ends.push_back((zxid, body.len()));
+            self.bytes.extend(body);
         }
     }
 
@@ -79,5 +86,15 @@ mod tests {
         assert_eq!(found, (21..=23).map(|n| (u32::from(n), vec![n; length])).collect::<Vec<_>>());
         recent.push(zxid(26), &vec![0; MOST_BYTES + 1]);
         assert!(!recent.has(zxid(26)));
+    }
+
+    #[test]
+    fn small_ones_take_no_more_memory_than_may_be_kept() {
+        let mut recent = Recent::default();
+        for counter in 1..=50_000 {
+            recent.push(zxid(counter), &[0; 36]);
+        }
+        assert!(recent.bytes.capacity() <= MOST_BYTES, "{}", recent.bytes.capacity());
+        assert!(recent.has(zxid(50_000)) && !recent.has(zxid(1)));
     }
 }
