@@ -277,3 +277,29 @@ async fn a_member_that_cannot_know_its_epoch_is_filled_by_a_leader_and_votes_aga
     }
     ensemble.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_observer_whose_promise_is_damaged_observes_again() {
+    let mut ensemble = Ensemble::start(3, 1).await;
+    let leader = ensemble.leader();
+    let client = ensemble.client(&[leader]).await;
+    client.create("/before", b"", OPEN).await.expect("it is new");
+    ensemble.tree(4, leader).await;
+    // One of the voters is gone, and cannot tell what it has promised.
+    ensemble.halt((1..=3).find(|id| *id != leader).expect("there are three")).await;
+    let dir = version_2(&ensemble, 4);
+    for unreadable in [false, true] {
+        ensemble.halt(4).await;
+        // A flipped bit makes a higher number of one.
+        fs::write(dir.join("acceptedEpoch"), if unreadable { "?" } else { "9" })
+            .expect("it is writable");
+        if unreadable {
+            fs::write(dir.join("troupe.epochs"), "damaged").expect("it is writable");
+        }
+        ensemble.run(4).await;
+        within("it observes", &ensemble, ensemble.running[&4].serving()).await;
+    }
+    client.create("/after", b"", OPEN).await.expect("it is new");
+    within("it has all", &ensemble, ensemble.assert_alike()).await;
+    ensemble.shutdown().await;
+}

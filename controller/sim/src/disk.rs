@@ -340,12 +340,7 @@ impl Disk {
 
     /// Something on the disk changes by itself, in what a start would take for whole, and nobody has it open. Once in a run: the
     /// first may go unnoticed, and what tells damage apart is not to be damaged as well.
-    pub(crate) fn rot(
-        &mut self,
-        me: PeerId,
-        observes: bool,
-        rng: &mut fastrand::Rng,
-    ) -> Result<(), Violation> {
+    pub(crate) fn rot(&mut self, me: PeerId, rng: &mut fastrand::Rng) -> Result<(), Violation> {
         if self.rotten {
             return Ok(());
         }
@@ -357,9 +352,7 @@ impl Disk {
         if !matches!(found, Found::Whole { marked: false, .. }) {
             return Ok(());
         }
-        // A promise that reads as a higher one keeps an observer out until an epoch is as high: no voter makes one for its sake.
-        let spared = observes.then_some("acceptedEpoch");
-        crate::rot::damage(&self.files(), spared, rng);
+        crate::rot::damage(&self.files(), rng);
         self.rotten = true;
         self.platter = crashes::Disk::of(&self.dir);
         Ok(())

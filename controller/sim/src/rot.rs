@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 
 use crate::disk::set_time;
 
-/// Damages one of the files in a directory, but for `spared`.
-pub(crate) fn damage(dir: &Path, spared: Option<&str>, rng: &mut fastrand::Rng) {
+/// Damages one of the files in a directory.
+pub(crate) fn damage(dir: &Path, rng: &mut fastrand::Rng) {
     let Ok(found) = fs::read_dir(dir) else { return };
     let mut files: Vec<PathBuf> = found.flatten().map(|entry| entry.path()).collect();
-    files.retain(|path| spared.is_none_or(|spared| !path.ends_with(spared)));
     files.sort_unstable();
     if files.is_empty() {
         return;

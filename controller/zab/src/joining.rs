@@ -48,8 +48,8 @@ impl Joining {
         match input {
             Input::LeaderUp(leader) if leader == self.leader && !self.up => {
                 self.up = true;
-                let introduction =
-                    Introduction { accepted: core.promised, observer: core.observer, kin: true };
+                let accepted = least(core);
+                let introduction = Introduction { accepted, observer: core.observer, kin: true };
                 core.send(leader, Message::Introduction(introduction));
             }
             Input::LinkLost(peer) if peer == self.leader => {
@@ -84,10 +84,10 @@ impl Joining {
         if self.promising.is_some() {
             return self.hang_up(core, PeerMisbehaved::OutOfTurn);
         }
-        if epoch < core.promised {
+        if epoch < least(core) {
             return self.hang_up(core, PeerMisbehaved::OldEpoch(epoch));
         }
-        if epoch == core.promised {
+        if epoch <= core.promised {
             return self.promise(core, epoch, kin, false);
         }
         self.promising = Some((epoch, kin));
@@ -112,9 +112,61 @@ impl Joining {
     }
 }
 
+/// The lowest epoch whose leader is followed. Nobody counts on what an observer has promised: it only must not go behind its
+/// own history.
+fn least(core: &Core) -> Epoch {
+    match core.observer {
+        true => core.durable.current.max(core.durable.last_logged.epoch()),
+        false => core.promised,
+    }
+}
+
 fn give_up(core: &mut Core) -> Phase {
     Drain::begin(core, VecDeque::new(), None, None)
 }
 
 /// A place that no log has: whoever leads sends its whole state.
 const NOWHERE: Zxid = Zxid::new(Epoch(0), 1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Durable, Settings, Voters, Zab};
+
+    const LEADER: PeerId = PeerId(2);
+
+    /// What a peer that promised 9, with a history of 3, sends to a leader that leads this epoch.
+    fn answers(observer: bool, epoch: u32) -> Vec<Output> {
+        let voters = Voters::majority([LEADER, PeerId(3)]);
+        let durable =
+            Durable { accepted: Epoch(9), current: Epoch(3), last_logged: Zxid::new(Epoch(3), 5) };
+        let mut zab =
+            Zab::new(Settings { voters, observer, ..Settings::alone(PeerId(1)) }, durable);
+        let phase = Joining::begin(&mut zab.core, LEADER, false);
+        zab.core.outbox.clear();
+        zab.set_phase(phase);
+        let mut step = |input| zab.step(Instant::ZERO, input).collect::<Vec<_>>();
+        let accepted = Epoch(if observer { 3 } else { 9 });
+        let message = Message::Introduction(Introduction { accepted, observer, kin: true });
+        assert_eq!(step(Input::LeaderUp(LEADER)), [Output::Send { to: LEADER, message }]);
+        let message = Message::LeaderInfo { epoch: Epoch(epoch), kin: true };
+        step(Input::Received { from: LEADER, message })
+    }
+
+    #[test]
+    fn a_promise_binds_a_voter_and_an_observer_only_its_history() {
+        let refused = |epoch| {
+            let why = PeerMisbehaved::OldEpoch(Epoch(epoch));
+            Output::HangUp { peer: LEADER, why }
+        };
+        let last = Zxid::new(Epoch(3), 5);
+        let followed =
+            Output::Send { to: LEADER, message: Message::AckEpoch { current: None, last } };
+        for epoch in 3..9 {
+            assert_eq!(answers(true, epoch).first(), Some(&followed));
+            assert_eq!(answers(false, epoch).first(), Some(&refused(epoch)));
+        }
+        assert_eq!(answers(true, 2).first(), Some(&refused(2)));
+        assert_eq!(answers(true, 10), [Output::SaveEpoch(SavedEpoch::Accepted(Epoch(10)))]);
+    }
+}

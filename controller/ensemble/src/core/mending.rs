@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
+use jute::ServerRole;
 use storage::{EpochFile, LogCommand, Mended};
 use tokio::task::JoinHandle;
 use types::{Epoch, Instant, Zxid};
@@ -114,10 +115,15 @@ impl Core {
 
     fn wait_for_leader(&mut self) {
         let again = self.shared.now() + AGAIN;
-        // A leader of an epoch before the one that was promised must be known for what it is.
-        let Ok(accepted) = EpochFile::Accepted.read(self.dirs.snapshots(), Epoch(0)) else {
-            self.mending = Some(Mending::Waits { again });
-            return;
+        let accepted = match EpochFile::Accepted.read(self.dirs.snapshots(), Epoch(0)) {
+            Ok(accepted) => accepted,
+            // What it has promised nobody counts on.
+            Err(_) if self.only_observes() => None,
+            // A leader of an epoch before the one that was promised must be known for what it is.
+            Err(_) => {
+                self.mending = Some(Mending::Waits { again });
+                return;
+            }
         };
         // A place that no log has: whoever leads sends its whole state.
         let durable = Durable {
@@ -129,6 +135,14 @@ impl Core {
         self.zab.abstain();
         self.mending = Some(Mending::Damaged { again });
         self.drive(Input::Tick);
+    }
+
+    /// Whether this member is an observer, and nobody can have made it a voter.
+    fn only_observes(&self) -> bool {
+        let config = &self.shared.config;
+        let servers = config.ensemble.as_ref().map(|ensemble| &ensemble.members.servers);
+        let server = servers.and_then(|servers| servers.get(&config.myid));
+        server.is_some_and(|server| server.role == ServerRole::Observer) && !config.rules.reconfig
     }
 
     /// Whether the protocol must not be stepped: what it would begin with is not known.

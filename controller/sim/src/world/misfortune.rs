@@ -35,7 +35,7 @@ impl World {
                 self.hosts[host].clock.wake(self.now + down);
                 let me = self.hosts[host].me();
                 let mut rng = fastrand::Rng::with_seed(seed);
-                self.hosts[host].disk.rot(me, host >= self.voters, &mut rng)?;
+                self.hosts[host].disk.rot(me, &mut rng)?;
                 self.at(self.now + down, Event::Start { host });
             }
             Fault::Broken { host, after } => {
