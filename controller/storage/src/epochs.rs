@@ -1,9 +1,10 @@
-//! The two epoch files, `acceptedEpoch` and `currentEpoch`: decimal text without a newline.
+//! The two epoch files, `acceptedEpoch` and `currentEpoch`: decimal text in the first line, which is all that Apache
+//! reads, and a checksum of it in a second one, which Apache does not write.
 //!
 //! A flipped bit makes one number of another, and a member that forgets what it promised or claims what it
 //! never had is believed by the others. So a third file says both again, with a checksum, and when the second one
 //! was written: one that Apache has written since then is no rot. Not Apache's: without it the two are taken at
-//! their word.
+//! their word. Where it is damaged they are not, unless their own checksums are right.
 
 use std::fs;
 use std::io::{self, Write};
@@ -44,8 +45,8 @@ pub enum EpochError {
         /// Why.
         source: io::Error,
     },
-    /// It is gone, and the copy of it is damaged.
-    #[error("epoch file {} is missing, and its copy {} is damaged; start the member beside its peers, from whom it learns what is safe, or restore both files from a copy", path.display(), COPY)]
+    /// It is gone or has no checksum, and the copy of it is damaged.
+    #[error("epoch file {} is missing or damaged, and its copy {} is damaged; start the member beside its peers, from whom it learns what is safe, or restore both files from a copy", path.display(), COPY)]
     Lost {
         /// The file.
         path: PathBuf,
@@ -78,13 +79,6 @@ impl Epochs {
         let accepted = one(dir, EpochFile::Accepted, &copy, last)?;
         Ok(Self { accepted, current: one(dir, EpochFile::Current, &copy, last)? })
     }
-
-    fn of(self, file: EpochFile) -> Option<Epoch> {
-        match file {
-            EpochFile::Accepted => self.accepted,
-            EpochFile::Current => self.current,
-        }
-    }
 }
 
 impl EpochFile {
@@ -100,7 +94,7 @@ impl EpochFile {
         let tmp = dir.join(format!("{}.tmp", self.name()));
         let write = || {
             let mut file = File::create(&tmp)?;
-            file.write_all(epoch.0.to_string().as_bytes())?;
+            file.write_all(sealed(epoch).as_bytes())?;
             Copied::update(dir, self, epoch, file.modified()?)?;
             Ok(file)
         };
@@ -174,44 +168,69 @@ pub(crate) fn settle(dir: &Path) -> Result<(), EpochError> {
     settled().map_err(|source| EpochError::Io { path: dir.to_owned(), source })
 }
 
-fn read_one(dir: &Path, file: EpochFile) -> Result<Option<Epoch>, EpochError> {
+/// What one of the files is found to be.
+enum Found {
+    Absent,
+    /// A number, and nothing that proves it.
+    Bare(Epoch),
+    Sealed(Epoch),
+    Malformed(EpochError),
+}
+
+fn read_one(dir: &Path, file: EpochFile) -> Result<Found, EpochError> {
     let path = dir.join(file.name());
     let bytes = match fs::read(&path) {
         Ok(bytes) => bytes,
-        Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Ok(Found::Absent),
         Err(source) => return Err(EpochError::Io { path, source }),
     };
     let text = String::from_utf8_lossy(&bytes);
-    match text.trim().parse() {
-        Ok(epoch) => Ok(Some(Epoch(epoch))),
-        Err(_) => Err(EpochError::Malformed { path, text: text.chars().take(32).collect() }),
-    }
+    let first = text.lines().next().unwrap_or_default().trim();
+    Ok(match first.parse().map(Epoch) {
+        Ok(epoch) if text == sealed(epoch) => Found::Sealed(epoch),
+        Ok(epoch) if text.trim() == first => Found::Bare(epoch),
+        _ => {
+            let text = text.chars().take(32).collect();
+            Found::Malformed(EpochError::Malformed { path, text })
+        }
+    })
+}
+
+/// What a file holds.
+fn sealed(epoch: Epoch) -> String {
+    let digits = epoch.0.to_string();
+    format!("{digits}\n{:08x}\n", simd_adler32::adler32(&digits.as_bytes()))
 }
 
 /// What is believed of one of the files. A promise may be claimed too high and never too low; the epoch of the
 /// history neither.
 fn one(dir: &Path, file: EpochFile, copy: &Copy, last: Epoch) -> Result<Option<Epoch>, EpochError> {
-    let read = read_one(dir, file);
+    let found = read_one(dir, file)?;
     let path = dir.join(file.name());
     let copied = match copy {
-        Copy::Missing => return read,
-        Copy::Rotten if matches!(read, Ok(None)) => {
-            return Err(EpochError::Lost { path });
-        }
-        Copy::Rotten => return read,
-        Copy::Whole(copied) => copied,
+        Copy::Missing => Word::Nothing,
+        Copy::Rotten => Word::Lost,
+        Copy::Whole(copied) => copied.word(file),
     };
-    match (read, copied.epochs.of(file)) {
-        (Ok(None) | Err(EpochError::Malformed { .. }), Some(copied)) => Ok(Some(copied)),
-        (Ok(Some(read)), Some(epoch)) if read > epoch => {
-            let since =
-                || fs::metadata(&path).is_ok_and(|now| disk::modified(&now) != copied.modified);
+    match (found, copied) {
+        (Found::Absent, Word::Nothing) => Ok(None),
+        (Found::Malformed(error), Word::Nothing) => Err(error),
+        (Found::Bare(read), Word::Nothing) => Ok(Some(read)),
+        (Found::Sealed(read), Word::Nothing | Word::Lost) => Ok(Some(read)),
+        (_, Word::Lost) => Err(EpochError::Lost { path }),
+        (Found::Sealed(read), Word::Is(copied)) => Ok(Some(read.max(copied))),
+        (Found::Bare(read), Word::Is(copied)) if read > copied => {
+            let since = || match copy {
+                Copy::Whole(copy) => {
+                    fs::metadata(&path).is_ok_and(|now| disk::modified(&now) != copy.modified)
+                }
+                _ => false,
+            };
             // Apache may have run here since; its log tells too, once it has a transaction of that epoch.
             let believed = file == EpochFile::Accepted || read <= last || since();
-            Ok(Some(if believed { read } else { epoch }))
+            Ok(Some(if believed { read } else { copied }))
         }
-        (Ok(Some(_)), Some(copied)) => Ok(Some(copied)),
-        (read, _) => read,
+        (_, Word::Is(copied)) => Ok(Some(copied)),
     }
 }
 
@@ -226,9 +245,21 @@ enum Copy {
 /// What it says.
 #[derive(Clone, Copy, Debug, Default)]
 struct Copied {
-    epochs: Epochs,
+    accepted: Word,
+    current: Word,
     /// When `currentEpoch` was written, in nanoseconds of the wall clock.
     modified: u64,
+}
+
+/// What it says of one of the two.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Word {
+    /// There was no such file.
+    #[default]
+    Nothing,
+    /// There was, and it could not be believed when this was written.
+    Lost,
+    Is(Epoch),
 }
 
 impl Copy {
@@ -246,21 +277,26 @@ impl Copied {
     /// Says so from now on, durably. A crash on the way leaves the file as it was, or damaged: then the other
     /// two are whole.
     fn update(dir: &Path, file: EpochFile, epoch: Epoch, written: u64) -> io::Result<()> {
-        let mut copied = match Copy::read(dir) {
-            Ok(Copy::Whole(copied)) => copied,
-            // What cannot be read now is written the next time.
-            _ => Self {
-                epochs: Epochs {
-                    accepted: read_one(dir, EpochFile::Accepted).unwrap_or_default(),
-                    current: read_one(dir, EpochFile::Current).unwrap_or_default(),
-                },
-                modified: 0,
-            },
+        let copy = Copy::read(dir).map_err(io::Error::other)?;
+        let mut copied = match copy {
+            Copy::Whole(copied) => copied,
+            // What cannot be believed now is not to be believed the next time either.
+            Copy::Missing | Copy::Rotten => {
+                let word = |file| match one(dir, file, &copy, Epoch(0)) {
+                    Ok(epoch) => epoch.map_or(Word::Nothing, Word::Is),
+                    Err(_) => Word::Lost,
+                };
+                Self {
+                    accepted: word(EpochFile::Accepted),
+                    current: word(EpochFile::Current),
+                    modified: 0,
+                }
+            }
         };
         match file {
-            EpochFile::Accepted => copied.epochs.accepted = Some(epoch),
+            EpochFile::Accepted => copied.accepted = Word::Is(epoch),
             EpochFile::Current => {
-                copied.epochs.current = Some(epoch);
+                copied.current = Word::Is(epoch);
                 copied.modified = written;
             }
         }
@@ -284,10 +320,21 @@ impl Copied {
         sync_dir(dir)
     }
 
+    fn word(&self, file: EpochFile) -> Word {
+        match file {
+            EpochFile::Accepted => self.accepted,
+            EpochFile::Current => self.current,
+        }
+    }
+
     /// Of fixed width, so that it is written over in one piece; with the Adler-32 of the rest.
     fn encode(self) -> String {
-        let word = |epoch: Option<Epoch>| epoch.map_or_else(|| "-".to_owned(), |e| e.0.to_string());
-        let (accepted, current) = (word(self.epochs.accepted), word(self.epochs.current));
+        let text = |word| match word {
+            Word::Nothing => "-".to_owned(),
+            Word::Lost => "?".to_owned(),
+            Word::Is(epoch) => epoch.0.to_string(),
+        };
+        let (accepted, current) = (text(self.accepted), text(self.current));
         let words = format!("{accepted:>10} {current:>10} {:>20}", self.modified);
         format!("{words} {:08x}\n", simd_adler32::adler32(&words.as_bytes()))
     }
@@ -296,11 +343,12 @@ impl Copied {
         let text = std::str::from_utf8(bytes).ok()?;
         let mut words = text.split_whitespace();
         let mut next = || match words.next()? {
-            "-" => Some(None),
-            digits => digits.parse().ok().map(|epoch| Some(Epoch(epoch))),
+            "-" => Some(Word::Nothing),
+            "?" => Some(Word::Lost),
+            digits => digits.parse().ok().map(|epoch| Word::Is(Epoch(epoch))),
         };
-        let epochs = Epochs { accepted: next()?, current: next()? };
-        let copied = Self { epochs, modified: words.next()?.parse().ok()? };
+        let copied =
+            Self { accepted: next()?, current: next()?, modified: words.next()?.parse().ok()? };
         (text == copied.encode()).then_some(copied)
     }
 }
@@ -341,19 +389,24 @@ mod tests {
         assert!(error.contains("currentEpoch") && error.contains("seven"), "{error}");
     }
 
+    /// What bit rot and lost ends make of a file.
+    fn damaged(path: &Path) -> Vec<Vec<u8>> {
+        let whole = fs::read(path).expect("it is there");
+        let mut damaged: Vec<Vec<u8>> = (0..whole.len()).map(|at| whole[..at].to_vec()).collect();
+        for bit in 0..whole.len() * 8 {
+            let mut flipped = whole.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            damaged.push(flipped);
+        }
+        damaged
+    }
+
     #[test]
     fn damage_of_one_file_changes_nothing_or_is_seen() {
         for name in ["acceptedEpoch", "currentEpoch", COPY] {
             let dir = written();
             let path = dir.path().join(name);
-            let whole = fs::read(&path).expect("it is there");
-            let mut damaged: Vec<Vec<u8>> =
-                (0..whole.len()).map(|at| whole[..at].to_vec()).collect();
-            for bit in 0..whole.len() * 8 {
-                let mut flipped = whole.clone();
-                flipped[bit / 8] ^= 1 << (bit % 8);
-                damaged.push(flipped);
-            }
+            let damaged = damaged(&path);
             let at = fs::metadata(&path).and_then(|file| file.modified()).expect("it is there");
             for bytes in damaged {
                 fs::write(&path, &bytes).expect("it is writable");
@@ -361,16 +414,47 @@ mod tests {
                 let file = fs::File::options().write(true).open(&path).expect("it is there");
                 file.set_modified(at).expect("it is ours");
                 match read(dir.path()) {
-                    // A promise claimed too high is kept too.
-                    Ok([Some(accepted), Some(7)]) => {
-                        assert!(accepted == 8 || name == "acceptedEpoch" && accepted > 8);
-                    }
-                    Ok(other) => panic!("{name} {bytes:?}: {other:?}"),
-                    Err(error) => panic!("{name} {bytes:?}: {error}"),
+                    Ok([Some(8), Some(7)]) => {}
+                    other => panic!("{name} {bytes:?}: {other:?}"),
                 }
             }
             fs::remove_file(&path).expect("it is there");
             assert_eq!(read(dir.path()).expect("the others are whole"), [Some(8), Some(7)]);
+        }
+    }
+
+    #[test]
+    fn damage_of_a_file_and_its_copy_changes_nothing_or_is_seen() {
+        for (name, file) in
+            [("acceptedEpoch", EpochFile::Accepted), ("currentEpoch", EpochFile::Current)]
+        {
+            for copy in [None, Some("")] {
+                let dir = written();
+                let before = file.read(dir.path(), Epoch(6)).expect("it is whole");
+                match copy {
+                    None => fs::remove_file(dir.path().join(COPY)).expect("it is there"),
+                    Some(text) => fs::write(dir.path().join(COPY), text).expect("it is writable"),
+                }
+                let path = dir.path().join(name);
+                for bytes in damaged(&path) {
+                    fs::write(&path, &bytes).expect("it is writable");
+                    if let Ok(read) = file.read(dir.path(), Epoch(6)) {
+                        assert_eq!(read, before, "{name} {bytes:?} {copy:?}");
+                    }
+                }
+                // Writing the other one does not make it whole again.
+                fs::write(&path, "9\n").expect("it is writable");
+                if copy.is_some() {
+                    let other = match file {
+                        EpochFile::Accepted => EpochFile::Current,
+                        EpochFile::Current => EpochFile::Accepted,
+                    };
+                    other.write(dir.path(), Epoch(9)).expect("it is writable");
+                    file.read(dir.path(), Epoch(6)).expect_err("nothing tells");
+                    file.write(dir.path(), Epoch(9)).expect("it is writable");
+                    assert_eq!(read(dir.path()).expect("just written"), [Some(9), Some(9)]);
+                }
+            }
         }
     }
 
