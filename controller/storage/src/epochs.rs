@@ -196,6 +196,15 @@ fn read_one(dir: &Path, file: EpochFile) -> Result<Found, EpochError> {
     })
 }
 
+/// Whether a file that is not there was: a promise is saved before the history is taken over, and who has transactions
+/// and promised anything had taken one over.
+fn is_lost(dir: &Path, file: EpochFile, last: Epoch) -> bool {
+    match file {
+        EpochFile::Accepted => dir.join(EpochFile::Current.name()).exists(),
+        EpochFile::Current => last > Epoch(0) && dir.join(EpochFile::Accepted.name()).exists(),
+    }
+}
+
 /// What a file holds.
 fn sealed(epoch: Epoch) -> String {
     let digits = epoch.0.to_string();
@@ -213,6 +222,11 @@ fn one(dir: &Path, file: EpochFile, copy: &Copy, last: Epoch) -> Result<Option<E
         Copy::Whole(copied) => copied.word(file),
     };
     match (found, copied) {
+        (Found::Absent, Word::Nothing)
+            if matches!(copy, Copy::Missing) && is_lost(dir, file, last) =>
+        {
+            Err(EpochError::Lost { path })
+        }
         (Found::Absent, Word::Nothing) => Ok(None),
         (Found::Malformed(error), Word::Nothing) => Err(error),
         (Found::Bare(read), Word::Nothing) => Ok(Some(read)),

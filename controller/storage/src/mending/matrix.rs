@@ -17,6 +17,8 @@ use crate::{
     watermark,
 };
 
+mod pairs;
+
 const MEMBERS: usize = 3;
 /// Two files of two, the second of another epoch.
 const ENTRIES: [(u32, u32); 4] = [(1, 3), (1, 4), (2, 1), (2, 2)];
