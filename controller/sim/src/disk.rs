@@ -180,12 +180,13 @@ impl Disk {
         Ok(written)
     }
 
-    /// Nothing was to be done for a while.
-    pub(crate) fn rest(&mut self, now: Instant) {
-        let Some(mut open) = self.open.take() else { return };
+    /// Nothing was to be done for a while; whether the log can be used further.
+    pub(crate) fn rest(&mut self, now: Instant) -> bool {
+        let Some(mut open) = self.open.take() else { return true };
         let at = self.time(now);
-        self.change(|| open.worker.settle(at));
+        let (settled, _) = self.change(|| open.worker.settle(at));
         self.open = Some(open);
+        settled.is_ok()
     }
 
     /// Whether [`Self::rest`] has something to do.

@@ -82,7 +82,7 @@ impl Epochs {
 }
 
 impl EpochFile {
-    /// Writes the file so that after a crash it holds the old epoch or this one.
+    /// Writes the file so that after a crash the old epoch is read or this one.
     pub fn write(self, dir: &Path, epoch: Epoch) -> Result<(), EpochError> {
         self.save(dir, epoch)?.finish()
     }
@@ -91,15 +91,25 @@ impl EpochFile {
     /// leads. The file itself, for Apache, follows with [`Saved::finish`].
     pub(crate) fn save(self, dir: &Path, epoch: Epoch) -> Result<Saved, EpochError> {
         let path = dir.join(self.name());
+        let text = sealed(epoch);
+        if self == Self::Accepted
+            && fs::metadata(&path).is_ok_and(|now| now.len() == text.len() as u64)
+        {
+            let saved = Copied::update(dir, self, epoch, 0).and_then(|()| File::open(&path));
+            return match saved {
+                Ok(file) => Ok(Saved::InPlace { path, file, text }),
+                Err(source) => Err(EpochError::Io { path, source }),
+            };
+        }
         let tmp = dir.join(format!("{}.tmp", self.name()));
         let write = || {
             let mut file = File::create(&tmp)?;
-            file.write_all(sealed(epoch).as_bytes())?;
+            file.write_all(text.as_bytes())?;
             Copied::update(dir, self, epoch, file.modified()?)?;
             Ok(file)
         };
         match write() {
-            Ok(file) => Ok(Saved { dir: dir.to_owned(), path, tmp, file }),
+            Ok(file) => Ok(Saved::Beside { dir: dir.to_owned(), path, tmp, file }),
             Err(source) => {
                 // Best effort: the next try writes over it.
                 let _ = disk::remove(&tmp);
@@ -113,6 +123,19 @@ impl EpochFile {
         one(dir, self, &Copy::read(dir)?, last)
     }
 
+    /// The file alone, beside a copy that is written next.
+    fn write_anew(self, dir: &Path, epoch: Epoch, copy: &mut Copy) -> io::Result<()> {
+        let (path, tmp) = (dir.join(self.name()), dir.join(format!("{}.tmp", self.name())));
+        let mut file = File::create(&tmp)?;
+        file.write_all(sealed(epoch).as_bytes())?;
+        if let (Self::Current, Copy::Whole(copied)) = (self, copy) {
+            copied.modified = file.modified()?;
+        }
+        file.sync_all()?;
+        disk::rename(&tmp, &path)?;
+        sync_dir(dir)
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Accepted => "acceptedEpoch",
@@ -124,38 +147,56 @@ impl EpochFile {
 /// An epoch that is durable, and its file on the way.
 #[derive(Debug)]
 #[must_use]
-pub(crate) struct Saved {
-    dir: PathBuf,
-    path: PathBuf,
-    tmp: PathBuf,
-    file: File,
+pub(crate) enum Saved {
+    /// A promise is written over the one before, which takes one flush and no names: the epoch of the history waits for it while
+    /// nobody leads. A crash may leave some digits of each. The copy is whole then, and what is read is never lower than it.
+    InPlace { path: PathBuf, file: File, text: String },
+    /// A new file that takes the place of the one before.
+    Beside { dir: PathBuf, path: PathBuf, tmp: PathBuf, file: File },
 }
 
 impl Saved {
     /// Makes the file say it too, durably.
     pub(crate) fn finish(self) -> Result<(), EpochError> {
-        let Self { dir, path, tmp, file } = self;
-        let done =
-            file.sync_all().and_then(|()| disk::rename(&tmp, &path)).and_then(|()| sync_dir(&dir));
-        done.map_err(|source| {
-            // Best effort: the next try writes over it.
-            let _ = disk::remove(&tmp);
-            EpochError::Io { path, source }
-        })
+        match self {
+            Self::InPlace { path, file, text } => {
+                let done = file.write_all_at(text.as_bytes(), 0).and_then(|()| file.sync_data());
+                done.map_err(|source| EpochError::Io { path, source })
+            }
+            Self::Beside { dir, path, tmp, file } => {
+                let done = file.sync_all().and_then(|()| disk::rename(&tmp, &path));
+                done.and_then(|()| sync_dir(&dir)).map_err(|source| {
+                    // Best effort: the next try writes over it.
+                    let _ = disk::remove(&tmp);
+                    EpochError::Io { path, source }
+                })
+            }
+        }
     }
 }
 
-/// Makes durable what the files say now. The copy, which is written in its place, is made anew: a flush of it may have
-/// failed, and then no later one is to be believed.
-pub(crate) fn settle(dir: &Path) -> Result<(), EpochError> {
-    let copy = Copy::read(dir)?;
-    let settled = || {
-        for file in [EpochFile::Accepted, EpochFile::Current] {
-            match File::open(&dir.join(file.name())).and_then(|file| file.sync_all()) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
+/// Makes durable what is read now; `last` as for [`Epochs::read`]. The copy, which is written in its place, is made anew: a
+/// flush of it may have failed, and then no later one is to be believed. The files are to be whole whenever it is written.
+pub(crate) fn settle(dir: &Path, last: Epoch) -> Result<(), EpochError> {
+    let mut copy = Copy::read(dir)?;
+    for file in [EpochFile::Accepted, EpochFile::Current] {
+        let path = dir.join(file.name());
+        let says = match read_one(dir, file)? {
+            Found::Bare(epoch) | Found::Sealed(epoch) => Some(epoch),
+            Found::Absent | Found::Malformed(_) => None,
+        };
+        let behind = one(dir, file, &copy, last)?.filter(|epoch| says != Some(*epoch));
+        let settled = match behind {
+            // A crash came between the copy and the file.
+            Some(epoch) => file.write_anew(dir, epoch, &mut copy),
+            None => File::open(&path).and_then(|file| file.sync_all()),
+        };
+        match settled {
+            Err(error) if error.kind() == io::ErrorKind::NotFound || is_full(&error) => {}
+            settled => settled.map_err(|source| EpochError::Io { path, source })?,
         }
+    }
+    let settled = || {
         match copy {
             Copy::Whole(copied) => match copied.write_anew(dir) {
                 // Nothing more can be promised then; and reads go on.
@@ -469,6 +510,23 @@ mod tests {
                     assert_eq!(read(dir.path()).expect("just written"), [Some(9), Some(9)]);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_promise_half_written_over_the_one_before_is_kept() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        for epoch in [19, 20] {
+            EpochFile::Accepted.write(dir.path(), Epoch(epoch)).expect("it is writable");
+            EpochFile::Current.write(dir.path(), Epoch(7)).expect("it is writable");
+        }
+        let path = dir.path().join("acceptedEpoch");
+        assert_eq!(fs::read(&path).expect("it is there"), sealed(Epoch(20)).as_bytes());
+        for (left, read_back) in
+            [("19", 20), ("29", 29), ("10", 20), ("2", 20), ("", 20), ("\0\0", 20)]
+        {
+            fs::write(&path, left).expect("it is writable");
+            assert_eq!(read(dir.path()).expect("the copy says it"), [Some(read_back), Some(7)]);
         }
     }
 

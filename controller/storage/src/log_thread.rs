@@ -84,7 +84,7 @@ fn run<T: FnMut(LogEvent)>(
     }
 }
 
-/// Waits for a command; when none comes for a while, the file of what was flushed is brought up to date.
+/// Waits for a command; when none comes for a while, the files beside the log are brought up to date.
 fn next<T: FnMut(LogEvent)>(
     worker: &mut LogWorker<T>,
     inbox: &Receiver<LogCommand>,
@@ -93,7 +93,7 @@ fn next<T: FnMut(LogEvent)>(
         match inbox.recv_timeout(SETTLE_AFTER) {
             Ok(next) => return Some(next),
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                worker.settle(Instant::now());
+                worker.settle(Instant::now()).ok()?;
             }
         }
     }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use types::{Epoch, Zxid};
 
+use crate::epochs::Saved;
 use crate::install::install;
 use crate::truncate::{TruncateError, truncate};
 use crate::watermark::Watermark;
@@ -120,6 +121,8 @@ pub struct LogWorker<T> {
     tell: T,
     /// The disk was full: appends are dropped, since their owner takes them back.
     refusing: bool,
+    /// A durable epoch whose file is still to say it.
+    saved: Option<Saved>,
     /// `None`: nothing is flushed, so nothing can be said of the disk.
     watermark: Option<Watermark>,
 }
@@ -129,19 +132,22 @@ impl<T: FnMut(LogEvent)> LogWorker<T> {
     pub fn new(writer: LogWriter, epoch_dir: &Path, tell: T) -> Self {
         let watermark = writer.forces_sync().then(|| Watermark::new(writer.dir()));
         let epoch_dir = epoch_dir.to_owned();
-        Self { writer, epoch_dir, tell, refusing: false, watermark }
+        Self { writer, epoch_dir, tell, refusing: false, saved: None, watermark }
     }
 
     /// Whether [`Self::settle`] has something to do.
     pub fn is_behind(&self) -> bool {
-        self.watermark.as_ref().is_some_and(Watermark::is_behind)
+        self.saved.is_some() || self.watermark.as_ref().is_some_and(Watermark::is_behind)
     }
 
-    /// Nothing else is to be done now: the file of what was flushed is brought up to date.
-    pub fn settle(&mut self, now: Instant) {
+    /// Nothing else is to be done now: the files of the epoch and of what was flushed are brought up to date. After an error,
+    /// as for [`Self::on`].
+    pub fn settle(&mut self, now: Instant) -> Result<(), LogFailed> {
+        self.finish()?;
         if let Some(watermark) = &mut self.watermark {
             watermark.settle(now);
         }
+        Ok(())
     }
 
     /// Does what is asked for; appends are flushed with [`Self::commit`] at the latest. After an error, which was told, nothing
@@ -200,14 +206,16 @@ impl<T: FnMut(LogEvent)> LogWorker<T> {
             }
             LogCommand::SaveEpoch(file, epoch) => {
                 self.commit(now)?;
+                // A crash may damage the copy while it is written: the files say all that it did by then.
+                self.finish()?;
                 match file.save(&self.epoch_dir, epoch) {
                     Ok(saved) => {
                         (self.tell)(LogEvent::EpochSaved(file, epoch));
-                        match saved.finish() {
-                            Ok(()) => {}
-                            // The copy says it, and the next epoch brings the file up to date.
-                            Err(error) if error.is_full() => {}
-                            Err(error) => return self.fail(&error),
+                        self.saved = Some(saved);
+                        // Behind a promise comes the epoch of the history, which needs the promise's file. Behind that come the
+                        // first records, and clients wait for those: its own file follows them.
+                        if file == EpochFile::Accepted {
+                            self.finish()?;
                         }
                     }
                     Err(error) if error.is_full() => {
@@ -221,9 +229,19 @@ impl<T: FnMut(LogEvent)> LogWorker<T> {
         Ok(())
     }
 
+    /// Has the file of a saved epoch say it too.
+    fn finish(&mut self) -> Result<(), LogFailed> {
+        match self.saved.take().map(Saved::finish) {
+            // On a full disk the copy says it, and the next epoch brings the file up to date.
+            Some(Err(error)) if !error.is_full() => self.fail(&error),
+            _ => Ok(()),
+        }
+    }
+
     /// Lets go of the files, which are to be cut or removed.
     fn close(&mut self, now: Instant) -> Result<(), LogFailed> {
         self.commit(now)?;
+        self.finish()?;
         self.writer.roll();
         if let Some(watermark) = &mut self.watermark {
             watermark.restart();
@@ -240,6 +258,7 @@ impl<T: FnMut(LogEvent)> LogWorker<T> {
                 if let Some(watermark) = &mut self.watermark {
                     watermark.flushed(last, now);
                 }
+                self.finish()?;
             }
             (Ok(None), _) => {}
             (Err(error @ AppendError::NoSpace { .. }), Some(first)) => {

@@ -18,6 +18,6 @@ pub enum SettleError {
 
 /// Makes durable what was read; `last` is where the log, or a snapshot behind it, ends. A full disk is no error.
 pub fn settle(dirs: &DataDir, last: Zxid) -> Result<(), SettleError> {
-    epochs::settle(dirs.snapshots())?;
+    epochs::settle(dirs.snapshots(), last.epoch())?;
     Ok(watermark::settle(dirs.logs(), last)?)
 }

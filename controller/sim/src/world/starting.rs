@@ -52,7 +52,9 @@ impl World {
     pub(super) fn on_rest(&mut self, host: usize) {
         let Time { now, .. } = self.time(host);
         if self.hosts[host].disk.is_restless() {
-            self.hosts[host].disk.rest(now);
+            if !self.hosts[host].disk.rest(now) {
+                return self.die(host);
+            }
             // A suspended host's clock shows less than was waited for.
             self.maybe_rest(host);
         }

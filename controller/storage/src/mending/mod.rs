@@ -96,7 +96,7 @@ pub fn mend(snapshots: &Path, logs: &Path, others: &mut dyn Others) -> io::Resul
         return Ok(Mended::Stuck(why));
     }
     // A mending that was killed may have left them in the system's memory only.
-    match epochs::settle(snapshots) {
+    match epochs::settle(snapshots, last.epoch()) {
         Err(EpochError::Io { source, .. }) => Err(source),
         Err(error) => Ok(Mended::Stuck(error.to_string())),
         Ok(()) => Ok(Mended::Whole { taken }),
