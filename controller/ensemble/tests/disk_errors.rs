@@ -65,6 +65,9 @@ const CERTAIN: &[(&str, &str, usize, Outcome)] = &[
     ("Create", "troupe.flushed", 0, Outcome::Stops),
     ("Write", "troupe.flushed", 0, Outcome::Stops),
     ("Sync", "troupe.flushed", 0, Outcome::Stops),
+    ("Create", "troupe.flushed.copy", 0, Outcome::Stops),
+    ("Write", "troupe.flushed.copy", 0, Outcome::Stops),
+    ("Sync", "troupe.flushed.copy", 0, Outcome::Stops),
     // What it acknowledges, and what that follows.
     ("Create", "troupe.logs.tmp", 0, Outcome::Stops),
     ("Write", "troupe.logs.tmp", 0, Outcome::Stops),

@@ -85,7 +85,7 @@ mod tests {
             .map(|entry| entry.expect("an entry").file_name().into_string().expect("ASCII"))
             .collect();
         left.sort_unstable();
-        assert_eq!(left, ["snapshot.5", watermark::FILE]);
+        assert_eq!(left, ["snapshot.5", watermark::FILE, watermark::COPY]);
         assert!(fs::read(path.join("snapshot.5")).expect("it is there").starts_with(b"ZKSN"));
     }
 }

@@ -54,7 +54,7 @@ pub enum TxnLogError {
         last: Zxid,
     },
     /// The log ends before the last transaction that is known to have been on the disk.
-    #[error("the log in {} ends at {last:?}, and was on the disk up to {flushed:?}; restore the missing log files from a copy, or delete {} to go on without the transactions in between", dir.display(), dir.join(watermark::FILE).display())]
+    #[error("the log in {} ends at {last:?}, and was on the disk up to {flushed:?}; restore the missing log files from a copy, or delete {}* to go on without the transactions in between", dir.display(), dir.join(watermark::FILE).display())]
     Lost {
         /// The log's directory.
         dir: PathBuf,

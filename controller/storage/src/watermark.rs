@@ -1,4 +1,5 @@
-//! How far the log is known to have reached the disk: a zxid in a small file beside it.
+//! How far the log is known to have reached the disk: a zxid in a small file beside it, and in another one: were the
+//! only one lost with the log's end, nothing would tell.
 //!
 //! It tells what a power cut may damage from what it may not: pages of a batch that was never flushed can
 //! reach the disk in any order, and such damage is no rot. Written behind the flushes, never in their way,
@@ -18,24 +19,27 @@ use crate::log_file::PREFIX;
 
 /// The file's name, in the log's directory.
 pub(crate) const FILE: &str = "troupe.flushed";
+/// The other one's. Both are lowered before the log is cut, so that the higher one is right.
+pub(crate) const COPY: &str = "troupe.flushed.copy";
+const FILES: [&str; 2] = [FILE, COPY];
 
-/// Writes the file, lazily.
+/// Writes the files, lazily.
 #[derive(Debug)]
 pub(crate) struct Watermark {
-    path: PathBuf,
-    file: Option<File>,
+    dir: PathBuf,
+    files: Option<[File; 2]>,
     /// The last flush that was told.
     flushed: Option<Zxid>,
-    /// What the file says, and since when.
+    /// What the files say, and since when.
     written: Option<(Zxid, Instant)>,
-    /// Whether what the file says is itself on stable storage.
+    /// Whether what they say is itself on stable storage.
     durable: bool,
 }
 
 impl Watermark {
     pub(crate) fn new(log_dir: &Path) -> Self {
-        let path = log_dir.join(FILE);
-        Self { path, file: None, flushed: None, written: None, durable: true }
+        let dir = log_dir.to_owned();
+        Self { dir, files: None, flushed: None, written: None, durable: true }
     }
 
     /// The log is on stable storage up to `zxid`. Costs a small write to the page cache now and then.
@@ -52,18 +56,18 @@ impl Watermark {
         !self.durable || self.written.map(|(zxid, _)| zxid) != self.flushed
     }
 
-    /// The log was cut or exchanged, and the file with it: what was flushed before counts no more.
+    /// The log was cut or exchanged, and the files with it: what was flushed before counts no more.
     pub(crate) fn restart(&mut self) {
         *self = Self {
-            file: None,
+            files: None,
             flushed: None,
             written: None,
             durable: true,
-            path: std::mem::take(&mut self.path),
+            dir: std::mem::take(&mut self.dir),
         };
     }
 
-    /// Nothing else is to be done now: brings the file up to date, durably.
+    /// Nothing else is to be done now: brings the files up to date, durably.
     pub(crate) fn settle(&mut self, now: Instant) {
         if self.is_behind() {
             self.write(true, now);
@@ -76,7 +80,7 @@ impl Watermark {
         match self.put(zxid, sync) {
             Ok(()) => self.durable = sync,
             Err(error) => {
-                tracing::debug!(file = %self.path.display(), %error, "not written");
+                tracing::debug!(dir = %self.dir.display(), %error, "not written");
                 self.durable = true;
             }
         }
@@ -84,22 +88,36 @@ impl Watermark {
     }
 
     fn put(&mut self, zxid: Zxid, sync: bool) -> io::Result<()> {
-        let file = match &mut self.file {
-            Some(file) => file,
-            none => none.insert(File::open_or_create(&self.path)?),
+        let files = match &mut self.files {
+            Some(files) => files,
+            none => none.insert(open(&self.dir)?),
         };
-        file.write_all_at(&encode(zxid), 0)?;
-        if sync { file.sync_data() } else { Ok(()) }
+        for file in files {
+            file.write_all_at(&encode(zxid), 0)?;
+            if sync {
+                file.sync_data()?;
+            }
+        }
+        Ok(())
     }
 }
 
-/// What the file in a log's directory says; `None` when there is none, or none that can be believed.
+/// What the files in a log's directory say; `None` when there is none, or none that can be believed.
 pub(crate) fn read(log_dir: &Path) -> io::Result<Option<Zxid>> {
-    match fs::read(log_dir.join(FILE)) {
-        Ok(bytes) => Ok(decode(&bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+    let mut highest = None;
+    for name in FILES {
+        match fs::read(log_dir.join(name)) {
+            Ok(bytes) => highest = highest.max(decode(&bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
     }
+    Ok(highest)
+}
+
+fn open(log_dir: &Path) -> io::Result<[File; 2]> {
+    let [file, copy] = FILES.map(|name| File::open_or_create(&log_dir.join(name)));
+    Ok([file?, copy?])
 }
 
 /// Makes the log durable as it was read, up to `last`. From then on there is a file that
@@ -120,20 +138,24 @@ pub(crate) fn settle(log_dir: &Path, last: Zxid) -> Result<(), TxnLogError> {
     }
 }
 
-/// Has the file say this, durably, before the log is cut behind it.
+/// Has the files say this, durably, before the log is cut behind it.
 pub(crate) fn lower(log_dir: &Path, zxid: Zxid) -> io::Result<()> {
-    let file = File::open_or_create(&log_dir.join(FILE))?;
-    file.write_all_at(&encode(zxid), 0)?;
-    file.sync_all()?;
+    for file in open(log_dir)? {
+        file.write_all_at(&encode(zxid), 0)?;
+        file.sync_all()?;
+    }
     sync_dir(log_dir)
 }
 
-/// Removes the file, durably.
+/// Removes the files, durably.
 pub(crate) fn remove(log_dir: &Path) -> io::Result<()> {
-    match disk::remove(&log_dir.join(FILE)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => sync_dir(log_dir),
+    for name in FILES {
+        match disk::remove(&log_dir.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
     }
+    sync_dir(log_dir)
 }
 
 /// One line a person can read: the zxid in hexadecimal and the Adler-32 of its digits.
@@ -170,15 +192,26 @@ mod tests {
         watermark.settle(now);
         assert!(!watermark.is_behind());
         assert_eq!(read(dir.path()).expect("it is there"), Some(Zxid::from_bits(3)));
-        let path = dir.path().join(FILE);
-        let whole = fs::read(&path).expect("it is there");
+        let whole = fs::read(dir.path().join(FILE)).expect("it is there");
         for at in 0..whole.len() {
             let mut rotten = whole.clone();
             rotten[at] ^= 1;
-            fs::write(&path, &rotten).expect("it is writable");
-            assert_eq!(read(dir.path()).expect("it is there"), None, "byte {at}");
-            fs::write(&path, &whole[..at]).expect("it is writable");
-            assert_eq!(read(dir.path()).expect("it is there"), None, "cut at {at}");
+            for bytes in [&rotten[..], &whole[..at]] {
+                for damaged in [&[FILE][..], &[COPY], &FILES] {
+                    for name in FILES {
+                        let bytes = if damaged.contains(&name) { bytes } else { &whole[..] };
+                        fs::write(dir.path().join(name), bytes).expect("it is writable");
+                    }
+                    let expected = (damaged.len() == 1).then_some(Zxid::from_bits(3));
+                    assert_eq!(
+                        read(dir.path()).expect("it is there"),
+                        expected,
+                        "{damaged:?} {at}"
+                    );
+                }
+            }
         }
+        remove(dir.path()).expect("it is writable");
+        assert_eq!(fs::read_dir(dir.path()).expect("it is there").count(), 0);
     }
 }
