@@ -160,8 +160,8 @@ fn expand_snappy(bytes: &[u8]) -> io::Result<Vec<u8>> {
         let block = behind.get(..length).ok_or_else(damaged)?;
         rest = &behind[length..];
         let size = snap::raw::decompress_len(block).map_err(|_| damaged())?;
-        // A block of Java's has 32 KiB; one that says much more is no block.
-        if size > MAX_BLOCK {
+        // A block of Java's has 32 KiB; one that says much more, or more than its bytes can make, is no block.
+        if size > MAX_BLOCK || size > length * MOST_EACH {
             return Err(damaged());
         }
         let begin = plain.len();
@@ -175,6 +175,8 @@ fn expand_snappy(bytes: &[u8]) -> io::Result<Vec<u8>> {
 const SNAPPY_HEADER: [u8; 16] = *b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01";
 const BLOCK: usize = 32 << 10;
 const MAX_BLOCK: usize = 64 << 20;
+/// What a byte of Snappy's makes at most: three stand for 64.
+const MOST_EACH: usize = 22;
 
 #[cfg(test)]
 mod tests {
@@ -198,6 +200,22 @@ mod tests {
                     "{how:?} {size}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn a_block_that_says_more_than_it_can_hold_takes_no_memory() {
+        let mut file = SNAPPY_HEADER.to_vec();
+        let block = [0xff, 0xff, 0xff, 0x05, 0x00, 0xff];
+        file.extend_from_slice(&6_u32.to_be_bytes());
+        file.extend_from_slice(&block);
+        assert_eq!(snap::raw::decompress_len(&block).expect("a length"), 0xbf_ffff);
+        Compression::Snappy.expand(file).expect_err("12 MB of 6 bytes");
+        // What can be shrunk the most is whole.
+        for size in [64, BLOCK, 1 << 20] {
+            let plain = vec![7; size];
+            let file = compress(Compression::Snappy, &plain);
+            assert_eq!(Compression::Snappy.expand(file).expect("it is whole"), plain);
         }
     }
 
