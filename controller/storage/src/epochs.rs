@@ -90,8 +90,7 @@ impl EpochFile {
     /// Makes the epoch durable in the copy, by one flush of a few bytes in their place: others wait for this while nobody
     /// leads. The file itself, for Apache, follows with [`Saved::finish`].
     pub(crate) fn save(self, dir: &Path, epoch: Epoch) -> Result<Saved, EpochError> {
-        let path = dir.join(self.name());
-        let text = sealed(epoch);
+        let (path, text) = (dir.join(self.name()), sealed(epoch));
         if self == Self::Accepted
             && fs::metadata(&path).is_ok_and(|now| now.len() == text.len() as u64)
         {
@@ -101,11 +100,21 @@ impl EpochFile {
                 Err(source) => Err(EpochError::Io { path, source }),
             };
         }
-        let tmp = dir.join(format!("{}.tmp", self.name()));
+        self.write_beside(dir, epoch, |written| Copied::update(dir, self, epoch, written))
+    }
+
+    /// Writes a file that is to take the place of the present one; `note` is told when it was written.
+    fn write_beside(
+        self,
+        dir: &Path,
+        epoch: Epoch,
+        note: impl FnOnce(u64) -> io::Result<()>,
+    ) -> Result<Saved, EpochError> {
+        let (path, tmp) = (dir.join(self.name()), dir.join(format!("{}.tmp", self.name())));
         let write = || {
             let mut file = File::create(&tmp)?;
-            file.write_all(text.as_bytes())?;
-            Copied::update(dir, self, epoch, file.modified()?)?;
+            file.write_all(sealed(epoch).as_bytes())?;
+            note(file.modified()?)?;
             Ok(file)
         };
         match write() {
@@ -121,19 +130,6 @@ impl EpochFile {
     /// What the file says, if it is to be believed; `last` as for [`Epochs::read`].
     pub fn read(self, dir: &Path, last: Epoch) -> Result<Option<Epoch>, EpochError> {
         one(dir, self, &Copy::read(dir)?, last)
-    }
-
-    /// The file alone, beside a copy that is written next.
-    fn write_anew(self, dir: &Path, epoch: Epoch, copy: &mut Copy) -> io::Result<()> {
-        let (path, tmp) = (dir.join(self.name()), dir.join(format!("{}.tmp", self.name())));
-        let mut file = File::create(&tmp)?;
-        file.write_all(sealed(epoch).as_bytes())?;
-        if let (Self::Current, Copy::Whole(copied)) = (self, copy) {
-            copied.modified = file.modified()?;
-        }
-        file.sync_all()?;
-        disk::rename(&tmp, &path)?;
-        sync_dir(dir)
     }
 
     fn name(self) -> &'static str {
@@ -180,7 +176,6 @@ impl Saved {
 pub(crate) fn settle(dir: &Path, last: Epoch) -> Result<(), EpochError> {
     let mut copy = Copy::read(dir)?;
     for file in [EpochFile::Accepted, EpochFile::Current] {
-        let path = dir.join(file.name());
         let says = match read_one(dir, file)? {
             Found::Bare(epoch) | Found::Sealed(epoch) => Some(epoch),
             Found::Absent | Found::Malformed(_) => None,
@@ -188,25 +183,39 @@ pub(crate) fn settle(dir: &Path, last: Epoch) -> Result<(), EpochError> {
         let behind = one(dir, file, &copy, last)?.filter(|epoch| says != Some(*epoch));
         let settled = match behind {
             // A crash came between the copy and the file.
-            Some(epoch) => file.write_anew(dir, epoch, &mut copy),
-            None => File::open(&path).and_then(|file| file.sync_all()),
+            Some(epoch) => {
+                let saved = file.write_beside(dir, epoch, |written| {
+                    if let (EpochFile::Current, Copy::Whole(copied)) = (file, &mut copy) {
+                        copied.modified = written;
+                    }
+                    Ok(())
+                });
+                saved.and_then(Saved::finish)
+            }
+            None => {
+                let path = dir.join(file.name());
+                match File::open(&path).and_then(|file| file.sync_all()) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                    synced => synced.map_err(|source| EpochError::Io { path, source }),
+                }
+            }
         };
         match settled {
-            Err(error) if error.kind() == io::ErrorKind::NotFound || is_full(&error) => {}
-            settled => settled.map_err(|source| EpochError::Io { path, source })?,
+            Err(error) if error.is_full() => {}
+            settled => settled?,
         }
     }
-    let settled = || {
-        match copy {
-            Copy::Whole(copied) => match copied.write_anew(dir) {
-                // Nothing more can be promised then; and reads go on.
-                Err(error) if is_full(&error) => File::open(&dir.join(COPY))?.sync_all(),
-                written => written,
-            },
-            Copy::Missing | Copy::Rotten => sync_dir(dir),
-        }
+    let settled = match copy {
+        Copy::Whole(copied) => match copied.write_anew(dir) {
+            // Nothing more can be promised then; and reads go on.
+            Err(error) if is_full(&error) => {
+                File::open(&dir.join(COPY)).and_then(|file| file.sync_all())
+            }
+            written => written,
+        },
+        Copy::Missing | Copy::Rotten => sync_dir(dir),
     };
-    settled().map_err(|source| EpochError::Io { path: dir.to_owned(), source })
+    settled.map_err(|source| EpochError::Io { path: dir.to_owned(), source })
 }
 
 /// What one of the files is found to be.

@@ -71,15 +71,14 @@ pub(crate) fn sessions(target: &Target, job: &Sessions) -> Result<()> {
         }
     }
     let rate = count as f64 / start.elapsed().as_secs_f64();
-    let held = match job.timeout_ms {
-        Some(_) => Some(Heartbeats::begin(held, granted_ms)?),
-        None => None,
-    };
-    report(&Held::new(count as u64, before, memory(target)?, None, Some(rate)))?;
-    match held {
-        Some(heartbeats) => heartbeats.until_told(),
-        None => until_told(),
+    let report = || report(&Held::new(count as u64, before, memory(target)?, None, Some(rate)));
+    if job.timeout_ms.is_none() {
+        report()?;
+        return until_told();
     }
+    let heartbeats = Heartbeats::begin(held, granted_ms)?;
+    report()?;
+    heartbeats.until_told()
 }
 
 /// What is held now.

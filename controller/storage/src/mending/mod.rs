@@ -96,11 +96,10 @@ pub fn mend(snapshots: &Path, logs: &Path, others: &mut dyn Others) -> io::Resul
         return Ok(Mended::Stuck(why));
     }
     // A mending that was killed may have left them in the system's memory only.
-    match epochs::settle(snapshots, last.epoch()) {
-        Err(EpochError::Io { source, .. }) => Err(source),
-        Err(error) => Ok(Mended::Stuck(error.to_string())),
-        Ok(()) => Ok(Mended::Whole { taken }),
-    }
+    Ok(match told(epochs::settle(snapshots, last.epoch()))? {
+        Ok(()) => Mended::Whole { taken },
+        Err(why) => Mended::Stuck(why),
+    })
 }
 
 /// The newest own snapshot that can be built on.
@@ -180,11 +179,11 @@ fn receive(
 /// `Some`: an epoch stays in doubt, in words. What was promised is not above what the others have promised, for
 /// whoever asks for a promise has made it first.
 fn mend_epochs(dir: &Path, last: Epoch, others: &mut dyn Others) -> io::Result<Option<String>> {
-    let current = match read(EpochFile::Current, dir, last)? {
+    let current = match told(EpochFile::Current.read(dir, last))? {
         Ok(current) => current,
         Err(why) => return Ok(Some(why)),
     };
-    let Err(why) = read(EpochFile::Accepted, dir, last)? else { return Ok(None) };
+    let Err(why) = told(EpochFile::Accepted.read(dir, last))? else { return Ok(None) };
     let mut highest = last.max(current.unwrap_or_default());
     for other in 0..others.count() {
         match others.ask(other, &Question::Holdings).map(|told| told.answer) {
@@ -195,17 +194,13 @@ fn mend_epochs(dir: &Path, last: Epoch, others: &mut dyn Others) -> io::Result<O
         }
     }
     tracing::warn!(epoch = highest.0, "what was promised is taken from the other members");
-    match EpochFile::Accepted.write(dir, highest) {
-        Ok(()) => Ok(None),
-        Err(EpochError::Io { source, .. }) => Err(source),
-        Err(error) => Ok(Some(error.to_string())),
-    }
+    Ok(told(EpochFile::Accepted.write(dir, highest))?.err())
 }
 
-/// An epoch, or why it cannot be believed.
-fn read(file: EpochFile, dir: &Path, last: Epoch) -> io::Result<Result<Option<Epoch>, String>> {
-    match file.read(dir, last) {
-        Ok(epoch) => Ok(Ok(epoch)),
+/// What came of the epoch files, or why they cannot be believed.
+fn told<T>(done: Result<T, EpochError>) -> io::Result<Result<T, String>> {
+    match done {
+        Ok(done) => Ok(Ok(done)),
         Err(EpochError::Io { source, .. }) => Err(source),
         Err(error) => Ok(Err(error.to_string())),
     }
