@@ -273,6 +273,9 @@ impl Disk {
                 Err(damage) => return Ok(Err(format!("{damage:?}"))),
             };
             let last = durable.last_logged;
+            if let Err(error) = storage::settle(&open.dirs, last) {
+                return Ok(Err(error.to_string()));
+            }
             if open.worker.on(at, &LogCommand::GoOnBehind(last)).is_err() {
                 return Ok(Err("the log has ended".to_owned()));
             }

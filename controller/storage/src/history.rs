@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::{BufReader, Read};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use types::Zxid;
@@ -100,6 +101,18 @@ pub(crate) fn end_of(file: LogFile, zxid: Zxid) -> Result<Option<u64>, TxnLogErr
         }
     }
     Ok(None)
+}
+
+/// Where in a file lies what it has behind `zxid`, its head included when that is all of it.
+pub(crate) fn bytes_behind(file: LogFile, zxid: Zxid) -> Result<Range<u64>, TxnLogError> {
+    let mut file = open(file)?;
+    let mut begins = 0;
+    while let Some(entry) = next(&mut file, zxid)? {
+        if entry.zxid <= zxid {
+            begins = file.offset;
+        }
+    }
+    Ok(begins..file.offset)
 }
 
 fn open(LogFile { path, gone, .. }: LogFile) -> Result<OpenFile, TxnLogError> {

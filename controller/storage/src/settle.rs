@@ -1,8 +1,17 @@
 //! What a member read at its start, made durable before it is served and built upon: a process that was killed leaves
 //! some of it in the system's memory only.
 
+use std::fs;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
 use types::Zxid;
 
+use crate::data_dir::is_full;
+use crate::disk::{File, sync_dir};
+use crate::history::bytes_behind;
+use crate::log_reader::{logs, read_links};
 use crate::{DataDir, EpochError, TxnLogError, epochs, watermark};
 
 /// Why it could not be made durable.
@@ -19,5 +28,50 @@ pub enum SettleError {
 /// Makes durable what was read; `last` is where the log, or a snapshot behind it, ends. A full disk is no error.
 pub fn settle(dirs: &DataDir, last: Zxid) -> Result<(), SettleError> {
     epochs::settle(dirs.snapshots(), last.epoch())?;
-    Ok(watermark::settle(dirs.logs(), last)?)
+    Ok(settle_log(dirs.logs(), last)?)
 }
+
+/// From then on there is a file that says how far the log is whole, so that what a power cut does to the first batches
+/// is told from rot.
+fn settle_log(log_dir: &Path, last: Zxid) -> Result<(), TxnLogError> {
+    let read = |path: &Path| {
+        let path = path.to_owned();
+        move |source| TxnLogError::Read { path, source }
+    };
+    let mark = log_dir.join(watermark::FILE);
+    let flushed = watermark::read(log_dir).map_err(read(&mark))?.unwrap_or_default();
+    if flushed < last {
+        write_anew(log_dir, flushed)?;
+    }
+    sync_dir(log_dir).map_err(read(log_dir))?;
+    match watermark::lower(log_dir, last) {
+        // Nothing can be appended either; and reads go on.
+        Err(error) if is_full(&error) => Ok(()),
+        noted => noted.map_err(read(&mark)),
+    }
+}
+
+/// Writes once more, in its place, what the newest file has behind `flushed`. A flush alone is not enough: one that failed
+/// leaves pages in memory that the system takes for written, and the process that saw it has ended. Files before the newest one were
+/// flushed before that was begun.
+fn write_anew(log_dir: &Path, flushed: Zxid) -> Result<(), TxnLogError> {
+    let Some(newest) = logs(log_dir, &read_links(log_dir)?)?.pop() else { return Ok(()) };
+    let path = newest.path.clone();
+    let bytes = bytes_behind(newest, flushed)?;
+    let copy = || {
+        let (from, to) = (fs::File::open(&path)?, File::open(&path)?);
+        let mut piece = vec![0; PIECE_BYTES];
+        let mut at = bytes.start;
+        while at < bytes.end {
+            let left = usize::try_from(bytes.end - at).unwrap_or(PIECE_BYTES);
+            let piece = &mut piece[..left.min(PIECE_BYTES)];
+            from.read_exact_at(piece, at)?;
+            to.write_all_at(piece, at)?;
+            at += piece.len() as u64;
+        }
+        to.sync_data()
+    };
+    copy().map_err(|source: io::Error| TxnLogError::Read { path: path.clone(), source })
+}
+
+const PIECE_BYTES: usize = 256 << 10;

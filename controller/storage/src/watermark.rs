@@ -12,10 +12,7 @@ use std::time::{Duration, Instant};
 
 use types::Zxid;
 
-use crate::TxnLogError;
-use crate::data_dir::{is_full, list};
 use crate::disk::{self, File, sync_dir};
-use crate::log_file::PREFIX;
 
 /// The file's name, in the log's directory.
 pub(crate) const FILE: &str = "troupe.flushed";
@@ -118,24 +115,6 @@ pub(crate) fn read(log_dir: &Path) -> io::Result<Option<Zxid>> {
 fn open(log_dir: &Path) -> io::Result<[File; 2]> {
     let [file, copy] = FILES.map(|name| File::open_or_create(&log_dir.join(name)));
     Ok([file?, copy?])
-}
-
-/// Makes the log durable as it was read, up to `last`. From then on there is a file that
-/// says how far the log is whole, so that what a power cut does to the first batches is told from rot.
-pub(crate) fn settle(log_dir: &Path, last: Zxid) -> Result<(), TxnLogError> {
-    let read = |path: &Path| {
-        let path = path.to_owned();
-        move |source| TxnLogError::Read { path, source }
-    };
-    if let Some((_, newest)) = list(log_dir, PREFIX).map_err(read(log_dir))?.pop() {
-        File::open(&newest).and_then(|file| file.sync_data()).map_err(read(&newest))?;
-    }
-    sync_dir(log_dir).map_err(read(log_dir))?;
-    match lower(log_dir, last) {
-        // Nothing can be appended either; and reads go on.
-        Err(error) if is_full(&error) => Ok(()),
-        noted => noted.map_err(read(&log_dir.join(FILE))),
-    }
 }
 
 /// Has the files say this, durably, before the log is cut behind it.

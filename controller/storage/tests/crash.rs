@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Mutex, PoisonError};
 
-use crashes::{Disk, State, begin, each_crash, end, mark, scratch};
+use crashes::{Crash, Disk, Event, State, begin, begin_failing, each_crash, end, mark, scratch};
 use records::body;
 use storage::{
     Compression, DataDir, DirError, EpochFile, Epochs, LogCommand, LogEvent, LogReader, LogThread,
@@ -98,6 +98,46 @@ fn survives(dirs: Dirs) {
         });
     });
     assert!(first > 500 && second > 500, "{first}, {second}");
+}
+
+/// The process that saw the flush fail was killed before it could cut off what it had written; the next one reads that, builds upon
+/// it, and the power is cut.
+#[test]
+fn what_a_failed_flush_left_in_memory_is_written_anew() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    for (whole, in_front) in [(0, 0), (1, 0), (3, 0), (3, 2)] {
+        let dir = scratch();
+        let mut disk = Disk::of(dir.path());
+        // One a commit, and one by which the log is settled.
+        let flushes = whole as usize + usize::from(in_front > 0);
+        begin_failing(dir.path(), ("Sync", "log".to_owned()), flushes);
+        let dirs = DataDir::open(dir.path(), None).expect("it is free");
+        let mut writer = LogWriter::new(dirs.logs(), 0, true).behind(Zxid::ZERO);
+        for counter in 1..=whole {
+            writer.stage(zxid(1, counter), &body(zxid(1, counter), 90));
+            writer.commit().expect("it works yet");
+            if counter == in_front {
+                settle(&dirs, zxid(1, counter)).expect("it works yet");
+            }
+        }
+        for counter in whole + 1..=whole + 20 {
+            writer.stage(zxid(1, counter), &body(zxid(1, counter), 90));
+        }
+        writer.commit().expect_err("the flush fails");
+        let events = end();
+        let failed = |event: &Event| matches!(event, Event::FlushFailed(_));
+        let at = events.iter().position(failed).expect("it failed");
+        events[..=at].iter().for_each(|event| disk.apply(event));
+        let killed = scratch();
+        let mut disk = disk.leave(Crash::Killed, None, killed.path());
+        begin(killed.path());
+        let found = read(killed.path(), Dirs::One).expect("it is whole");
+        assert_eq!(found.last(), zxid(1, whole + 20));
+        end().iter().for_each(|event| disk.apply(event));
+        let cut = scratch();
+        disk.leave(Crash::AllLost, None, cut.path());
+        assert_eq!(read(cut.path(), Dirs::One), Ok(found), "{whole} {in_front}");
+    }
 }
 
 /// All that is done to a member's files: an epoch written, cut, written again, and exchanged for another's.

@@ -53,12 +53,20 @@ impl Core {
         self.zab = self.protocol(Durable::default());
         self.shared.standing.update(|view| view.mending = Some(why));
         let (dirs, tell) = (Arc::clone(&self.dirs), Arc::clone(&self.shared));
+        let settles = config.force_sync;
         let job = tokio::task::spawn_blocking(move || {
             let mended = storage::mend(dirs.snapshots(), dirs.logs(), &mut others);
             let found = match mended {
                 Ok(Mended::Whole { taken }) => {
                     tracing::warn!(taken, "the damaged files are whole again");
-                    load(&dirs, limit, false).map_err(|error| words(&error))
+                    load(&dirs, limit, false)
+                        .and_then(|found| {
+                            if settles {
+                                storage::settle(&dirs, found.durable.last_logged)?;
+                            }
+                            Ok(found)
+                        })
+                        .map_err(|error| words(&error))
                 }
                 Ok(Mended::Stuck(why)) => Err(why),
                 Err(error) => Err(words(&error)),

@@ -92,6 +92,9 @@ fn note(event: Event) -> io::Result<()> {
             Some((kind, after)) if event.kind().as_ref() == Some(kind) => {
                 if *after == 0 {
                     recording.fails = None;
+                    if let Event::Sync(path) = &event {
+                        recording.events.push(Event::FlushFailed(path.clone()));
+                    }
                     recording.events.push(Event::Failed(path.to_owned()));
                     return Err(io::Error::from_raw_os_error(EIO));
                 }
