@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
 use ensemble::{Member, MemberConfig};
@@ -33,7 +34,8 @@ fn what_was_acknowledged_survives_a_kill() {
             }
             acknowledged.insert(path);
         }
-        child.wait().expect("it was started");
+        let ended = child.wait().expect("it was started");
+        assert_eq!(ended.signal(), Some(SIGKILL), "round {round}: it ended by itself: {ended}");
         runtime.block_on(async {
             let member = Member::start(config(dir.path())).await.expect("the log can be read");
             for path in &acknowledged {
@@ -52,25 +54,30 @@ async fn writes_until_it_is_killed() {
     let Some(dir) = std::env::var_os("KILLED_DIR") else { return };
     let round = std::env::var("KILLED_ROUND").expect("it comes with the directory");
     let member = Member::start(config(dir.as_ref())).await.expect("the log can be read");
-    let writers: Vec<_> = (0..WRITERS)
-        .map(|writer| {
-            let local = member.local();
-            let round = round.clone();
-            tokio::spawn(async move {
-                for number in 0.. {
-                    let path = format!("/r{round}-{writer}-{number}");
-                    let data = path.clone().into_bytes().into();
-                    local.create(&path, data).await.expect("it is new");
-                    // One write each, so that lines do not mix. Nobody reads after the kill.
-                    let line = format!("acknowledged {path}\n");
-                    let _ = std::io::stdout().write_all(line.as_bytes());
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..WRITERS {
+        let local = member.local();
+        let round = round.clone();
+        writers.spawn(async move {
+            for number in 0.. {
+                let path = format!("/r{round}-{writer}-{number}");
+                let data = path.clone().into_bytes().into();
+                if let Err(why) = local.create(&path, data).await {
+                    return Some(why);
                 }
-            })
-        })
-        .collect();
-    for writer in writers {
-        writer.await.expect("it writes until the kill");
+                // One write each, so that lines do not mix. Nobody reads after the kill.
+                let line = format!("acknowledged {path}\n");
+                let _ = std::io::stdout().write_all(line.as_bytes());
+            }
+            None
+        });
     }
+    let refused = tokio::select! {
+        biased;
+        failed = member.failed() => failed.to_string(),
+        refused = writers.join_next() => format!("{refused:?}"),
+    };
+    panic!("before the kill: {refused}");
 }
 
 fn config(dir: &std::path::Path) -> MemberConfig {
@@ -82,5 +89,6 @@ fn config(dir: &std::path::Path) -> MemberConfig {
 }
 
 const ROUNDS: usize = 5;
+const SIGKILL: i32 = 9;
 const KILL_AFTER: usize = 60;
 const WRITERS: usize = 8;

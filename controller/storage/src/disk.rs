@@ -180,6 +180,14 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
     fs::remove_file(path)
 }
 
+/// Removes a file, if nobody else has done so.
+pub(crate) fn remove_if_there(path: &Path) -> io::Result<()> {
+    match remove(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
 /// Makes the names in a directory durable: creations, renames and removals.
 pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
     tell(Change::SyncDir(dir))?;

@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 
 use types::Zxid;
 
+use crate::data_dir::list;
 use crate::disk::{self, File, sync_dir};
+use crate::log_file::PREFIX;
 
 /// The file's name, in the log's directory.
 pub(crate) const FILE: &str = "troupe.logs";
@@ -89,13 +91,13 @@ pub(crate) fn add(logs: &Path, first: Zxid, before: Zxid) -> io::Result<()> {
     write(logs, lines)
 }
 
-/// Drops the lines of files that begin before `first`.
-pub(crate) fn forget_before(logs: &Path, first: Zxid) -> io::Result<()> {
+/// As [`add`], and lines of files older than all that are there are dropped. Whoever removes those leaves the lines alone:
+/// it is not the one that writes the log.
+pub(crate) fn add_and_forget(logs: &Path, first: Zxid, before: Zxid) -> io::Result<()> {
     let Links(mut lines) = Links::read(logs)?;
-    let kept = lines.split_off(&first);
-    if lines.is_empty() {
-        return Ok(());
-    }
+    let oldest = list(logs, PREFIX)?.first().map_or(first, |(oldest, _)| first.min(*oldest));
+    let mut kept = lines.split_off(&oldest);
+    kept.insert(first, before);
     write(logs, kept)
 }
 
@@ -150,8 +152,9 @@ mod tests {
         assert_eq!(before(), [Some(0), Some(4), None]);
         add(dir.path(), zxid(9), zxid(7)).expect("it is writable");
         assert_eq!(before(), [Some(0), Some(4), Some(7)]);
-        forget_before(dir.path(), zxid(5)).expect("it is writable");
-        assert_eq!(before(), [None, Some(4), Some(7)]);
+        fs::write(dir.path().join("log.5"), "").expect("it is writable");
+        add_and_forget(dir.path(), zxid(9), zxid(8)).expect("it is writable");
+        assert_eq!(before(), [None, Some(4), Some(8)]);
     }
 
     #[test]

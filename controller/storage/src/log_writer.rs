@@ -171,7 +171,7 @@ impl LogWriter {
         let fresh = self.current.is_none();
         let no_space = |dir: &Path, source| AppendError::NoSpace { dir: dir.to_owned(), source };
         if let Some(last) = self.last.filter(|_| fresh)
-            && let Err(source) = links::add(&self.dir, first, last)
+            && let Err(source) = links::add_and_forget(&self.dir, first, last)
         {
             return Err(match is_full(&source) {
                 true => no_space(&self.dir, source),

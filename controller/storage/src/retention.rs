@@ -8,7 +8,6 @@ use types::Zxid;
 
 use crate::data_dir::list;
 use crate::disk;
-use crate::links;
 use crate::log_file::PREFIX as LOG;
 use crate::log_reader::CUT_PREFIX;
 use crate::snapshot_writer::PREFIX as SNAPSHOT;
@@ -24,28 +23,27 @@ pub struct Removed {
 
 /// Keeps the newest `keep` snapshots (at least 3, as Apache does) and every log file that is needed from
 /// the oldest of them on; removes the rest, and what interrupted snapshots left. Call it only after a
-/// snapshot was written whole.
+/// snapshot was written whole. The log may be written, cut or exchanged meanwhile.
 pub fn purge(snapshots: &Path, logs: &Path, keep: usize) -> io::Result<Removed> {
     let mut removed = Removed::default();
     let all = list(snapshots, SNAPSHOT)?;
     for path in list_leftovers(snapshots)? {
-        disk::remove(&path)?;
+        disk::remove_if_there(&path)?;
     }
     let surplus = all.len().saturating_sub(keep.max(MIN_KEPT));
     for (_, path) in &all[..surplus] {
-        disk::remove(path)?;
+        disk::remove_if_there(path)?;
         removed.snapshots += 1;
     }
     let Some((oldest, _)) = all.get(surplus) else { return Ok(removed) };
     let files = list(logs, LOG)?;
     let needed = files.iter().rposition(|(first, _)| first <= oldest).unwrap_or(0);
     for (_, path) in &files[..needed] {
-        disk::remove(path)?;
+        disk::remove_if_there(path)?;
         removed.logs += 1;
     }
     let first = files.get(needed).map_or(*oldest, |(first, _)| *first);
     purge_cuts(logs, first)?;
-    links::forget_before(logs, first)?;
     Ok(removed)
 }
 
@@ -54,7 +52,7 @@ fn purge_cuts(logs: &Path, first: Zxid) -> io::Result<()> {
     let prefix = format!("{CUT_PREFIX}{LOG}");
     for (zxid, path) in list(logs, &prefix)? {
         if zxid < first {
-            disk::remove(&path)?;
+            disk::remove_if_there(&path)?;
         }
     }
     Ok(())

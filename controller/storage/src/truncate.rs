@@ -82,13 +82,14 @@ pub(crate) fn truncate(logs: &Path, snapshots: &Path, to: Zxid) -> Result<(), Tr
     cut().map_err(|source| TruncateError::Io { path, source })
 }
 
-/// Removes files one after another, so that a crash leaves none whose predecessor is gone.
+/// Removes files one after another, so that a crash leaves none whose predecessor is gone. Old ones may be removed by
+/// a purge meanwhile.
 pub(crate) fn remove_in_order(
     dir: &Path,
     paths: impl Iterator<Item = PathBuf>,
 ) -> Result<(), TruncateError> {
     for path in paths {
-        disk::remove(&path)
+        disk::remove_if_there(&path)
             .and_then(|()| sync_dir(dir))
             .map_err(|source| TruncateError::Io { path, source })?;
     }

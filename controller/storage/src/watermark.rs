@@ -129,10 +129,7 @@ pub(crate) fn lower(log_dir: &Path, zxid: Zxid) -> io::Result<()> {
 /// Removes the files, durably.
 pub(crate) fn remove(log_dir: &Path) -> io::Result<()> {
     for name in FILES {
-        match disk::remove(&log_dir.join(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        disk::remove_if_there(&log_dir.join(name))?;
     }
     sync_dir(log_dir)
 }
