@@ -115,8 +115,10 @@ public final class Member {
     }
 
     private boolean listens() {
+        // From another address: while nobody listens, one that connects from the port itself meets itself.
         try (Socket socket = new Socket()) {
-            socket.connect(new InetSocketAddress(InetAddress.getLoopbackAddress(), clientPort), 1000);
+            socket.bind(new InetSocketAddress("127.0.0.2", 0));
+            socket.connect(new InetSocketAddress("127.0.0.1", clientPort), 1000);
             return true;
         } catch (IOException refused) {
             return false;
