@@ -8,10 +8,11 @@ use std::path::Path;
 
 use types::Zxid;
 
-use crate::data_dir::is_full;
+use crate::data_dir::{is_full, list};
 use crate::disk::{File, sync_dir};
 use crate::history::bytes_behind;
 use crate::log_reader::{logs, read_links};
+use crate::snapshot_writer::PREFIX as SNAPSHOT;
 use crate::{DataDir, EpochError, TxnLogError, epochs, watermark};
 
 /// Why it could not be made durable.
@@ -28,18 +29,26 @@ pub enum SettleError {
 /// Makes durable what was read; `last` is where the log, or a snapshot behind it, ends. A full disk is no error.
 pub fn settle(dirs: &DataDir, last: Zxid) -> Result<(), SettleError> {
     epochs::settle(dirs.snapshots(), last.epoch())?;
-    Ok(settle_log(dirs.logs(), last)?)
+    Ok(settle_log(dirs, last)?)
 }
 
 /// From then on there is a file that says how far the log is whole, so that what a power cut does to the first batches
 /// is told from rot.
-fn settle_log(log_dir: &Path, last: Zxid) -> Result<(), TxnLogError> {
+fn settle_log(dirs: &DataDir, last: Zxid) -> Result<(), TxnLogError> {
+    let log_dir = dirs.logs();
     let read = |path: &Path| {
         let path = path.to_owned();
         move |source| TxnLogError::Read { path, source }
     };
     let mark = log_dir.join(watermark::FILE);
-    let flushed = watermark::read(log_dir).map_err(read(&mark))?.unwrap_or_default();
+    let flushed = match watermark::read(log_dir).map_err(read(&mark))? {
+        Some(flushed) => flushed,
+        // Apache's: what a snapshot holds was flushed before.
+        None => list(dirs.snapshots(), SNAPSHOT)
+            .map_err(read(dirs.snapshots()))?
+            .pop()
+            .map_or(Zxid::ZERO, |(newest, _)| newest),
+    };
     if flushed < last {
         write_anew(log_dir, flushed)?;
     }
