@@ -1,23 +1,28 @@
-//! Which transaction each log file goes on from: one line a file, in a small file beside them.
+//! Which transaction each log file goes on from: one line a file, in a small file beside them, and in a copy of it.
 //!
 //! Within an epoch counters tell what is missing; where a file begins an epoch nothing in it does. With its
 //! line, a file whose predecessor lost its end, or was lost whole, is known to follow a gap. And what lies
 //! beyond what a later file goes on from was taken back: a cut that failed on its way to the disk can come
-//! undone at the next power cut. Not Apache's: a file without a line is taken at its word.
+//! undone at the next power cut. Not Apache's: a file without a line is taken at its word when it is behind the
+//! watermark, for then Apache may have written it since; it gets its line at the next start. Up to the watermark a
+//! file that begins an epoch has had one: where it is lost, the end of the file before may be, too.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use types::Zxid;
+use types::{Epoch, Zxid};
 
 use crate::data_dir::list;
 use crate::disk::{self, File, sync_dir};
 use crate::log_file::PREFIX;
+use crate::{History, TxnLogError};
 
 /// The file's name, in the log's directory.
 pub(crate) const FILE: &str = "troupe.logs";
+/// The other one's.
+pub(crate) const COPY: &str = "troupe.logs.copy";
 
 /// The transaction before the first of each log file, by that first one.
 #[derive(Debug, Default)]
@@ -26,12 +31,18 @@ pub(crate) struct Links(BTreeMap<Zxid, Zxid>);
 impl Links {
     /// Lines that cannot be believed count for nothing.
     pub(crate) fn read(logs: &Path) -> io::Result<Self> {
-        let text = match fs::read(logs.join(FILE)) {
-            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(error),
-        };
-        Ok(Self(text.lines().filter_map(decode).collect()))
+        let mut lines = BTreeMap::new();
+        // A crash between the two leaves the copy behind.
+        for name in [COPY, FILE] {
+            match fs::read(logs.join(name)) {
+                Ok(bytes) => {
+                    lines.extend(String::from_utf8_lossy(&bytes).lines().filter_map(decode));
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Self(lines))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -91,6 +102,21 @@ pub(crate) fn add(logs: &Path, first: Zxid, before: Zxid) -> io::Result<()> {
     write(logs, lines)
 }
 
+/// Gives lines to the files that begin an epoch behind `flushed` and have none, as they are now read: they are Apache's. To
+/// be done before the watermark goes beyond them.
+pub(crate) fn complete(logs: &Path, flushed: Zxid) -> Result<(), TxnLogError> {
+    let io = |source| TxnLogError::Read { path: logs.join(FILE), source };
+    let links = Links::read(logs).map_err(io)?;
+    let files = list(logs, PREFIX).map_err(io)?.into_iter().map(|(first, _)| first);
+    let begin = |first: &Zxid| *first > flushed && first.epoch() > Epoch(0) && first.counter() <= 1;
+    for first in files.filter(begin).filter(|first| links.before(*first).is_none()) {
+        // Where the log begins with it, nothing is said of what it goes on from.
+        let before = History::last_up_to(logs, Zxid::from_bits(first.bits() - 1))?;
+        add(logs, first, before.unwrap_or(Zxid::ZERO)).map_err(io)?;
+    }
+    Ok(())
+}
+
 /// As [`add`], and lines of files older than all that are there are dropped. Whoever removes those leaves the lines alone:
 /// it is not the one that writes the log.
 pub(crate) fn add_and_forget(logs: &Path, first: Zxid, before: Zxid) -> io::Result<()> {
@@ -101,14 +127,17 @@ pub(crate) fn add_and_forget(logs: &Path, first: Zxid, before: Zxid) -> io::Resu
     write(logs, kept)
 }
 
-/// Always a new file: after a flush that failed the old one can no longer be trusted.
+/// Always new files: after a flush that failed the old ones can no longer be trusted.
 fn write(logs: &Path, lines: BTreeMap<Zxid, Zxid>) -> io::Result<()> {
-    let (path, tmp) = (logs.join(FILE), logs.join(format!("{FILE}.tmp")));
     let text: Vec<_> = lines.into_iter().map(|(first, before)| encode(first, before)).collect();
-    let mut file = File::create(&tmp)?;
-    file.write_all(text.join("\n").as_bytes())?;
-    file.sync_all()?;
-    disk::rename(&tmp, &path)?;
+    let text = text.join("\n");
+    for name in [FILE, COPY] {
+        let tmp = logs.join(format!("{name}.tmp"));
+        let mut file = File::create(&tmp)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        disk::rename(&tmp, &logs.join(name))?;
+    }
     sync_dir(logs)
 }
 
@@ -142,7 +171,14 @@ mod tests {
             [1, 5, 9].map(|first| links.before(zxid(first)).map(Zxid::bits))
         };
         assert_eq!(before(), [Some(0), Some(4), Some(8)]);
-        let path = dir.path().join(FILE);
+        let (path, copy) = (dir.path().join(FILE), dir.path().join(COPY));
+        for path in [&path, &copy] {
+            let whole = fs::read(path).expect("it is there");
+            fs::write(path, "damaged").expect("it is writable");
+            assert_eq!(before(), [Some(0), Some(4), Some(8)]);
+            fs::write(path, whole).expect("it is writable");
+        }
+        fs::remove_file(copy).expect("it is there");
         let whole = fs::read(&path).expect("it is there");
         let mut rotten = whole.clone();
         rotten[whole.len() / 2] ^= 1;

@@ -63,6 +63,16 @@ pub enum TxnLogError {
         /// The last one that is known to have been.
         flushed: Zxid,
     },
+    /// Transactions may be missing before one that begins an epoch.
+    #[error("log file {}: whether {found:?} follows {last:?} is told by {}, which is lost with its copy; restore one of them, or delete {}* to take the log at its word", path.display(), links::FILE, watermark::FILE)]
+    Unlinked {
+        /// The file that it begins.
+        path: PathBuf,
+        /// The last transaction before.
+        last: Zxid,
+        /// The one found.
+        found: Zxid,
+    },
     /// Transactions are missing between two that are there.
     #[error("log file {}: {found:?} follows {last:?}, what lies between is missing; restore the missing log files", path.display())]
     Gap {
@@ -222,11 +232,17 @@ impl LogReader {
 
     fn check_adjacent(&self, found: Zxid, begins_file: bool) -> Result<(), TxnLogError> {
         let before = if begins_file { self.links.before(found) } else { None };
-        if follows(self.last, found, before) {
+        let had_line = begins_file && self.flushed.is_some_and(|flushed| found <= flushed);
+        let is_unlinked = had_line && before.is_none() && found.epoch() > self.last.epoch();
+        if !is_unlinked && follows(self.last, found, before) {
             return Ok(());
         }
         let path = self.open.as_ref().map_or_else(|| self.dir.clone(), |file| file.path.clone());
-        Err(TxnLogError::Gap { path, last: self.last, found })
+        let last = self.last;
+        Err(match is_unlinked {
+            true => TxnLogError::Unlinked { path, last, found },
+            false => TxnLogError::Gap { path, last, found },
+        })
     }
 }
 
@@ -411,6 +427,7 @@ mod tests {
     use types::Epoch;
 
     use super::*;
+    use crate::LogWriter;
     use crate::log_file::{encode, entry_of};
 
     fn zxid(counter: u32) -> Zxid {
@@ -485,6 +502,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let path = dir.path().join("log.100000001");
         let (bytes, starts) = log(1, 5);
+        links::add(dir.path(), zxid(1), Zxid::ZERO).expect("it is writable");
         let mut flushed = watermark::Watermark::new(dir.path());
         flushed.flushed(zxid(2), std::time::Instant::now());
         flushed.settle(std::time::Instant::now());
@@ -522,6 +540,7 @@ mod tests {
     fn a_file_that_was_never_flushed_may_lack_its_first_page() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         fs::write(dir.path().join("log.100000001"), log(1, 2).0).expect("it is writable");
+        links::add(dir.path(), zxid(1), Zxid::ZERO).expect("it is writable");
         let mut second = log(3, 200).0;
         second[..4096].fill(0);
         let path = dir.path().join("log.100000003");
@@ -533,6 +552,31 @@ mod tests {
         flushed.settle(std::time::Instant::now());
         assert_eq!(read(dir.path(), Zxid::ZERO).expect("torn is fine"), [1, 2]);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_file_that_begins_an_epoch_is_taken_at_its_word_only_where_it_never_had_a_line() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut writer = LogWriter::new(dir.path(), 0, true);
+        for zxid in [zxid(1), Zxid::new(Epoch(2), 1)] {
+            writer.roll();
+            writer.stage(zxid, &entry_of(zxid, b"x"));
+            writer.commit().expect("there is room");
+        }
+        // As Apache leaves it.
+        let whole = || read(dir.path(), Zxid::ZERO);
+        assert_eq!(whole().expect("it is whole"), [1, 1]);
+        let last = Zxid::new(Epoch(2), 1);
+        links::complete(dir.path(), Zxid::ZERO).expect("it is writable");
+        watermark::lower(dir.path(), last).expect("it is writable");
+        assert_eq!(whole().expect("it is whole"), [1, 1]);
+        for name in [links::FILE, links::COPY] {
+            fs::remove_file(dir.path().join(name)).expect("it is there");
+        }
+        // What was before it may be lost, too.
+        links::complete(dir.path(), last).expect("it is writable");
+        let refused = whole().expect_err("nothing tells");
+        assert!(matches!(refused, TxnLogError::Unlinked { .. }), "{refused:?}");
     }
 
     #[test]

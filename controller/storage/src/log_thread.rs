@@ -128,7 +128,8 @@ mod tests {
     fn appends_are_answered_in_order_and_are_there_afterwards() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let (tell, told) = mpsc::channel();
-        let log = LogThread::spawn(LogWriter::new(dir.path(), 0, true), dir.path(), move |event| {
+        let writer = LogWriter::new(dir.path(), 0, true).behind(Zxid::ZERO);
+        let log = LogThread::spawn(writer, dir.path(), move |event| {
             tell.send(event).expect("the test listens");
         })
         .expect("threads can be had");

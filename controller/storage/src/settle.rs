@@ -13,7 +13,7 @@ use crate::disk::{File, sync_dir};
 use crate::history::bytes_behind;
 use crate::log_reader::{logs, read_links};
 use crate::snapshot_writer::PREFIX as SNAPSHOT;
-use crate::{DataDir, EpochError, TxnLogError, epochs, watermark};
+use crate::{DataDir, EpochError, TxnLogError, epochs, links, watermark};
 
 /// Why it could not be made durable.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +41,8 @@ fn settle_log(dirs: &DataDir, last: Zxid) -> Result<(), TxnLogError> {
         move |source| TxnLogError::Read { path, source }
     };
     let mark = log_dir.join(watermark::FILE);
-    let flushed = match watermark::read(log_dir).map_err(read(&mark))? {
+    let marked = watermark::read(log_dir).map_err(read(&mark))?;
+    let flushed = match marked {
         Some(flushed) => flushed,
         // Apache's: what a snapshot holds was flushed before.
         None => list(dirs.snapshots(), SNAPSHOT)
@@ -53,6 +54,12 @@ fn settle_log(dirs: &DataDir, last: Zxid) -> Result<(), TxnLogError> {
         write_anew(log_dir, flushed)?;
     }
     sync_dir(log_dir).map_err(read(log_dir))?;
+    match links::complete(log_dir, marked.unwrap_or_default()) {
+        Err(TxnLogError::Read { source, .. }) if is_full(&source) => return Ok(()),
+        // What is damaged so far back that nobody reads it has no line.
+        Err(TxnLogError::Corrupt { .. }) => {}
+        completed => completed?,
+    }
     match watermark::lower(log_dir, last) {
         // Nothing can be appended either; and reads go on.
         Err(error) if is_full(&error) => Ok(()),

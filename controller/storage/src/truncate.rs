@@ -112,7 +112,7 @@ mod tests {
 
     /// Logs of 1-4, 5-8, 9-12 and snapshots after 2, 6 and 10.
     fn filled(dir: &Path) {
-        let mut writer = LogWriter::new(dir, 0, true);
+        let mut writer = LogWriter::new(dir, 0, true).behind(Zxid::ZERO);
         for counter in 1..=12 {
             writer.stage(zxid(counter), &entry_of(zxid(counter), b"x"));
             writer.commit().expect("there is room");
@@ -149,7 +149,7 @@ mod tests {
             truncate(dir.path(), dir.path(), zxid(to)).expect("it is in the log");
             assert_eq!(read(dir.path()), (Some(to), snapshots.to_vec()));
             // The next one goes where the first of those that went was.
-            let mut writer = LogWriter::new(dir.path(), 0, true);
+            let mut writer = LogWriter::new(dir.path(), 0, true).behind(zxid(to));
             let next = Zxid::new(Epoch(2), 1);
             writer.stage(next, &entry_of(next, b"y"));
             writer.commit().expect("there is room");

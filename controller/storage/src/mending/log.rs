@@ -51,7 +51,7 @@ pub(super) fn mend(
     others: &mut dyn Others,
     taken: &mut u64,
 ) -> io::Result<Outcome> {
-    let mut mender = Mender { logs, others, taken };
+    let mut mender = Mender { logs, others, taken, learned: Vec::new() };
     let mut last = base;
     let mut done = None;
     loop {
@@ -80,6 +80,7 @@ pub(super) fn mend(
                     Filled::Done => {
                         last = writer.last;
                         done = writer.finish(None)?.or(done);
+                        mender.keep_lines(&survey)?;
                     }
                     missing => match mender.give_up(writer, None, missing)? {
                         Some(outcome) => return Ok(outcome),
@@ -115,7 +116,7 @@ fn check(survey: &Survey, at: usize, after: Zxid) -> io::Result<Check> {
         if zxid <= last {
             continue;
         }
-        if !goes_on(&piece, last, first) {
+        if !goes_on(survey, &piece, last, first) {
             return Ok(if inner || !first { Check::Damaged } else { Check::Gap(zxid) });
         }
         first = false;
@@ -128,12 +129,15 @@ fn check(survey: &Survey, at: usize, after: Zxid) -> io::Result<Check> {
     Ok(if inner || damaged && !torn { Check::Damaged } else { Check::Whole(last) })
 }
 
-/// Whether a record follows `last`. A file without a line is taken at its word.
-fn goes_on(piece: &Piece, last: Zxid, first: bool) -> bool {
+/// Whether a record follows `last`. A file that never had a line is taken at its word.
+fn goes_on(survey: &Survey, piece: &Piece, last: Zxid, first: bool) -> bool {
     let zxid = piece.entry.zxid;
     match piece.before {
         Some(before) => before <= last && before.epoch() <= last.epoch(),
-        None => first && !piece.behind_damage && zxid.epoch() > last.epoch(),
+        None => {
+            let at_its_word = first && !piece.behind_damage && !survey.had_line(zxid);
+            at_its_word && zxid.epoch() > last.epoch()
+        }
     }
 }
 
@@ -141,6 +145,8 @@ struct Mender<'a> {
     logs: &'a Path,
     others: &'a mut dyn Others,
     taken: &'a mut u64,
+    /// Firsts of epochs and what stands before them, as others say.
+    learned: Vec<(Zxid, Zxid)>,
 }
 
 impl Mender<'_> {
@@ -152,7 +158,7 @@ impl Mender<'_> {
             if piece.entry.zxid <= writer.last {
                 continue;
             }
-            if !goes_on(&piece, writer.last, first) {
+            if !goes_on(survey, &piece, writer.last, first) {
                 match self.fill(survey, writer, piece.entry.zxid)? {
                     Filled::Done => {}
                     missing => return Ok(missing),
@@ -183,7 +189,7 @@ impl Mender<'_> {
                 Some(before) => Some(before),
                 None => self.before(upto),
             };
-            let Some(before) = before.filter(|before| *before < first) else {
+            let Some(before) = before.filter(|before| before.epoch() < first.epoch()) else {
                 return Ok(Filled::Unknown);
             };
             // The next span is to end with it, and not before.
@@ -208,12 +214,24 @@ impl Mender<'_> {
     }
 
     fn before(&mut self, first: Zxid) -> Option<Zxid> {
-        (0..self.others.count()).find_map(|other| {
+        let before = (0..self.others.count()).find_map(|other| {
             match self.others.ask(other, &Question::Before(first.epoch()))?.answer {
                 Answer::Before(before) => Some(before),
                 _ => None,
             }
-        })
+        })?;
+        self.learned.push((Zxid::new(first.epoch(), 1), before));
+        Some(before)
+    }
+
+    /// Writes the lines of files that had lost them.
+    fn keep_lines(&mut self, survey: &Survey) -> io::Result<()> {
+        for (first, before) in self.learned.drain(..) {
+            if survey.files.iter().any(|file| file.first == first) {
+                links::add(self.logs, first, before)?;
+            }
+        }
+        Ok(())
     }
 
     /// Fetches transactions of one epoch, from the first up to before the second.

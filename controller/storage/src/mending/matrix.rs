@@ -17,6 +17,7 @@ use crate::{
     watermark,
 };
 
+mod mixed;
 mod pairs;
 
 const MEMBERS: usize = 3;
@@ -40,11 +41,7 @@ fn member(dir: &Path, entries: usize) {
     }
     writer.commit().expect("there is room");
     let base = zxid((1, 2));
-    let mut snapshot =
-        SnapshotWriter::create(dir, base, Compression::None).expect("it is writable");
-    snapshot.write_all(BODY).expect("there is room");
-    let digest = SnapshotDigest { zxid: base, version: 2, digest: 0 };
-    snapshot.finish(digest, base).expect("there is room");
+    write_snapshot(dir, base);
     for (at, entry) in ENTRIES.iter().take(entries).enumerate() {
         if at % 2 == 0 {
             writer.roll();
@@ -60,6 +57,14 @@ fn member(dir: &Path, entries: usize) {
     }
 }
 
+fn write_snapshot(dir: &Path, zxid: Zxid) {
+    let mut snapshot =
+        SnapshotWriter::create(dir, zxid, Compression::None).expect("it is writable");
+    snapshot.write_all(BODY).expect("there is room");
+    let digest = SnapshotDigest { zxid, version: 2, digest: 0 };
+    snapshot.finish(digest, zxid).expect("there is room");
+}
+
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Fault {
     Flip,
@@ -72,6 +77,14 @@ enum Fault {
 
 const FAULTS: [Fault; 4] = [Fault::Flip, Fault::Zero, Fault::Truncate, Fault::Delete];
 
+/// Where a transaction is in its file.
+fn record(at: usize) -> std::ops::Range<usize> {
+    let length = |at| 12 + payload(zxid(ENTRIES[at])).len() + 1;
+    let header = usize::try_from(HEADER_BYTES).expect("a few");
+    let begin = header + if at.is_multiple_of(2) { 0 } else { length(at - 1) };
+    begin..begin + length(at)
+}
+
 /// Damages a transaction; answers which of them that costs.
 fn damage(dir: &Path, at: usize, fault: Fault, seed: &mut u64) -> Vec<usize> {
     let path = dir.join(format!("log.{:x}", zxid(ENTRIES[at / 2 * 2]).bits()));
@@ -79,11 +92,8 @@ fn damage(dir: &Path, at: usize, fault: Fault, seed: &mut u64) -> Vec<usize> {
     if !path.exists() {
         return Vec::new();
     }
-    let begin = match at % 2 {
-        0 => HEADER_BYTES,
-        _ => HEADER_BYTES + 12 + payload(zxid(ENTRIES[at - 1])).len() as u64 + 1,
-    };
-    let length = 12 + payload(zxid(ENTRIES[at])).len() as u64 + 1;
+    let record = record(at);
+    let (begin, length) = (record.start as u64, record.len() as u64);
     let file = File::options().read(true).write(true).open(&path).expect("it is there");
     if file.metadata().expect("it is there").len() < begin + length {
         return Vec::new();
@@ -191,6 +201,11 @@ impl Ensemble {
 
     /// What a member makes of its files when it starts.
     fn read(&self, id: usize) -> Result<Vec<Zxid>, String> {
+        self.read_behind(id).map(|(_, found)| found)
+    }
+
+    /// And which snapshot it begins with.
+    fn read_behind(&self, id: usize) -> Result<(Zxid, Vec<Zxid>), String> {
         let dir = self.path(id);
         let loaded = load_newest(&dir, |_, reader| {
             let mut body = vec![0; BODY.len()];
@@ -205,7 +220,7 @@ impl Ensemble {
             assert_eq!(entry.body, payload(entry.zxid));
             found.push(entry.zxid);
         }
-        Ok(found)
+        Ok((loaded.zxid, found))
     }
 }
 

@@ -64,6 +64,11 @@ impl Survey {
         self.links.before(first)
     }
 
+    /// Whether a file that begins an epoch with this has had a line, as files of Apache's have not.
+    pub(super) fn had_line(&self, first: Zxid) -> bool {
+        self.flushed.is_some_and(|flushed| first <= flushed)
+    }
+
     /// Judges the end of a log whose last whole record is `last`, with damage behind it or not.
     pub(super) fn end(&self, last: Zxid, damaged: bool) -> End {
         match self.flushed {
