@@ -15,7 +15,13 @@ pub(crate) struct SessionTable<V = i32> {
     len: usize,
 }
 
-type Row<V> = (SessionId, V);
+/// One session. The id is in halves, so that a row is no longer than its parts.
+#[derive(Clone, Copy, Debug)]
+struct Row<V> {
+    high: u32,
+    low: u32,
+    value: V,
+}
 
 /// Rows in a chunk.
 const CHUNK: usize = 256;
@@ -26,37 +32,49 @@ impl<V> Default for SessionTable<V> {
     }
 }
 
+impl<V: Copy> Row<V> {
+    fn new(session: SessionId, value: V) -> Self {
+        let [a, b, c, d, low @ ..] = session.0.to_be_bytes();
+        Self { high: u32::from_be_bytes([a, b, c, d]), low: u32::from_be_bytes(low), value }
+    }
+
+    fn session(&self) -> SessionId {
+        let id = u64::from(self.high) << u32::BITS | u64::from(self.low);
+        SessionId(id.cast_signed())
+    }
+}
+
 impl<V: Copy> SessionTable<V> {
     pub(crate) fn get(&self, session: SessionId) -> Option<V> {
         let chunk = self.chunks.get(self.chunk_of(session))?;
-        let found = chunk.binary_search_by_key(&session, |row| row.0);
-        found.ok().map(|at| chunk[at].1)
+        let found = chunk.binary_search_by_key(&session, Row::session);
+        found.ok().map(|at| chunk[at].value)
     }
 
     pub(crate) fn get_mut(&mut self, session: SessionId) -> Option<&mut V> {
         let at = self.chunk_of(session);
         let chunk = self.chunks.get_mut(at)?;
-        let found = chunk.binary_search_by_key(&session, |row| row.0).ok()?;
-        Some(&mut Arc::make_mut(chunk)[found].1)
+        let found = chunk.binary_search_by_key(&session, Row::session).ok()?;
+        Some(&mut Arc::make_mut(chunk)[found].value)
     }
 
     /// Adds a session, or changes its value; returns what it had.
     pub(crate) fn insert(&mut self, session: SessionId, value: V) -> Option<V> {
         let at = self.chunk_of(session);
         let Some(chunk) = self.chunks.get_mut(at) else {
-            self.chunks.push(Arc::new(vec![(session, value)]));
+            self.chunks.push(Arc::new(vec![Row::new(session, value)]));
             self.len += 1;
             return None;
         };
-        let place = match chunk.binary_search_by_key(&session, |row| row.0) {
+        let place = match chunk.binary_search_by_key(&session, Row::session) {
             Ok(place) => {
-                let before = std::mem::replace(&mut Arc::make_mut(chunk)[place].1, value);
+                let before = std::mem::replace(&mut Arc::make_mut(chunk)[place].value, value);
                 return Some(before);
             }
             Err(place) => place,
         };
         self.len += 1;
-        let row = (session, value);
+        let row = Row::new(session, value);
         if chunk.len() < CHUNK {
             Arc::make_mut(chunk).insert(place, row);
             return None;
@@ -76,8 +94,8 @@ impl<V: Copy> SessionTable<V> {
     pub(crate) fn remove(&mut self, session: SessionId) -> Option<V> {
         let at = self.chunk_of(session);
         let chunk = self.chunks.get_mut(at)?;
-        let place = chunk.binary_search_by_key(&session, |row| row.0).ok()?;
-        let (_, removed) = Arc::make_mut(chunk).remove(place);
+        let place = chunk.binary_search_by_key(&session, Row::session).ok()?;
+        let removed = Arc::make_mut(chunk).remove(place).value;
         self.len -= 1;
         let len = chunk.len();
         if len == 0 {
@@ -93,13 +111,14 @@ impl<V: Copy> SessionTable<V> {
         self.len
     }
 
-    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = Row<V>> {
-        Rows { rows: self.chunks.iter().flat_map(|chunk| chunk.iter().copied()), left: self.len }
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (SessionId, V)> {
+        let rows = self.chunks.iter().flat_map(|chunk| chunk.iter());
+        Rows { rows: rows.map(|row| (row.session(), row.value)), left: self.len }
     }
 
     /// The chunk that has the session, or would take it.
     fn chunk_of(&self, session: SessionId) -> usize {
-        self.chunks.partition_point(|chunk| chunk[0].0 <= session).saturating_sub(1)
+        self.chunks.partition_point(|chunk| chunk[0].session() <= session).saturating_sub(1)
     }
 }
 
@@ -133,6 +152,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_row_is_no_longer_than_its_parts() {
+        assert_eq!(size_of::<Row<i32>>(), 12);
+        for id in [i64::MIN, -1, 0, 1, 0x0123_4567_89ab_cdef, i64::MAX] {
+            assert_eq!(Row::new(SessionId(id), ()).session(), SessionId(id));
+        }
+    }
 
     proptest! {
         /// As a map, and a copy holds still.

@@ -4,7 +4,6 @@
 //! Must not: make ids (`session_id`), delete ephemerals (`prep`, `apply`), read a clock.
 //! Start at [`Sessions::check`] and [`Sessions::expire`]. Source: `SessionTrackerImpl`, `ExpiryQueue`.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jute::ErrorCode;
@@ -22,18 +21,23 @@ pub struct Speaker(pub u64);
 pub struct Sessions {
     tick: Duration,
     tracked: SessionTable<Tracked>,
-    /// Who ends when. A session that is closing is in none.
-    deadlines: BTreeMap<Instant, SessionTable<()>>,
+    /// How many are not closing.
+    live: usize,
+    /// Invariant: none of those that are not closing ends before. Signs of life only move their ends away, so that
+    /// nothing need be kept in the order of the deadlines.
+    next: Instant,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Tracked {
+    /// [`CLOSING`]: its end is on its way.
     deadline: Instant,
     /// [`NOBODY`]: none yet.
     speaker: Speaker,
-    closing: bool,
 }
 
+/// In place of a deadline; no clock gets there.
+const CLOSING: Instant = Instant::from_nanos(u64::MAX);
 /// In place of a speaker; no connection has this number.
 const NOBODY: Speaker = Speaker(u64::MAX);
 
@@ -41,7 +45,7 @@ impl Sessions {
     /// None yet. Deadlines are rounded up to whole ticks, so that many end together.
     pub fn new(tick: Duration) -> Self {
         let tick = tick.max(Duration::from_millis(1));
-        Self { tick, tracked: SessionTable::default(), deadlines: BTreeMap::new() }
+        Self { tick, tracked: SessionTable::default(), live: 0, next: CLOSING }
     }
 
     /// Takes up every session of the table with a full timeout from `now`: what a new leader does.
@@ -54,26 +58,22 @@ impl Sessions {
     /// A session begins, or is known to live.
     pub fn track(&mut self, session: SessionId, timeout: Duration, now: Instant) {
         let deadline = self.deadline(timeout, now);
-        let tracked = Tracked { deadline, speaker: NOBODY, closing: false };
-        if let Some(before) = self.tracked.insert(session, tracked) {
-            self.drop_deadline(session, before.deadline);
+        let before = self.tracked.insert(session, Tracked { deadline, speaker: NOBODY });
+        if before.is_none_or(Tracked::is_closing) {
+            self.live += 1;
         }
-        self.deadlines.entry(deadline).or_default().insert(session, ());
+        self.next = self.next.min(deadline);
     }
 
     /// A sign of life. False when the session is not there or is closing.
     pub fn touch(&mut self, session: SessionId, timeout: Duration, now: Instant) -> bool {
         let deadline = self.deadline(timeout, now);
-        let Some(tracked) = self.tracked.get_mut(session).filter(|tracked| !tracked.closing) else {
+        let Some(tracked) = self.tracked.get_mut(session).filter(|tracked| !tracked.is_closing())
+        else {
             return false;
         };
-        let before = tracked.deadline;
         // A shorter timeout than before does not take back what was promised.
-        if deadline > before {
-            tracked.deadline = deadline;
-            self.drop_deadline(session, before);
-            self.deadlines.entry(deadline).or_default().insert(session, ());
-        }
+        tracked.deadline = tracked.deadline.max(deadline);
         true
     }
 
@@ -82,7 +82,7 @@ impl Sessions {
     /// The first to ask becomes the speaker. [`ErrorCode::SessionExpired`] when it is closing or unknown,
     /// [`ErrorCode::SessionMoved`] when it speaks through another.
     pub fn check(&mut self, session: SessionId, speaker: Speaker) -> Result<(), ErrorCode> {
-        let known = self.tracked.get(session).filter(|tracked| !tracked.closing);
+        let known = self.tracked.get(session).filter(|tracked| !tracked.is_closing());
         match known.ok_or(ErrorCode::SessionExpired)?.speaker {
             NOBODY if self.move_to(session, speaker) => Ok(()),
             known if known == speaker => Ok(()),
@@ -92,52 +92,59 @@ impl Sessions {
 
     /// The session has come back through `speaker`. False when it is not there or is closing.
     pub fn move_to(&mut self, session: SessionId, speaker: Speaker) -> bool {
-        let known = self.tracked.get_mut(session).filter(|tracked| !tracked.closing);
+        let known = self.tracked.get_mut(session).filter(|tracked| !tracked.is_closing());
         known.map(|tracked| tracked.speaker = speaker).is_some()
     }
 
     /// Nothing more of this session is served; its end is on its way through the log.
     pub fn close(&mut self, session: SessionId) {
-        let Some(tracked) = self.tracked.get_mut(session) else {
-            return;
-        };
-        tracked.closing = true;
-        let deadline = tracked.deadline;
-        self.drop_deadline(session, deadline);
+        if let Some(tracked) = self.tracked.get_mut(session).filter(|tracked| !tracked.is_closing())
+        {
+            tracked.deadline = CLOSING;
+            self.live -= 1;
+        }
     }
 
     /// The end that was on its way was given up: the session is served again, with a full timeout from `now`.
     pub fn reopen(&mut self, session: SessionId, timeout: Duration, now: Instant) {
         let deadline = self.deadline(timeout, now);
-        if let Some(tracked) = self.tracked.get_mut(session).filter(|tracked| tracked.closing) {
-            tracked.closing = false;
+        if let Some(tracked) = self.tracked.get_mut(session).filter(|tracked| tracked.is_closing())
+        {
             tracked.deadline = deadline;
-            self.deadlines.entry(deadline).or_default().insert(session, ());
+            self.live += 1;
+            self.next = self.next.min(deadline);
         }
     }
 
     /// The session's end was applied, or its beginning was given up.
     pub fn forget(&mut self, session: SessionId) {
-        if let Some(tracked) = self.tracked.remove(session) {
-            self.drop_deadline(session, tracked.deadline);
+        if self.tracked.remove(session).is_some_and(|tracked| !tracked.is_closing()) {
+            self.live -= 1;
         }
     }
 
-    /// When to call [`Self::expire`] next; `None` when no session lives.
+    /// When to call [`Self::expire`] next; `None` when no session lives. Maybe none ends then: a sign of life does
+    /// not move this, so that it costs little.
     pub fn next_expiry(&self) -> Option<Instant> {
-        self.deadlines.keys().next().copied()
+        (self.live > 0).then_some(self.next)
     }
 
     /// The sessions whose time is up; they are closing from here on, and the caller proposes the end of each.
     pub fn expire(&mut self, now: Instant) -> Vec<SessionId> {
+        if self.next > now {
+            return Vec::new();
+        }
         let mut expired = Vec::new();
-        while let Some(bucket) = self.deadlines.first_entry().filter(|first| *first.key() <= now) {
-            expired.extend(bucket.remove().iter().map(|(session, ())| session));
+        self.next = CLOSING;
+        for (session, tracked) in self.tracked.iter() {
+            if tracked.deadline <= now {
+                expired.push(session);
+            } else {
+                self.next = self.next.min(tracked.deadline);
+            }
         }
         for session in &expired {
-            if let Some(tracked) = self.tracked.get_mut(*session) {
-                tracked.closing = true;
-            }
+            self.close(*session);
         }
         expired
     }
@@ -163,14 +170,11 @@ impl Sessions {
         let ticks = (now + timeout).as_nanos() / tick;
         Instant::from_nanos(ticks.saturating_add(1).saturating_mul(tick))
     }
+}
 
-    fn drop_deadline(&mut self, session: SessionId, deadline: Instant) {
-        if let Some(bucket) = self.deadlines.get_mut(&deadline) {
-            bucket.remove(session);
-            if bucket.len() == 0 {
-                self.deadlines.remove(&deadline);
-            }
-        }
+impl Tracked {
+    fn is_closing(self) -> bool {
+        self.deadline == CLOSING
     }
 }
 
@@ -203,6 +207,7 @@ mod tests {
         assert_eq!(sessions.next_expiry(), Some(at(6000)));
         assert_eq!(sessions.expire(at(5999)), []);
         assert!(sessions.touch(ONE, Duration::from_secs(4), at(5999)));
+        assert_eq!(sessions.expire(at(6000)), []);
         assert_eq!(sessions.next_expiry(), Some(at(10_000)));
         assert_eq!(sessions.expire(at(10_000)), [ONE]);
         assert_eq!(sessions.next_expiry(), None);
@@ -217,7 +222,9 @@ mod tests {
         assert!(!sessions.move_to(ONE, HERE));
         assert_eq!(sessions.next_expiry(), None);
         sessions.reopen(ONE, Duration::from_secs(4), at(2000));
-        assert_eq!((sessions.check(ONE, HERE), sessions.next_expiry()), (Ok(()), Some(at(8000))));
+        assert_eq!(sessions.check(ONE, HERE), Ok(()));
+        assert_eq!(sessions.expire(at(7999)), []);
+        assert_eq!(sessions.next_expiry(), Some(at(8000)));
         sessions.forget(ONE);
         assert!(sessions.is_empty());
         assert_eq!(sessions.next_expiry(), None);
