@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use types::Zxid;
 
-/// The newest transactions, bounded in bytes.
+/// The newest transactions, bounded in bytes and in number.
 ///
 /// Invariant: zxids ascend, and nothing between them was applied.
 #[derive(Debug, Default)]
@@ -19,7 +19,7 @@ impl Recent {
     /// Adds the next one; the oldest go.
     pub(super) fn push(&mut self, zxid: Zxid, body: &[u8]) {
         // Room is made before it is taken: a byte above the bound would double what is allocated.
-        while self.bytes.len() + body.len() > MOST_BYTES
+        while (self.bytes.len() + body.len() > MOST_BYTES || self.ends.len() == MOST)
             && let Some((_, length)) = self.ends.pop_front()
         {
             self.bytes.drain(..length);
@@ -27,7 +27,8 @@ impl Recent {
         if body.len() <= MOST_BYTES {
             let length = self.bytes.len() + body.len();
             if length > self.bytes.capacity() {
-                self.bytes.reserve_exact((2 * length).min(MOST_BYTES) - self.bytes.len());
+                // All of it is used in turn.
+                self.bytes.reserve_exact((length + length / 4).min(MOST_BYTES) - self.bytes.len());
             }
             self.ends.push_back((zxid, body.len()));
             self.bytes.extend(body);
@@ -59,8 +60,10 @@ impl Recent {
     }
 }
 
-/// Some thousands of small writes: more than clients have in flight when a leader is lost.
+/// More than clients have in flight when a leader is lost.
 const MOST_BYTES: usize = 1 << 20;
+/// The same for small writes, which would be tens of thousands.
+const MOST: usize = 8 << 10;
 
 #[cfg(test)]
 mod tests {
@@ -94,7 +97,10 @@ mod tests {
         for counter in 1..=50_000 {
             recent.push(zxid(counter), &[0; 36]);
         }
-        assert!(recent.bytes.capacity() <= MOST_BYTES, "{}", recent.bytes.capacity());
-        assert!(recent.has(zxid(50_000)) && !recent.has(zxid(1)));
+        assert!(recent.bytes.capacity() <= MOST_BYTES / 2, "{}", recent.bytes.capacity());
+        assert!(recent.ends.capacity() <= MOST, "{}", recent.ends.capacity());
+        assert!(
+            recent.has(zxid(50_000)) && recent.has(zxid(50_001 - 8192)) && !recent.has(zxid(1))
+        );
     }
 }
