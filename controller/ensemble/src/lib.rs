@@ -19,6 +19,7 @@ mod member;
 mod mending;
 mod metrics;
 mod peers;
+mod quiet;
 mod report;
 mod sasl;
 mod serve;

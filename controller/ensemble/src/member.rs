@@ -2,13 +2,15 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{self, IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use jute::{HostPort, Id, Members, ServerRole};
 use storage::{DataDir, DirError, LogEvent, LogThread, LogWriter};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -24,6 +26,7 @@ use crate::load::{Found, LoadError, load, words};
 use crate::mending::Desk;
 use crate::metrics::{Stats, micros};
 use crate::peers::{self, BoundPorts, EnsembleConfig, Limits, PeerSecurity, Peers, Tell};
+use crate::quiet::{self, Quiet, Waking};
 use crate::shared::Shared;
 use crate::snapshots::Snapshots;
 use crate::standing::{Role, View};
@@ -106,6 +109,9 @@ pub enum StartError {
     /// The system gives no thread.
     #[error("start the log thread")]
     Thread(#[source] io::Error),
+    /// The system gives no descriptor that the sockets of idle clients could wait with.
+    #[error("make what the sockets of idle clients wait with")]
+    Quiet(#[source] io::Error),
     /// The epoch could not be made durable.
     #[error("begin to lead: {0}")]
     Lead(String),
@@ -186,15 +192,14 @@ impl Member {
             listeners: Vec::new(),
         };
         if let Some(listener) = listener {
-            member.listeners.push(tokio::spawn(accept(
-                listener,
-                security,
-                Arc::clone(&member.shared),
-            )));
+            let listener = apart(listener).map_err(StartError::Thread)?;
+            let serve = accept(listener, security, Arc::clone(&member.shared));
+            member.listeners.push(tokio::spawn(serve));
         }
         if let Some(listener) = secure {
             let addr = listener.local_addr().map_err(StartError::Thread)?;
             member.shared.secure_addr.get_or_init(|| addr);
+            let listener = apart(listener).map_err(StartError::Thread)?;
             let serve = accept(listener, Security::Secure, Arc::clone(&member.shared));
             member.listeners.push(tokio::spawn(serve));
         }
@@ -328,6 +333,7 @@ impl From<DirError> for StartError {
 }
 
 type Assembled = (Arc<Shared>, JoinHandle<()>, oneshot::Receiver<()>);
+type Made = (Core, oneshot::Receiver<()>, Waking);
 
 /// Puts the parts together and sets the core to work; the receiver tells when it leads.
 fn assemble(
@@ -347,11 +353,13 @@ fn assemble(
         }
         _ => None,
     };
-    let (core, ready) = make_core(config, tls, found, dirs, commands, peers, move |event| {
-        // The core is gone only when the member ends.
-        let _ = tell.send(Command::Log(event));
-    })?;
+    let (core, ready, waking) =
+        make_core(config, tls, found, dirs, commands, peers, move |event| {
+            // The core is gone only when the member ends.
+            let _ = tell.send(Command::Log(event));
+        })?;
     let shared = core.shared();
+    waking.start(Arc::downgrade(&shared)).map_err(StartError::Quiet)?;
     Ok((shared, tokio::spawn(core.run(inbox)), ready))
 }
 
@@ -372,7 +380,7 @@ fn make_core(
     commands: mpsc::UnboundedSender<Command>,
     peers: Option<Peers>,
     tell: impl Fn(LogEvent) + Send + 'static,
-) -> Result<(Core, oneshot::Receiver<()>), StartError> {
+) -> Result<Made, StartError> {
     let Found { state, durable, replayed, disagreed, snapshot_time, replay_time, damage } = found;
     let marked = config.ensemble.is_some()
         && storage::is_marked(dirs.snapshots()).map_err(StartError::Mark)?;
@@ -397,7 +405,9 @@ fn make_core(
     let sessions = Sessions::new(config.tick_time);
     let ids = SessionIds::new(me, RandomState::new().hash_one(0));
     let snapshots = Snapshots::new(config.snap_count, replayed, &dirs);
-    let shared = Arc::new(Shared::new(config, tls, dirs.logs().to_owned(), state, commands));
+    let (quiet, waking) = Quiet::new().map_err(StartError::Quiet)?;
+    let log_dir = dirs.logs().to_owned();
+    let shared = Arc::new(Shared::new(config, tls, log_dir, state, quiet, commands));
     let stats = &shared.stats;
     stats.snapshot_load_time.record(micros(snapshot_time));
     stats.replay_time.record(micros(replay_time));
@@ -410,7 +420,7 @@ fn make_core(
         Some(damage) => core.begin_mending(damage),
         None => core.begin_filled(marked),
     }
-    Ok((core, ready))
+    Ok((core, ready, waking))
 }
 
 /// The protocol among these members, of whom `next` may take the place, from what is durable on.
@@ -491,12 +501,25 @@ async fn listen(addr: SocketAddr) -> Result<TcpListener, StartError> {
     })
 }
 
-async fn accept(mut listener: TcpListener, security: Security, shared: Arc<Shared>) {
+/// A client port whose sockets the runtime does not know.
+type ClientPort = AsyncFd<net::TcpListener>;
+
+fn apart(listener: TcpListener) -> io::Result<ClientPort> {
+    quiet::readable(listener.into_std()?)
+}
+
+fn accept_one(listener: &net::TcpListener) -> io::Result<(net::TcpStream, SocketAddr)> {
+    let (stream, remote) = listener.accept()?;
+    stream.set_nonblocking(true)?;
+    Ok((stream, remote))
+}
+
+async fn accept(mut listener: ClientPort, security: Security, shared: Arc<Shared>) {
     let mut recent: Option<(IpAddr, Arc<[Id]>)> = None;
     let mut moves = shared.client_moves.subscribe();
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = listener.async_io(Interest::READABLE, accept_one) => accepted,
             Ok(()) = moves.changed(), if security != Security::Secure => {
                 listener = move_to(listener, &mut moves, &shared).await;
                 continue;
@@ -539,25 +562,31 @@ async fn accept(mut listener: TcpListener, security: Security, shared: Arc<Share
         };
         // Replies are written whole; waiting for more to send only delays them.
         let _ = stream.set_nodelay(true);
+        if let Err(error) = shared.quiet.add(&stream, conn.slot) {
+            // Mostly: the system lets this user wait for no more sockets.
+            tracing::warn!(error = words(&error), "client connection not accepted");
+            shared.watchers().remove(conn.slot);
+            continue;
+        }
         tokio::spawn(Connection::new(stream, security, conn, Arc::clone(&shared)));
     }
 }
 
 /// Opens the client port elsewhere; connections that there are stay.
 async fn move_to(
-    listener: TcpListener,
+    listener: ClientPort,
     moves: &mut watch::Receiver<Option<SocketAddr>>,
     shared: &Shared,
-) -> TcpListener {
+) -> ClientPort {
     // The same port may be asked for at another address.
     drop(listener);
     loop {
         let addr = *moves.borrow_and_update();
         let addr = addr.or_else(|| shared.client_addr()).expect("it was open somewhere");
-        match TcpListener::bind(addr).await {
+        match TcpListener::bind(addr).await.and_then(apart) {
             Ok(opened) => {
                 tracing::info!(%addr, "client port moved");
-                shared.set_client_addr(opened.local_addr().ok());
+                shared.set_client_addr(opened.get_ref().local_addr().ok());
                 return opened;
             }
             Err(error) => {

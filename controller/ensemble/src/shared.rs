@@ -23,6 +23,7 @@ use crate::core::Command;
 use crate::local::{Change, What};
 use crate::long_replies::Refusals;
 use crate::metrics::Stats;
+use crate::quiet::Quiet;
 use crate::standing::{Role, Standing};
 use crate::tls::Tls;
 use crate::{MemberConfig, MemberFailed};
@@ -59,6 +60,8 @@ pub(crate) struct Shared {
     pub(crate) refusals: Refusals,
     /// Held while a snapshot is written.
     snapshot: Mutex<()>,
+    /// The sockets of idle clients.
+    pub(crate) quiet: Quiet,
     tree: RwLock<State>,
     watchers: Mutex<Watchers>,
     followers: Mutex<Vec<Follower>>,
@@ -92,6 +95,7 @@ impl Shared {
         tls: Option<Tls>,
         log_dir: PathBuf,
         state: State,
+        quiet: Quiet,
         core: mpsc::UnboundedSender<Command>,
     ) -> Self {
         let standing = Standing::new(match config.ensemble {
@@ -124,6 +128,7 @@ impl Shared {
             last_snapshot: Mutex::new((Zxid::ZERO, 0)),
             refusals: Refusals::default(),
             snapshot: Mutex::default(),
+            quiet,
             tree: RwLock::new(state),
             followers: Mutex::default(),
             core,
@@ -281,6 +286,10 @@ impl Watchers {
     /// Takes in a connection, made with the slot it is given.
     pub(crate) fn add(&mut self, make: impl FnOnce(u32) -> Conn) -> Arc<Conn> {
         let slot = self.free.pop().unwrap_or_else(|| {
+            if self.conns.len() == self.conns.capacity() {
+                // By less than doubling, as there may be very many.
+                self.conns.reserve_exact(16 + self.conns.len() / 8);
+            }
             self.conns.push(None);
             u32::try_from(self.conns.len() - 1).expect("file descriptors end long before")
         });

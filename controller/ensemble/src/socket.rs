@@ -1,6 +1,7 @@
 //! A client's byte stream, plain or through TLS, read and written without waiting.
 
 use std::io::{self, Read, Write};
+use std::net;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -11,20 +12,62 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::buffers;
+use crate::quiet::Quiet;
 
 /// One client's socket.
 #[derive(Debug)]
 pub(crate) struct Socket {
-    stream: TcpStream,
+    stream: Stream,
     tls: Option<Box<ServerConnection>>,
 }
 
+/// Who tells when it may be read or written.
+#[derive(Debug)]
+enum Stream {
+    /// What waits with the others: the connection is woken, and tries.
+    Quiet(net::TcpStream),
+    /// The runtime, which remembers what it told.
+    Busy(Box<TcpStream>),
+    /// It could not be handed from the one to the other.
+    Lost,
+}
+
 /// The stream as rustls wants it.
-struct Direct<'a>(&'a TcpStream);
+struct Direct<'a>(&'a Stream);
 
 impl Socket {
-    pub(crate) fn plain(stream: TcpStream) -> Self {
-        Self { stream, tls: None }
+    /// One that waits with the quiet ones, and does not block.
+    pub(crate) fn plain(stream: net::TcpStream) -> Self {
+        Self { stream: Stream::Quiet(stream), tls: None }
+    }
+
+    fn is_busy(&self) -> bool {
+        matches!(self.stream, Stream::Busy(_))
+    }
+
+    /// Leaves the quiet ones. After an error there is no socket any more.
+    pub(crate) fn rouse(&mut self, quiet: &Quiet) -> io::Result<()> {
+        self.stream = match std::mem::replace(&mut self.stream, Stream::Lost) {
+            Stream::Quiet(stream) => {
+                quiet.remove(&stream)?;
+                Stream::Busy(Box::new(TcpStream::from_std(stream)?))
+            }
+            stream => stream,
+        };
+        Ok(())
+    }
+
+    /// Joins the quiet ones, for the connection with this slot. After an error there is no socket any more.
+    pub(crate) fn settle(&mut self, quiet: &Quiet, slot: u32) -> io::Result<()> {
+        self.stream = match std::mem::replace(&mut self.stream, Stream::Lost) {
+            Stream::Busy(stream) => {
+                let stream = stream.into_std()?;
+                quiet.add(&stream, slot)?;
+                Stream::Quiet(stream)
+            }
+            stream => stream,
+        };
+        Ok(())
     }
 
     /// Goes on in TLS; `received` was read already, and what it says is returned.
@@ -73,12 +116,9 @@ impl Socket {
             return self.poll_read_tls(cx, input);
         }
         buffers::with_scratch(|scratch| {
-            let mut buffer = ReadBuf::new(scratch);
-            // Less than there was room for: nothing is left, which tokio remembers and `try_read` would not.
-            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
-            let received = buffer.filled();
-            append(input, received);
-            Poll::Ready(Ok(received.len()))
+            let count = ready!(self.stream.poll_read(cx, scratch))?;
+            append(input, &scratch[..count]);
+            Poll::Ready(Ok(count))
         })
     }
 
@@ -88,9 +128,16 @@ impl Socket {
         input: &mut Bytes,
     ) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.stream.poll_read_ready(cx))?;
+            if let Stream::Busy(stream) = &self.stream {
+                ready!(stream.poll_read_ready(cx))?;
+            }
             match self.read_tls(input) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // The runtime forgets what it told, and is asked once more.
+                    if !self.is_busy() {
+                        return Poll::Pending;
+                    }
+                }
                 done => return Poll::Ready(done),
             }
         }
@@ -124,14 +171,19 @@ impl Socket {
         }
     }
 
-    /// Ready when the socket may take more.
+    /// Ready when the socket may take more. A quiet one never is: what it did not take is tried when the connection
+    /// is woken.
     pub(crate) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.poll_write_ready(cx)
+        match &self.stream {
+            Stream::Quiet(_) => Poll::Pending,
+            Stream::Busy(stream) => stream.poll_write_ready(cx),
+            Stream::Lost => Poll::Ready(Err(lost())),
+        }
     }
 
     /// Sends as much as the socket takes; what TLS keeps meanwhile counts as sent.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let Some(tls) = &mut self.tls else { return self.stream.try_write(bytes) };
+        let Some(tls) = &mut self.tls else { return Direct(&self.stream).write(bytes) };
         if tls.wants_write() {
             self.flush()?;
         }
@@ -157,6 +209,28 @@ impl Socket {
     }
 }
 
+impl Stream {
+    fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Quiet(stream) => match stream.read(into) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+                done => Poll::Ready(done),
+            },
+            Self::Busy(stream) => {
+                let mut buffer = ReadBuf::new(into);
+                // Less than there was room for: nothing is left, which tokio remembers and `try_read` would not.
+                ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
+                Poll::Ready(Ok(buffer.filled().len()))
+            }
+            Self::Lost => Poll::Ready(Err(lost())),
+        }
+    }
+}
+
+fn lost() -> io::Error {
+    io::ErrorKind::NotConnected.into()
+}
+
 /// Joins what came to what is not parsed yet: mostly nothing, and else a part of one frame.
 fn append(input: &mut Bytes, more: &[u8]) {
     if input.is_empty() {
@@ -177,13 +251,21 @@ fn take_plain(tls: &mut ServerConnection, count: usize, plain: &mut Vec<u8>) -> 
 
 impl Read for Direct<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.0.try_read(into)
+        match self.0 {
+            Stream::Quiet(stream) => (&*stream).read(into),
+            Stream::Busy(stream) => stream.try_read(into),
+            Stream::Lost => Err(lost()),
+        }
     }
 }
 
 impl Write for Direct<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.try_write(bytes)
+        match self.0 {
+            Stream::Quiet(stream) => (&*stream).write(bytes),
+            Stream::Busy(stream) => stream.try_write(bytes),
+            Stream::Lost => Err(lost()),
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -140,11 +140,11 @@ impl Core {
         if self.sessions.next_expiry().is_none_or(|at| at > now) {
             return;
         }
-        let speaking: Vec<_> =
-            self.speaking.iter().map(|(session, conn)| (*session, Arc::clone(conn))).collect();
-        for (session, conn) in speaking {
-            self.touch(session, &conn);
+        let speaking = std::mem::take(&mut self.speaking);
+        for (session, conn) in &speaking {
+            self.touch(*session, conn);
         }
+        self.speaking = speaking;
         for session in self.sessions.expire(now) {
             self.end_session(session, 0, Arc::from([]), Origin::Expiry);
         }
