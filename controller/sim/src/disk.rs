@@ -20,7 +20,7 @@ use crate::checkers::Violation;
 use crate::crashes::{self, Crash};
 use crate::defect::{Defect, Planted};
 use crate::loading::{Damage, load};
-use crate::recorder::{Weather, record};
+use crate::recorder::{Weather, record, rehearse};
 use crate::tree::{Base, Known, Tree};
 
 /// What is on disk, and what is on its way.
@@ -202,19 +202,17 @@ impl Disk {
         let mut events = Vec::new();
         if let Some(mut open) = self.open.take() {
             let known = Rc::clone(&self.known);
-            events = record(&mut self.weather, || perform(&mut open, at, writes, &known)).1;
-            record(&mut Weather::default(), || drop(open));
+            let work = || drop(perform(&mut open, at, writes, &known));
+            events = rehearse(&mut self.weather, work);
+            let _closed = rehearse(&mut Weather::default(), || drop(open));
         }
         let done = events.len() * usize::from(part) / 256;
+        let mut platter = std::mem::take(&mut self.platter);
         for event in &events[..done] {
-            self.platter.apply(event);
+            platter.apply(event);
         }
-        let torn = self.platter.torn(how, events.get(done));
-        self.lay(&torn, how);
-        self.platter = match how {
-            Crash::Killed => torn,
-            Crash::AllLost | Crash::SomeLost(_) => crashes::Disk::of(&self.dir),
-        };
+        self.platter = platter.crashed(how, events.get(done));
+        self.lay();
     }
 
     /// The process ends in order.
@@ -228,9 +226,9 @@ impl Disk {
         Ok(())
     }
 
-    fn lay(&self, torn: &crashes::Disk, how: Crash) {
+    fn lay(&self) {
         let fresh = self.dir.with_extension("after");
-        torn.lay(how, &fresh);
+        self.platter.lay(&fresh);
         // A crash changes no times, and this one tells rot apart.
         let version = fresh.join(VERSION);
         if let Ok(copy) = fs::read_to_string(version.join("troupe.epochs"))
@@ -331,11 +329,7 @@ impl Disk {
 
     /// Does something to the files; `true`: something of it was made to fail.
     fn change<T>(&mut self, work: impl FnOnce() -> T) -> (T, bool) {
-        let (done, events, failed) = record(&mut self.weather, work);
-        for event in &events {
-            self.platter.apply(event);
-        }
-        (done, failed)
+        record(&mut self.weather, &mut self.platter, work)
     }
 
     fn time(&self, now: Instant) -> std::time::Instant {
