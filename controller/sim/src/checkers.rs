@@ -8,7 +8,8 @@ use std::fmt;
 
 use types::{Epoch, PeerId, Zxid};
 
-use crate::tree::{Link, Tree};
+use crate::lineage::Lineage;
+use crate::tree::Tree;
 
 /// A promise of the protocol that was broken.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -45,7 +46,7 @@ impl Checkers {
     }
 
     /// A peer delivered the last transaction of its tree; `true` when it is the first to.
-    pub(crate) fn delivered(&mut self, peer: PeerId, tree: &[Link]) -> Result<bool, Violation> {
+    pub(crate) fn delivered(&mut self, peer: PeerId, tree: &Lineage) -> Result<bool, Violation> {
         let Some(link) = tree.last() else { return Ok(false) };
         match self.committed.get(&link.zxid) {
             Some(hash) if *hash == link.hash => Ok(false),
@@ -54,7 +55,7 @@ impl Checkers {
                 link.zxid
             ))),
             None => {
-                let before = tree.len().checked_sub(2).and_then(|index| tree.get(index));
+                let before = tree.newest_first().nth(1);
                 let last = self.committed.last_key_value();
                 if last.map(|(zxid, hash)| (*zxid, *hash))
                     != before.map(|link| (link.zxid, link.hash))
@@ -75,7 +76,7 @@ impl Checkers {
         &mut self,
         peer: PeerId,
         epoch: Epoch,
-        tree: &[Link],
+        tree: &Lineage,
     ) -> Result<(), Violation> {
         if let Some(other) = self.leaders.insert(epoch, peer)
             && other != peer
@@ -87,7 +88,7 @@ impl Checkers {
         self.begun.insert(epoch, end);
         // A quorum holds the leader's history by now: all of it is committed.
         let last = self.committed.last_key_value().map_or_else(Zxid::default, |(zxid, _)| *zxid);
-        let fresh = tree.iter().rev().take_while(|link| link.zxid > last);
+        let fresh = tree.newest_first().take_while(|link| link.zxid > last);
         self.committed.extend(fresh.map(|link| (link.zxid, link.hash)));
         Ok(())
     }
@@ -108,7 +109,7 @@ impl Checkers {
         &self,
         peer: PeerId,
         epoch: Epoch,
-        tree: &[Link],
+        tree: &Lineage,
     ) -> Result<(), Violation> {
         let end = tree.last().map_or_else(Zxid::default, |link| link.zxid);
         if self.begun.get(&epoch).is_none_or(|begun| end < *begun) {
@@ -126,11 +127,10 @@ impl Checkers {
     /// All that was committed in earlier epochs is in this tree. Of later ones it may know nothing: a leader
     /// that stood still finds the last word of its quorum waiting, leads by it, and hears only then that it is
     /// deposed. It commits nothing more, which [`Self::delivered`] sees to.
-    fn holds(&self, peer: PeerId, epoch: Epoch, tree: &[Link]) -> Result<(), Violation> {
+    fn holds(&self, peer: PeerId, epoch: Epoch, tree: &Lineage) -> Result<(), Violation> {
         let mut earlier = self.committed.range(..Zxid::new(epoch, 0));
         let Some((zxid, hash)) = earlier.next_back() else { return Ok(()) };
-        let found = tree.binary_search_by_key(zxid, |link| link.zxid);
-        if found.ok().and_then(|index| tree.get(index)).is_some_and(|link| link.hash == *hash) {
+        if tree.find(*zxid).is_some_and(|link| link.hash == *hash) {
             return Ok(());
         }
         Err(Violation(format!("{peer} lost the committed {zxid}: it has {:?}", tree.last())))

@@ -6,10 +6,10 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `world` | the queue of events, and below it what each does |
+//! | `world`, `agenda` | the queue of events, and below `world` what each does |
 //! | `host` | one member: the protocol, its disk and its tree |
 //! | `clock` | what a host's clocks show |
-//! | `tree` | the real state machine, and the hash of the history that made it |
+//! | `tree`, `lineage` | the real state machine, and the hash of the history that made it |
 //! | `server` | a member's side of clients: sessions, requests, watches, syncs |
 //! | `client`, `watching` | a client, and what it may be told |
 //! | `links` | connections between clients and members |
@@ -25,6 +25,7 @@
 //! | `checkers` | what must hold after every step |
 //! | `shrink` | the fewest faults that still fail |
 
+mod agenda;
 mod checkers;
 mod client;
 mod clock;
@@ -35,6 +36,7 @@ mod disk;
 mod faults;
 mod history;
 mod host;
+mod lineage;
 mod links;
 mod loading;
 mod network;

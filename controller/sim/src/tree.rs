@@ -13,20 +13,14 @@ use zab::Txn;
 use znodes::{Applied, State, snapshot};
 
 use crate::checkers::Violation;
+use crate::lineage::{Lineage, Link, OFFSET, hashed};
 
 /// A member's tree.
 #[derive(Debug)]
 pub(crate) struct Tree {
     /// All that was applied, since the beginning of the ensemble.
-    pub(crate) links: Vec<Link>,
+    pub(crate) links: Lineage,
     pub(crate) state: State,
-}
-
-/// A transaction in a history, with the hash of all up to it: equal hashes are equal histories.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Link {
-    pub(crate) zxid: Zxid,
-    pub(crate) hash: u64,
 }
 
 /// A tree as a snapshot.
@@ -37,12 +31,12 @@ pub(crate) struct Base {
     pub(crate) digest: SnapshotDigest,
     /// What its tree is known by.
     fingerprint: u64,
-    links: Vec<Link>,
+    links: Lineage,
 }
 
 /// The histories of all snapshots that were ever on a disk: no file tells them.
 #[derive(Debug, Default)]
-pub(crate) struct Known(RefCell<BTreeMap<(Zxid, u64), Vec<Link>>>);
+pub(crate) struct Known(RefCell<BTreeMap<(Zxid, u64), Lineage>>);
 
 impl Known {
     /// A snapshot is written.
@@ -51,24 +45,15 @@ impl Known {
     }
 }
 
-impl Link {
-    /// The one behind `before`.
-    pub(crate) fn after(before: Option<&Self>, zxid: Zxid, body: &[u8]) -> Self {
-        let hash = before.map_or(OFFSET, |link| link.hash);
-        let hash = hashed(hash, &zxid.bits().to_be_bytes());
-        Self { zxid, hash: hashed(hash, body) }
-    }
-}
-
 impl Tree {
     /// That of a member that has nothing.
     pub(crate) fn new() -> Self {
-        Self { links: Vec::new(), state: State::new(HASH_SEED) }
+        Self { links: Lineage::default(), state: State::new(HASH_SEED) }
     }
 
     /// The tree of a snapshot that was read.
     pub(crate) fn of(zxid: Zxid, state: State, known: &Known) -> Result<Self, Violation> {
-        let mut tree = Self { links: Vec::new(), state };
+        let mut tree = Self { links: Lineage::default(), state };
         match known.0.borrow().get(&(zxid, tree.fingerprint())) {
             Some(links) => tree.links.clone_from(links),
             None => return Err(Violation(format!("a snapshot of {zxid} is none that was taken"))),
@@ -103,7 +88,7 @@ impl Tree {
 
     /// Whether its history has this transaction.
     pub(crate) fn has(&self, zxid: Zxid) -> bool {
-        self.links.binary_search_by_key(&zxid, |link| link.zxid).is_ok()
+        self.links.find(zxid).is_some()
     }
 
     /// Applies a transaction, which must continue the tree and make of it what its leader said.
@@ -137,12 +122,5 @@ impl Tree {
     }
 }
 
-/// Goes on with a sum (FNV-1a).
-fn hashed(sum: u64, bytes: &[u8]) -> u64 {
-    let step = |sum: u64, byte: &u8| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-    bytes.iter().fold(sum, step)
-}
-
-const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
 /// Where hash maps begin: nothing that is seen depends on it.
 pub(crate) const HASH_SEED: u64 = 1;

@@ -20,6 +20,7 @@ use jute::{Members, ServerRole};
 use types::{Instant, PeerId, Zxid};
 use zab::{Input, Located, Notification, Output, Settings, Timing, Txn, Voters};
 
+use crate::agenda::Agenda;
 use crate::checkers::{Checkers, Violation};
 use crate::client::Client;
 use crate::clock::{Clock, Time};
@@ -156,8 +157,7 @@ enum Event {
 
 struct World {
     now: Instant,
-    events: BTreeMap<(Instant, u64), Event>,
-    numbered: u64,
+    agenda: Agenda<Event>,
     rng: fastrand::Rng,
     /// Where the ids of sessions begin.
     chance: fastrand::Rng,
@@ -261,8 +261,7 @@ impl World {
         });
         let mut world = Self {
             now: Instant::ZERO,
-            events: BTreeMap::new(),
-            numbered: 0,
+            agenda: Agenda::default(),
             rng: fastrand::Rng::with_seed(shape.seed ^ 0x5eed),
             chance,
             hosts: hosts.collect(),
@@ -319,7 +318,7 @@ impl World {
         let end = Instant::ZERO + shape.length + RECOVERY + rest;
         let mut committed = 0;
         let outcome = loop {
-            let Some(((at, _), event)) = self.events.pop_first() else { break Ok(()) };
+            let Some((at, event)) = self.agenda.next() else { break Ok(()) };
             if at > end {
                 break Ok(());
             }
@@ -348,8 +347,7 @@ impl World {
     }
 
     fn at(&mut self, at: Instant, event: Event) {
-        self.numbered += 1;
-        self.events.insert((at.max(self.now), self.numbered), event);
+        self.agenda.add(at.max(self.now), event);
     }
 
     /// Some time from now, in milliseconds.
