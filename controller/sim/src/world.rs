@@ -133,7 +133,7 @@ pub struct Tally {
 
 #[derive(Debug)]
 enum Event {
-    Tick { host: usize, run: u64 },
+    Tick { host: usize, run: u64, due: Instant },
     Vote { from: usize, to: usize, vote: Notification, members: Option<Arc<Members>> },
     Reach { host: usize, peer: usize, reachable: bool },
     Connect { learner: usize, run: u64, leader: usize },
@@ -376,9 +376,11 @@ impl World {
             return Ok(());
         }
         match event {
-            Event::Tick { host, run } if self.lives(host, run) => {
-                if let Some(running) = &mut self.hosts[host].running {
-                    running.tick_at = None;
+            Event::Tick { host, run, due } if self.lives(host, run) => {
+                // Another was armed in its place: what the driver would not have waited for is not to come.
+                let Some(running) = &mut self.hosts[host].running else { return Ok(()) };
+                if running.tick_at.take_if(|at| *at == due).is_none() {
+                    return Ok(());
                 }
                 self.maybe_mend_again(host);
                 self.maybe_probe(host);
@@ -493,8 +495,8 @@ impl World {
             && running.tick_at.is_none_or(|due| at < due)
         {
             running.tick_at = Some(at);
-            let at = self.hosts[host].clock.when(at);
-            self.at(at, Event::Tick { host, run });
+            let rings = self.hosts[host].clock.when(at);
+            self.at(rings, Event::Tick { host, run, due: at });
         }
     }
 
