@@ -3,7 +3,7 @@
 //! A kill keeps all that was written, the last write perhaps in part. A power cut keeps what was flushed; of
 //! all else each sector of 512 bytes, each length and each name is there or not, whatever came before it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::Write as _;
@@ -31,6 +31,8 @@ pub(crate) enum Crash {
 pub(crate) struct Disk {
     root: PathBuf,
     files: Vec<Contents>,
+    /// Numbers of files that are gone for good.
+    free: Vec<usize>,
     /// Few, and in the order of their paths.
     dirs: Vec<(PathBuf, Dir)>,
 }
@@ -142,14 +144,16 @@ impl Disk {
         match change {
             Change::MakeDir(path) => drop(self.dir_at(path)),
             Change::Create(path) => {
-                let number = self.files.len();
+                let number = self.free.last().copied().unwrap_or(self.files.len());
                 let (dir, name) = self.dir(path);
                 if dir.live.contains_key(name) {
                     return self.change(Change::SetLength { path, length: 0 });
                 }
                 dir.live.insert(name.to_owned(), number);
                 dir.pending.push(Name::Is(name.to_owned(), number));
-                self.files.push(Contents::default());
+                if self.free.pop().is_none() {
+                    self.files.push(Contents::default());
+                }
             }
             Change::Write { path, at, bytes } => self.file(path).write(index(at), bytes),
             Change::SetLength { path, length } => self.file(path).resize(index(length)),
@@ -171,9 +175,11 @@ impl Disk {
             Change::SyncDir(path) => {
                 for (inner, dir) in &mut self.dirs {
                     dir.is_durable |= split(inner).0 == path.as_os_str().as_bytes();
-                    if inner == path && !dir.pending.is_empty() {
-                        dir.pending.clear();
-                        dir.durable.clone_from(&dir.live);
+                    if !dir.pending.is_empty() && inner == path {
+                        for number in dir.flush() {
+                            self.files[number] = Contents::default();
+                            self.free.push(number);
+                        }
                     }
                 }
             }
@@ -292,6 +298,20 @@ impl Dir {
     /// One that is as it says.
     fn flushed(names: Names) -> Self {
         Self { durable: names.clone(), live: names, pending: Vec::new(), is_durable: true }
+    }
+
+    /// All names are as they are; returns the files that none has any more.
+    fn flush(&mut self) -> BTreeSet<usize> {
+        let made = self.pending.drain(..).filter_map(|change| match change {
+            Name::Is(_, number) => Some(number),
+            Name::Moved(..) | Name::Gone(_) => None,
+        });
+        let mut gone: BTreeSet<_> = made.chain(self.durable.values().copied()).collect();
+        for number in self.live.values() {
+            gone.remove(number);
+        }
+        self.durable.clone_from(&self.live);
+        gone
     }
 
     fn some(&self, rng: &mut fastrand::Rng) -> Names {
