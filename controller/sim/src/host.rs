@@ -55,6 +55,8 @@ pub(crate) struct Running {
     pub(crate) learners: BTreeMap<usize, u64>,
     /// When the next tick is due, as scheduled.
     pub(crate) tick_at: Option<Instant>,
+    /// When the log has rested for long, if it is given nothing until then.
+    pub(crate) rests_at: Option<Instant>,
     /// It leads, or follows in step.
     pub(crate) serves: bool,
     /// The state that came with SNAP and is not installed.
@@ -155,6 +157,7 @@ impl Host {
             fed: false,
             learners: BTreeMap::new(),
             tick_at: None,
+            rests_at: None,
             serves: false,
             received: None,
             stopping: false,

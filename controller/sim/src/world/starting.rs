@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use types::Zxid;
+use types::{Instant, Zxid};
 use zab::{Input, SavedEpoch};
 
 use super::{Event, World};
@@ -40,23 +40,42 @@ impl World {
     }
 
     fn maybe_rest(&mut self, host: usize) {
-        let one = &self.hosts[host];
-        if one.disk.is_restless() {
-            let run = one.run;
-            let at = one.clock.when(self.time(host).now + SETTLES_AFTER);
-            self.at(at, Event::Rest { host, run });
+        let due = self.time(host).now + SETTLES_AFTER;
+        let one = &mut self.hosts[host];
+        if one.disk.is_restless()
+            && let Some(running) = &mut one.running
+            && running.rests_at.replace(due).is_none()
+        {
+            self.rest_at(host, due);
         }
     }
 
-    /// Its log had nothing to do for a while.
+    fn rest_at(&mut self, host: usize, due: Instant) {
+        let run = self.hosts[host].run;
+        let at = self.hosts[host].clock.when(due);
+        self.at(at, Event::Rest { host, run });
+    }
+
+    /// Its log had nothing to do for a while, unless it had: then it rests for as long from then on.
     pub(super) fn on_rest(&mut self, host: usize) {
         let Time { now, .. } = self.time(host);
-        if self.hosts[host].disk.is_restless() {
-            if !self.hosts[host].disk.rest(now) {
-                return self.die(host);
+        let one = &mut self.hosts[host];
+        let Some(due) = one.running.as_mut().and_then(|running| running.rests_at.take()) else {
+            return;
+        };
+        if !one.disk.is_restless() {
+            return;
+        }
+        // Something was done meanwhile, or a suspended host's clock shows less than was waited for.
+        if now < due {
+            if let Some(running) = &mut one.running {
+                running.rests_at = Some(due);
             }
-            // A suspended host's clock shows less than was waited for.
+            self.rest_at(host, due);
+        } else if one.disk.rest(now) {
             self.maybe_rest(host);
+        } else {
+            self.die(host);
         }
     }
 
