@@ -26,8 +26,8 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let mut out = std::io::stdout().lock();
     let (mut runs, mut steps, mut committed, mut epochs) = (0_u64, 0_u64, 0_usize, 0_usize);
-    let (mut damaged, mut mended, mut changes, mut full, mut fed) =
-        (0_u64, 0_u64, 0_usize, 0_usize, 0_u64);
+    let (mut damaged, mut mended, mut changes, mut full) = (0_u64, 0_u64, 0_usize, 0_usize);
+    let (mut fed, mut fed_sessions) = (0_u64, 0_u64);
     let mut simulated = Duration::ZERO;
     while runs == 0 || args.seed.is_none() && spent() < Duration::from_secs(args.seconds) {
         let seed = args.seed.unwrap_or_else(|| fastrand::u64(..));
@@ -40,6 +40,7 @@ fn main() -> ExitCode {
                 epochs += tally.epochs;
                 full += tally.full;
                 fed += tally.fed;
+                fed_sessions += tally.fed_sessions;
                 damaged += tally.damaged;
                 mended += tally.mended;
                 changes += tally.changes;
@@ -70,8 +71,8 @@ fn main() -> ExitCode {
         out,
         "{runs} runs, {:.1} simulated days at {times:.0} times real time: {steps} steps, {committed} \
          transactions committed in {epochs} epochs, {full} of them full, {damaged} members damaged \
-         and {mended} mended, members changed {changes} times, {fed} observers fed by followers, \
-         every promise kept",
+         and {mended} mended, members changed {changes} times, {fed} observers fed by followers \
+         and {fed_sessions} sessions at them, every promise kept",
         simulated.as_secs_f64() / 86_400.0
     );
     ExitCode::SUCCESS

@@ -4,20 +4,20 @@
 //! world carries out each [`Say`]), the order of transactions (`zab`). It is what `ensemble` does around `znodes` and `zab`,
 //! without sockets.
 
+mod answering;
+mod through;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use jute::{Entry, ErrorCode, EventType, Members, Reader, Reconfig, Request, Response, Text};
+use jute::{Entry, ErrorCode, EventType, Members, Reconfig, Request, Response, Text};
 use types::{Epoch, Instant, PeerId, SessionId, Zxid};
 use zab::Txn;
 use znodes::access::SUPER;
-use znodes::reads::{self, Reading};
-use znodes::{
-    Prep, Requester, Rules, SessionIds, Sessions, Speaker, State, Turn, Watcher, Watches,
-};
+use znodes::{Prep, Requester, Rules, SessionIds, Sessions, Speaker, Turn, Watcher, Watches};
 
-use crate::checkers::Violation;
+use self::through::Asker;
 use crate::clock::Time;
 use crate::defect::Defect;
 use crate::host::Running;
@@ -90,10 +90,10 @@ pub(crate) struct Server {
     shown: Zxid,
     /// Sent to the leader, not yet come back.
     forwarded: BTreeMap<SessionId, VecDeque<(i32, Origin)>>,
-    syncs: VecDeque<u64>,
+    syncs: VecDeque<Asker>,
     /// Answered by the leader, and waiting until this much is applied here.
-    synced: VecDeque<(Zxid, u64)>,
-    returning: BTreeMap<SessionId, VecDeque<u64>>,
+    synced: VecDeque<(Zxid, Asker)>,
+    returning: BTreeMap<SessionId, VecDeque<Asker>>,
     touched: BTreeMap<SessionId, i32>,
     touched_at: Instant,
     leading: Option<Leading>,
@@ -307,8 +307,7 @@ impl Running {
         match call {
             Call::Connect { session, timeout_ms, seen } => {
                 let old = seen > self.server.shown && !self.planted.has(Defect::BackInTime);
-                // What followers pass on between their observers and the leader is not simulated.
-                if !self.serves || self.fed || old {
+                if !self.serves || old {
                     return say.push(Say::Close { link });
                 }
                 let conn = Conn { session, timeout_ms, queue: VecDeque::new(), heard: time.now };
@@ -372,144 +371,8 @@ impl Running {
             self.welcome_back(link, session, valid, say);
         } else {
             say.push(Say::Leader(Errand::Revalidate { session, timeout_ms }));
-            self.server.returning.entry(session).or_default().push_back(link);
+            self.server.returning.entry(session).or_default().push_back(Asker::Client(link));
         }
-    }
-
-    fn forward(
-        &mut self,
-        session: SessionId,
-        cxid: i32,
-        request: Request,
-        origin: Origin,
-        say: &mut Vec<Say>,
-    ) {
-        match (&request, origin) {
-            (Request::Sync { .. }, Origin::Client(link)) => self.server.syncs.push_back(link),
-            _ => {
-                self.server.forwarded.entry(session).or_default().push_back((cxid, origin));
-            }
-        }
-        say.push(Say::Leader(Errand::Request { session, cxid, request }));
-    }
-
-    fn welcome_back(&mut self, link: u64, session: SessionId, valid: bool, say: &mut Vec<Say>) {
-        if !self.server.conns.contains_key(&link) {
-            return;
-        }
-        if !valid {
-            say.push(Say::Client { link, answer: Answer::Expired });
-            return self.hang_up(link, say);
-        }
-        if let Some(before) = self.server.speaking.insert(session, link)
-            && before != link
-        {
-            self.hang_up(before, say);
-        }
-        say.push(Say::Client { link, answer: Answer::Connected(session) });
-    }
-
-    /// A learner said something.
-    pub(crate) fn on_errand_up(
-        &mut self,
-        time: Time,
-        connection: u64,
-        errand: Errand,
-        say: &mut Vec<Say>,
-    ) {
-        let deaf = self.planted.has(Defect::TouchesAreLost);
-        let Some(leading) = &mut self.server.leading else { return };
-        match errand {
-            Errand::Request { request: Request::Sync { .. }, .. } => {
-                let newest = leading.outstanding.back().map(|newest| newest.entry.header.zxid);
-                leading.asked.push_back((newest.unwrap_or_default(), connection));
-                self.answer_asked(say);
-            }
-            Errand::Request { session, cxid, request } => {
-                let speaker = Speaker(connection);
-                let origin = Origin::Elsewhere;
-                self.propose(time, session, cxid, speaker, &request, origin, say);
-            }
-            Errand::Revalidate { session, timeout_ms } => {
-                let valid = leading.sessions.touch(session, timeout(timeout_ms), time.now)
-                    && leading.sessions.move_to(session, Speaker(connection));
-                if valid && let Some(here) = self.server.speaking.remove(&session) {
-                    self.hang_up(here, say);
-                }
-                let errand = Errand::Revalidated { session, valid };
-                say.push(Say::Learner { connection, errand });
-            }
-            Errand::Touches(touches) if !deaf => {
-                for (session, timeout_ms) in touches {
-                    leading.sessions.touch(session, timeout(timeout_ms), time.now);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// The leader said something.
-    pub(crate) fn on_errand_down(&mut self, errand: Errand, say: &mut Vec<Say>) {
-        match errand {
-            Errand::Revalidated { session, valid } => {
-                let Some(waiting) = self.server.returning.get_mut(&session) else { return };
-                if let Some(link) = waiting.pop_front() {
-                    self.welcome_back(link, session, valid, say);
-                }
-            }
-            Errand::Synced => {
-                let Some(link) = self.server.syncs.pop_front() else { return };
-                // What is committed may still be on its way to this member's disk.
-                let upto = match self.planted.has(Defect::SyncIsNotApplied) {
-                    true => Zxid::ZERO,
-                    false => self.zab.committed().unwrap_or_default(),
-                };
-                self.server.synced.push_back((upto, link));
-                self.answer_synced(say);
-            }
-            _ => {}
-        }
-    }
-
-    fn answer_asked(&mut self, say: &mut Vec<Say>) {
-        let Some(leading) = &mut self.server.leading else { return };
-        let oldest = leading.outstanding.front().map(|oldest| oldest.entry.header.zxid);
-        while let Some((zxid, connection)) = leading.asked.front().copied()
-            && oldest.is_none_or(|oldest| zxid < oldest)
-        {
-            leading.asked.pop_front();
-            say.push(Say::Learner { connection, errand: Errand::Synced });
-        }
-    }
-
-    fn answer_synced(&mut self, say: &mut Vec<Say>) {
-        while let Some((zxid, link)) = self.server.synced.front().copied()
-            && zxid <= self.server.shown
-        {
-            // What was asked before it is answered first: always so, unless a defect is planted.
-            let oldest = self.server.conns.get(&link).and_then(|conn| conn.queue.front());
-            if matches!(oldest, Some(Waiting::Write { sync: false, .. })) {
-                return;
-            }
-            self.server.synced.pop_front();
-            self.answer_front(link, Ok(Response::Empty), say);
-        }
-    }
-
-    /// The signs of life since the last time, to go with an answer to the leader's ping.
-    pub(crate) fn touches(&mut self, now: Instant) -> Option<Errand> {
-        let server = &mut self.server;
-        let since = server.touched_at;
-        if server.leading.is_some() || now.saturating_since(since) < TICK / 4 {
-            return None;
-        }
-        server.touched_at = now;
-        let mut touches: Vec<_> = std::mem::take(&mut server.touched).into_iter().collect();
-        for (session, link) in &server.speaking {
-            let heard = server.conns.get(link).filter(|conn| conn.heard >= since);
-            touches.extend(heard.map(|conn| (*session, conn.timeout_ms)));
-        }
-        Some(Errand::Touches(touches))
     }
 
     /// A client's connection is gone.
@@ -533,195 +396,6 @@ impl Running {
         self.on_gone(link);
         say.push(Say::Close { link });
     }
-
-    /// What comes next in the history is applied, and whoever waits for it is told.
-    pub(crate) fn deliver(
-        &mut self,
-        me: PeerId,
-        txn: &Txn,
-        say: &mut Vec<Say>,
-    ) -> Result<(), Violation> {
-        let zxid = txn.zxid;
-        let (entry, applied) = self.tree.apply(me, txn)?;
-        self.fire(zxid, &applied.changes, say);
-        self.server.shown = self.server.shown.max(zxid);
-        let mut origin = Origin::Elsewhere;
-        if let Some(leading) = &mut self.server.leading {
-            leading.prep.applied(zxid);
-            while let Some(one) = leading.outstanding.front()
-                && one.entry.header.zxid <= zxid
-            {
-                origin = one.origin;
-                leading.outstanding.pop_front();
-            }
-        }
-        let (session, cxid) = (entry.header.session, entry.header.cxid);
-        if origin == Origin::Elsewhere
-            && let Some(waiting) = self.server.forwarded.get_mut(&session)
-            && waiting.front().is_some_and(|(waits, _)| *waits == cxid)
-            && let Some((_, waits)) = waiting.pop_front()
-        {
-            origin = waits;
-        }
-        let ended = matches!(entry.txn, jute::Txn::CloseSession(_));
-        let spoke = if ended { self.server.speaking.get(&session).copied() } else { None };
-        if ended && let Some(leading) = &mut self.server.leading {
-            leading.sessions.forget(session);
-        }
-        match origin {
-            Origin::Client(link) => {
-                let moved = applied.response == Err(ErrorCode::SessionMoved);
-                self.answer(link, applied.response, say);
-                if ended || moved {
-                    self.hang_up(link, say);
-                }
-            }
-            Origin::Connect(link) => {
-                if let Some(conn) = self.server.conns.get_mut(&link) {
-                    conn.session = session;
-                    self.server.speaking.insert(session, link);
-                    say.push(Say::Client { link, answer: Answer::Connected(session) });
-                }
-            }
-            Origin::Elsewhere => {
-                if let Some(link) = spoke {
-                    self.hang_up(link, say);
-                }
-            }
-        }
-        for (link, answer) in std::mem::take(&mut self.server.held) {
-            say.push(Say::Client { link, answer });
-        }
-        self.answer_synced(say);
-        self.answer_asked(say);
-        Ok(())
-    }
-
-    fn fire(&mut self, zxid: Zxid, changes: &[znodes::Change], say: &mut Vec<Say>) {
-        let mut fired = Vec::new();
-        self.server.watches.fire(changes, &mut fired);
-        for one in fired {
-            for (at, watcher) in one.watchers.iter().enumerate() {
-                let link = u64::from(watcher.0);
-                if !self.server.conns.contains_key(&link)
-                    || self.planted.has(Defect::WatchIsLost) && at > 0
-                {
-                    continue;
-                }
-                let (kind, path) = (one.kind, one.path.clone());
-                let answer = Answer::Event { kind, path, zxid: Some(zxid) };
-                if self.planted.has(Defect::WatchFiresTwice) && zxid.counter().is_multiple_of(8) {
-                    say.push(Say::Client { link, answer: answer.clone() });
-                }
-                if self.planted.has(Defect::WatchIsLate) {
-                    self.server.held.push((link, answer));
-                } else {
-                    say.push(Say::Client { link, answer });
-                }
-            }
-        }
-    }
-
-    /// Answers a write, and before it the syncs that were asked before it: all that they wait for is applied.
-    fn answer(&mut self, link: u64, result: Result<Response, ErrorCode>, say: &mut Vec<Say>) {
-        while let Some(conn) = self.server.conns.get(&link)
-            && let Some(Waiting::Write { sync: true, .. }) = conn.queue.front()
-            && !self.planted.has(Defect::WriteOvertakesSync)
-        {
-            let mut synced = self.server.synced.iter_mut().map(|(_, link)| link);
-            let mut asked = self.server.syncs.iter_mut();
-            let mine = synced.find(|one| **one == link).or_else(|| asked.find(|one| **one == link));
-            if let Some(answered) = mine {
-                *answered = NOBODY;
-            }
-            self.answer_front(link, Ok(Response::Empty), say);
-        }
-        self.answer_front(link, result, say);
-    }
-
-    /// Answers what the connection waits for, and the reads behind it.
-    fn answer_front(&mut self, link: u64, result: Result<Response, ErrorCode>, say: &mut Vec<Say>) {
-        let zxid = self.server.shown;
-        let Some(conn) = self.server.conns.get_mut(&link) else { return };
-        let Some(Waiting::Write { xid, .. }) = conn.queue.pop_front() else { return };
-        say.push(Say::Client { link, answer: Answer::Reply { xid, zxid, result } });
-        while let Some(conn) = self.server.conns.get_mut(&link)
-            && matches!(conn.queue.front(), Some(Waiting::Read { .. }))
-            && let Some(Waiting::Read { xid, request }) = conn.queue.pop_front()
-        {
-            self.read(link, xid, &request, say);
-        }
-    }
-
-    fn read(&mut self, link: u64, xid: i32, request: &Request, say: &mut Vec<Say>) {
-        let zxid = self.server.shown;
-        let forgets = self.planted.has(Defect::MissedIsForgotten);
-        let watches = &mut self.server.watches;
-        let result = match request {
-            Request::Sync { .. } => Ok(Response::Empty),
-            Request::SetWatches(wanted) | Request::SetWatches2(wanted) => {
-                let missed = watches.set_again(watcher(link), &self.tree.state, wanted);
-                for (kind, path) in missed.into_iter().filter(|_| !forgets) {
-                    let answer = Answer::Event { kind, path, zxid: None };
-                    say.push(Say::Client { link, answer });
-                }
-                Ok(Response::Empty)
-            }
-            Request::AddWatch { path, mode } => {
-                watches.add(watcher(link), path, *mode);
-                Ok(Response::Number(0))
-            }
-            request => read(&self.tree.state, watches, link, request),
-        };
-        say.push(Say::Client { link, answer: Answer::Reply { xid, zxid, result } });
-    }
-
-    /// Proposals that nobody logged are taken back, and whoever waits is told; `true`: a learner waits, and is to come again.
-    pub(crate) fn withdraw(&mut self, now: Instant, first: Zxid, say: &mut Vec<Say>) -> bool {
-        let Some(leading) = &mut self.server.leading else { return false };
-        let before = |waits: &Outstanding| waits.entry.header.zxid < first;
-        let from = leading.outstanding.partition_point(before);
-        let withdrawn = leading.outstanding.split_off(from);
-        leading.prep.withdraw(first);
-        for Outstanding { entry, .. } in &withdrawn {
-            let session = entry.header.session;
-            match entry.txn {
-                jute::Txn::CreateSession { .. } => leading.sessions.forget(session),
-                jute::Txn::CloseSession(_) => {
-                    let granted = self.tree.state.session_timeout(session).unwrap_or(0);
-                    leading.sessions.reopen(session, timeout(granted), now);
-                }
-                _ => {}
-            }
-        }
-        let mut awaited = false;
-        for Outstanding { origin, entry } in withdrawn {
-            match origin {
-                Origin::Client(link) => {
-                    self.answer(link, Err(ErrorCode::SystemError), say);
-                }
-                Origin::Connect(link) => self.hang_up(link, say),
-                Origin::Elsewhere => awaited |= entry.header.session != SessionId(0),
-            }
-        }
-        self.answer_asked(say);
-        awaited
-    }
-}
-
-/// Answers from the tree, and sets the watch that goes with it.
-fn read(
-    state: &State,
-    watches: &mut Watches,
-    link: u64,
-    request: &Request,
-) -> Result<Response, ErrorCode> {
-    let mut out = BytesMut::new();
-    let reading = Reading { session: SessionId(0), auth: &[], longest: usize::MAX };
-    let mut watch = |kind, place: znodes::Place<'_>| watches.watch(watcher(link), kind, place);
-    reads::answer(state, request, reading, &mut watch, &mut out)?;
-    let bytes = out.freeze();
-    Response::decode(request.op(), &mut Reader::new(&bytes)).map_err(|_| ErrorCode::SystemError)
 }
 
 fn watcher(link: u64) -> Watcher {
@@ -734,7 +408,5 @@ fn timeout(ms: i32) -> Duration {
 
 /// The leader's own connections; those between members count from 1.
 const HERE: Speaker = Speaker(0);
-/// Instead of a link: connections count from 1.
-const NOBODY: u64 = 0;
 /// What deadlines of sessions are rounded up to.
 const TICK: Duration = Duration::from_secs(2);

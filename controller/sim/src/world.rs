@@ -127,6 +127,8 @@ pub struct Tally {
     pub changes: usize,
     /// Observers that got in step through a follower.
     pub fed: u64,
+    /// Times that such an observer gave a client its session.
+    pub fed_sessions: u64,
     /// Simulated time.
     pub simulated: Duration,
 }
@@ -190,6 +192,7 @@ struct World {
     /// Observers learn from followers, and how many did.
     feeding: bool,
     fed: u64,
+    fed_sessions: u64,
     /// All members that ever were in force with anybody.
     in_force: BTreeMap<Zxid, Arc<Members>>,
     /// Starts that found damage, and ends of it.
@@ -283,6 +286,7 @@ impl World {
             voting: 4,
             feeding: shape.feeding,
             fed: 0,
+            fed_sessions: 0,
             in_force: BTreeMap::new(),
             damaged: 0,
             mended: 0,
@@ -342,6 +346,7 @@ impl World {
             mended: self.mended,
             changes: self.in_force.len(),
             fed: self.fed,
+            fed_sessions: self.fed_sessions,
             simulated: end.saturating_since(Instant::ZERO),
         })
     }

@@ -15,7 +15,14 @@ impl World {
     pub(super) fn carry(&mut self, host: usize, say: Vec<Say>) -> Result<(), Violation> {
         for say in say {
             match say {
-                Say::Client { link, answer } => self.tell_client(link, Some(answer)),
+                Say::Client { link, answer } => {
+                    if let Answer::Connected(_) = answer
+                        && self.hosts[host].running.as_ref().is_some_and(|one| one.fed)
+                    {
+                        self.fed_sessions += 1;
+                    }
+                    self.tell_client(link, Some(answer));
+                }
                 Say::Close { link } => self.tell_client(link, None),
                 Say::Leader(errand) => {
                     let up = self.hosts[host].running.as_ref().and_then(|running| running.up);
