@@ -24,6 +24,7 @@
 //! | `faults` | what goes wrong, and when |
 //! | `checkers` | what must hold after every step |
 //! | `shrink` | the fewest faults that still fail |
+//! | `spent` | processor time, by which a search is bounded |
 
 mod agenda;
 mod checkers;
@@ -45,6 +46,7 @@ mod roster;
 mod rot;
 mod server;
 mod shrink;
+mod spent;
 mod tree;
 mod watching;
 mod world;
@@ -54,4 +56,5 @@ pub use checkers::Violation;
 pub use defect::Defect;
 pub use faults::{Fault, Schedule};
 pub use shrink::shrink;
+pub use spent::spent;
 pub use world::{Shape, Tally, run, trace};

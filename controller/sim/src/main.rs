@@ -5,8 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use rustix::time::{ClockId, clock_gettime};
-use sim::{Shape, run, shrink, trace};
+use sim::{Shape, run, shrink, spent, trace};
 
 /// Runs simulated ensembles under faults, a seed each, and checks every step of them.
 #[derive(Parser)]
@@ -76,10 +75,4 @@ fn main() -> ExitCode {
         simulated.as_secs_f64() / 86_400.0
     );
     ExitCode::SUCCESS
-}
-
-/// What this process has had of processors: others may have them for as long as they like.
-fn spent() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::try_from(time).unwrap_or_default()
 }
