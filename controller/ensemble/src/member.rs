@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use jute::{HostPort, Id, Members, ServerRole};
-use storage::{DataDir, DirError, LogEvent, LogThread, LogWriter};
+use storage::{DataDir, DirError, Epochs, LogEvent, LogThread, LogWriter};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::net::TcpListener;
@@ -153,7 +153,16 @@ impl Member {
         };
         let dirs = DataDir::open(&config.data_dir, config.data_log_dir.as_deref())?;
         let (limit, trust) = (config.longest_record(), config.trust_empty);
-        let loading = tokio::task::spawn_blocking(move || (load(&dirs, limit, trust), dirs));
+        let promises = config.ensemble.is_some();
+        let loading = tokio::task::spawn_blocking(move || {
+            let found = load(&dirs, limit, trust).and_then(|found| {
+                if promises {
+                    Epochs::check(&dirs)?;
+                }
+                Ok(found)
+            });
+            (found, dirs)
+        });
         let (found, dirs) = loading.await.map_err(|error| StartError::Lead(error.to_string()))?;
         let found = match found {
             // Others may have what is lost: the member asks them before it votes.

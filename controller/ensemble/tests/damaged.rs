@@ -1,6 +1,10 @@
 //! Members whose files are damaged, one of three, two or all: none serves anything but what was acknowledged, and
 //! all serve wherever one good copy is left. `MENDING=all` tries every placement.
 
+#[path = "damaged/apart.rs"]
+mod apart;
+#[path = "damaged/epochs.rs"]
+mod epochs;
 mod support;
 
 use std::collections::BTreeMap;
@@ -10,7 +14,6 @@ use std::time::Duration;
 
 use ensemble::{PeerSaslConfig, Role, SaslConfig};
 use support::{Ensemble, OPEN, Tree};
-use types::Epoch;
 
 /// What is damaged.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -22,6 +25,8 @@ enum Target {
     Snapshot,
     /// One of the small files.
     Beside(&'static str),
+    /// All that tells an epoch.
+    Epochs,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -33,7 +38,7 @@ enum Fault {
 }
 
 const FAULTS: [Fault; 4] = [Fault::Flip, Fault::Zero, Fault::Truncate, Fault::Delete];
-const TARGETS: [Target; 8] = [
+const TARGETS: [Target; 9] = [
     Target::OldLog,
     Target::NewLog,
     Target::Snapshot,
@@ -42,6 +47,7 @@ const TARGETS: [Target; 8] = [
     Target::Beside("troupe.epochs"),
     Target::Beside("troupe.flushed"),
     Target::Beside("troupe.logs"),
+    Target::Epochs,
 ];
 
 /// Three members that have stopped, and what was acknowledged.
@@ -124,6 +130,12 @@ fn damage(dir: &Path, target: Target, fault: Fault) {
         Target::NewLog => logs[logs.len() - 1].clone(),
         Target::Snapshot => files(dir, "snapshot.")[0].clone(),
         Target::Beside(name) => dir.join(name),
+        Target::Epochs => {
+            for name in ["acceptedEpoch", "currentEpoch", "troupe.epochs"] {
+                damage(dir, Target::Beside(name), fault);
+            }
+            return;
+        }
     };
     if fault == Fault::Delete {
         return fs::remove_file(path).expect("it is there");
@@ -162,7 +174,7 @@ async fn try_placement(template: &Template, target: Target, fault: Fault, mask: 
     for id in 1..=3 {
         ensemble.run(id).await;
     }
-    let lost = mask == 7 && !matches!(target, Target::Beside(_));
+    let lost = mask == 7 && !matches!(target, Target::Beside(_) | Target::Epochs);
     if lost {
         within(&what, &ensemble, async {
             for member in ensemble.running.values() {
@@ -174,16 +186,20 @@ async fn try_placement(template: &Template, target: Target, fault: Fault, mask: 
         })
         .await;
     } else {
-        within(&what, &ensemble, ensemble.all_serve()).await;
-        within(&what, &ensemble, async {
-            while ensemble.running.values().any(|member| member.view().mending.is_some()) {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        })
-        .await;
+        all_are_whole(&what, &ensemble).await;
         assert_eq!(ensemble.assert_alike().await, template.tree, "{what}");
     }
     ensemble.shutdown().await;
+}
+
+async fn all_are_whole(what: &str, ensemble: &Ensemble) {
+    within(what, ensemble, ensemble.all_serve()).await;
+    within(what, ensemble, async {
+        while ensemble.running.values().any(|member| member.view().mending.is_some()) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
 }
 
 /// It has asked the others, in vain.
@@ -211,6 +227,7 @@ async fn what_is_damaged_comes_back_and_nothing_else_is_served() {
     try_placement(&template, Target::NewLog, Fault::Zero, 7).await;
     try_placement(&template, Target::Snapshot, Fault::Flip, 5).await;
     try_placement(&template, Target::Beside("currentEpoch"), Fault::Flip, 7).await;
+    try_placement(&template, Target::Epochs, Fault::Delete, 7).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -237,69 +254,4 @@ async fn members_with_different_damage_mend_each_other() {
         assert_eq!(ensemble.assert_alike().await, template.tree);
         ensemble.shutdown().await;
     }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_member_that_cannot_know_its_epoch_is_filled_by_a_leader_and_votes_again() {
-    let template = Template::new().await;
-    let mut ensemble = template.copy();
-    let dir = version_2(&ensemble, 1);
-    fs::remove_file(dir.join("currentEpoch")).expect("it is there");
-    fs::write(dir.join("troupe.epochs"), "damaged").expect("it is writable");
-    ensemble.run(1).await;
-    ensemble.run(2).await;
-    // Two of three, and one of them must not vote.
-    within("it asks", &ensemble, async {
-        while !ensemble.running[&1].view().mending.is_some_and(|why| why.contains("currentEpoch")) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
-    assert_eq!(ensemble.running[&2].view().epoch, Epoch::default(), "nobody leads");
-    ensemble.run(3).await;
-    within("the others are a quorum", &ensemble, ensemble.all_serve()).await;
-    within("it votes again", &ensemble, async {
-        while ensemble.running[&1].view().mending.is_some() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
-    assert_eq!(ensemble.assert_alike().await, template.tree);
-    // And it can be one of two.
-    ensemble.halt(3).await;
-    let client = ensemble.client(&[1, 2]).await;
-    loop {
-        match client.create("/by-two", b"", OPEN).await {
-            Ok(_) | Err(zookeeper_client::Error::NodeExists) => break,
-            // The connection broke, in one of its ways.
-            Err(_) => tokio::task::yield_now().await,
-        }
-    }
-    ensemble.shutdown().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_observer_whose_promise_is_damaged_observes_again() {
-    let mut ensemble = Ensemble::start(3, 1).await;
-    let leader = ensemble.leader();
-    let client = ensemble.client(&[leader]).await;
-    client.create("/before", b"", OPEN).await.expect("it is new");
-    ensemble.tree(4, leader).await;
-    // One of the voters is gone, and cannot tell what it has promised.
-    ensemble.halt((1..=3).find(|id| *id != leader).expect("there are three")).await;
-    let dir = version_2(&ensemble, 4);
-    for unreadable in [false, true] {
-        ensemble.halt(4).await;
-        // A flipped bit makes a higher number of one.
-        fs::write(dir.join("acceptedEpoch"), if unreadable { "?" } else { "9" })
-            .expect("it is writable");
-        if unreadable {
-            fs::write(dir.join("troupe.epochs"), "damaged").expect("it is writable");
-        }
-        ensemble.run(4).await;
-        within("it observes", &ensemble, ensemble.running[&4].serving()).await;
-    }
-    client.create("/after", b"", OPEN).await.expect("it is new");
-    within("it has all", &ensemble, ensemble.assert_alike()).await;
-    ensemble.shutdown().await;
 }

@@ -12,8 +12,10 @@ use std::path::{Path, PathBuf};
 
 use types::Epoch;
 
+use crate::DataDir;
 use crate::data_dir::is_full;
 use crate::disk::{self, File, sync_dir};
+use crate::settle::has_run;
 
 /// What the two files say; `None` when a file is missing (a new member, or one that ran alone under
 /// Apache).
@@ -46,7 +48,7 @@ pub enum EpochError {
         source: io::Error,
     },
     /// It is gone or has no checksum, and the copy of it is damaged.
-    #[error("epoch file {} is missing or damaged, and its copy {} is damaged; start the member beside its peers, from whom it learns what is safe, or restore both files from a copy", path.display(), COPY)]
+    #[error("epoch file {} is missing or damaged, and so is its copy {}; start the member beside its peers, from whom it learns what is safe, or restore both files from a copy", path.display(), COPY)]
     Lost {
         /// The file.
         path: PathBuf,
@@ -72,6 +74,17 @@ impl EpochError {
 }
 
 impl Epochs {
+    /// Whether something of what was promised is left, if anything was: a member of ours has both files from its first
+    /// start on. One that Apache ran alone has neither.
+    pub fn check(dirs: &DataDir) -> Result<(), EpochError> {
+        let dir = dirs.snapshots();
+        match are_lost(dir, dirs.logs()) {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(EpochFile::Accepted.lost(dir)),
+            Err(source) => Err(EpochError::Io { path: dir.to_owned(), source }),
+        }
+    }
+
     /// Reads both files in a member's `version-2` directory. `last`: the epoch of the last transaction there; its leader's
     /// history was taken over for sure.
     pub fn read(dir: &Path, last: Epoch) -> Result<Self, EpochError> {
@@ -132,6 +145,11 @@ impl EpochFile {
         one(dir, self, &Copy::read(dir)?, last)
     }
 
+    /// Nothing tells what it said.
+    pub(crate) fn lost(self, dir: &Path) -> EpochError {
+        EpochError::Lost { path: dir.join(self.name()) }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Accepted => "acceptedEpoch",
@@ -169,6 +187,52 @@ impl Saved {
             }
         }
     }
+}
+
+/// Whether none of the three files is there, and a member of ours has run.
+pub(crate) fn are_lost(dir: &Path, logs: &Path) -> io::Result<bool> {
+    Ok(is_without(dir)? && has_run(logs)?)
+}
+
+/// Whether none of the three files is there.
+fn is_without(dir: &Path) -> io::Result<bool> {
+    for name in [EpochFile::Accepted.name(), EpochFile::Current.name(), COPY] {
+        if dir.join(name).try_exists()? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The first start of a member of ours: from now on there are epoch files, and where they are not they are lost. Apache does
+/// the same.
+pub(crate) fn begin(dir: &Path, logs: &Path, last: Epoch) -> Result<(), EpochError> {
+    let is_first = || Ok(is_without(dir)? && !has_run(logs)?);
+    match is_first().map_err(|source| EpochError::Io { path: dir.to_owned(), source })? {
+        true => restore(dir, Some(last), Some(last)),
+        false => Ok(()),
+    }
+}
+
+/// Has all three files say this, durably; `None`: nobody knows. A crash on the way leaves what was there, or this.
+pub(crate) fn restore(
+    dir: &Path,
+    accepted: Option<Epoch>,
+    current: Option<Epoch>,
+) -> Result<(), EpochError> {
+    let word = |epoch: Option<Epoch>| epoch.map_or(Word::Lost, Word::Is);
+    let mut copied = Copied { accepted: word(accepted), current: word(current), modified: 0 };
+    let mut saved = Vec::new();
+    for (file, epoch) in [(EpochFile::Accepted, accepted), (EpochFile::Current, current)] {
+        let Some(epoch) = epoch else { continue };
+        saved.push(file.write_beside(dir, epoch, |written| {
+            copied.modified = written;
+            Ok(())
+        })?);
+    }
+    let path = dir.join(COPY);
+    copied.write_anew(dir).map_err(|source| EpochError::Io { path, source })?;
+    saved.into_iter().try_for_each(Saved::finish)
 }
 
 /// Makes durable what is read now; `last` as for [`Epochs::read`]. The copy, which is written in its place, is made anew: a

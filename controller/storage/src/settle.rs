@@ -28,8 +28,23 @@ pub enum SettleError {
 
 /// Makes durable what was read; `last` is where the log, or a snapshot behind it, ends. A full disk is no error.
 pub fn settle(dirs: &DataDir, last: Zxid) -> Result<(), SettleError> {
+    match epochs::begin(dirs.snapshots(), dirs.logs(), last.epoch()) {
+        // Nothing can be promised either.
+        Err(error) if error.is_full() => {}
+        begun => begun?,
+    }
     epochs::settle(dirs.snapshots(), last.epoch())?;
     Ok(settle_log(dirs, last)?)
+}
+
+/// Whether a member of ours has been started here: it has left files beside the log.
+pub(crate) fn has_run(logs: &Path) -> io::Result<bool> {
+    for name in [watermark::FILE, watermark::COPY, links::FILE, links::COPY] {
+        if logs.join(name).try_exists()? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// From then on there is a file that says how far the log is whole, so that what a power cut does to the first batches

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use jute::ServerRole;
-use storage::{EpochFile, LogCommand, Mended};
+use storage::{EpochFile, Epochs, LogCommand, Mended};
 use tokio::task::JoinHandle;
 use types::{Epoch, Instant, Zxid};
 use zab::{Durable, Input};
@@ -123,7 +123,9 @@ impl Core {
 
     fn wait_for_leader(&mut self) {
         let again = self.shared.now() + AGAIN;
-        let accepted = match EpochFile::Accepted.read(self.dirs.snapshots(), Epoch(0)) {
+        let accepted = Epochs::check(&self.dirs)
+            .and_then(|()| EpochFile::Accepted.read(self.dirs.snapshots(), Epoch(0)));
+        let accepted = match accepted {
             Ok(accepted) => accepted,
             // What it has promised nobody counts on.
             Err(_) if self.only_observes() => None,

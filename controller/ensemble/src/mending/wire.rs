@@ -8,6 +8,7 @@ use types::Epoch;
 pub(super) fn put_question(question: &Question, out: &mut Vec<u8>) {
     match question {
         Question::Holdings => out.put_i32(HOLDINGS),
+        Question::End => out.put_i32(END),
         Question::Before(epoch) => {
             out.put_i32(BEFORE);
             out.put_u32(epoch.0);
@@ -29,6 +30,7 @@ pub(super) fn question(data: &Bytes) -> Result<Question, DecodeError> {
     let mut reader = Reader::new(data);
     Ok(match reader.i32()? {
         HOLDINGS => Question::Holdings,
+        END => Question::End,
         BEFORE => Question::Before(Epoch(reader.i32()?.cast_unsigned())),
         ENTRIES => Question::Entries { from: reader.zxid()?, to: reader.zxid()? },
         SNAPSHOT => Question::Snapshot { zxid: reader.zxid()?, at: reader.i64()?.cast_unsigned() },
@@ -47,8 +49,14 @@ pub(super) fn put_told(told: &Told, out: &mut Vec<u8>) {
         }
         Answer::Holdings { accepted, snapshots } => {
             out.put_i32(HOLDINGS);
-            out.put_i64(accepted.map_or(-1, |epoch| epoch.0.into()));
+            put_epoch(*accepted, out);
             out.put_vector(snapshots, |out, zxid| out.put_zxid(*zxid));
+        }
+        Answer::End { accepted, current, last } => {
+            out.put_i32(END);
+            put_epoch(*accepted, out);
+            put_epoch(*current, out);
+            out.put_zxid(*last);
         }
         Answer::Entries(entries) => {
             out.put_i32(ENTRIES);
@@ -74,8 +82,13 @@ pub(super) fn told(data: &Bytes) -> Result<Told, DecodeError> {
         LACKS => Answer::Lacks,
         BEFORE => Answer::Before(reader.zxid()?),
         HOLDINGS => Answer::Holdings {
-            accepted: u32::try_from(reader.i64()?).ok().map(Epoch),
+            accepted: epoch(&mut reader)?,
             snapshots: reader.vector(Reader::zxid)?,
+        },
+        END => Answer::End {
+            accepted: epoch(&mut reader)?,
+            current: epoch(&mut reader)?,
+            last: reader.zxid()?,
         },
         ENTRIES => Answer::Entries(
             reader.vector(|reader| Ok((reader.zxid()?, reader.buffer()?.unwrap_or_default())))?,
@@ -90,12 +103,22 @@ pub(super) fn told(data: &Bytes) -> Result<Told, DecodeError> {
     Ok(Told { answer, at_rest })
 }
 
+/// One that is not known is negative.
+fn put_epoch(epoch: Option<Epoch>, out: &mut Vec<u8>) {
+    out.put_i64(epoch.map_or(-1, |epoch| epoch.0.into()));
+}
+
+fn epoch(reader: &mut Reader) -> Result<Option<Epoch>, DecodeError> {
+    Ok(u32::try_from(reader.i64()?).ok().map(Epoch))
+}
+
 const UNKNOWN: i32 = 0;
 const LACKS: i32 = 1;
 const HOLDINGS: i32 = 2;
 const BEFORE: i32 = 3;
 const ENTRIES: i32 = 4;
 const SNAPSHOT: i32 = 5;
+const END: i32 = 6;
 
 #[cfg(test)]
 mod tests {
@@ -108,6 +131,7 @@ mod tests {
         let zxid = Zxid::from_bits(0x3_0000_0002);
         let questions = [
             Question::Holdings,
+            Question::End,
             Question::Before(Epoch(u32::MAX)),
             Question::Entries { from: zxid, to: zxid },
             Question::Snapshot { zxid, at: 7 << 40 },
@@ -122,6 +146,7 @@ mod tests {
             Answer::Unknown,
             Answer::Lacks,
             Answer::Before(zxid),
+            Answer::End { accepted: None, current: Some(Epoch(u32::MAX)), last: zxid },
             Answer::Holdings { accepted: None, snapshots: vec![zxid] },
             Answer::Holdings { accepted: Some(Epoch(u32::MAX)), snapshots: Vec::new() },
             Answer::Entries(vec![(zxid, part.clone())]),

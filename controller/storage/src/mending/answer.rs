@@ -8,17 +8,20 @@ use std::path::Path;
 use bytes::Bytes;
 use types::{Epoch, Zxid};
 
+use super::log::whole_end;
 use super::survey::{End, Survey, run};
-use crate::Epochs;
 use crate::compression::Compression;
 use crate::data_dir::list;
 use crate::snapshot_writer::{PREFIX as SNAPSHOT, SEAL_END};
+use crate::{EpochFile, Epochs, epochs};
 
 /// What one member asks another about its files.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Question {
     /// What there is, but for the log.
     Holdings,
+    /// Where the history ends, and what it is worth.
+    End,
     /// Which transaction the first of an epoch follows.
     Before(Epoch),
     /// The transactions from one to another of the same epoch.
@@ -49,6 +52,15 @@ pub enum Answer {
         /// Snapshots that are whole and exact, oldest first.
         snapshots: Vec<Zxid>,
     },
+    /// To [`Question::End`]: the history is whole there.
+    End {
+        /// The highest epoch promised, if that is known.
+        accepted: Option<Epoch>,
+        /// The epoch of the history, if that is known.
+        current: Option<Epoch>,
+        /// The last transaction.
+        last: Zxid,
+    },
     /// To [`Question::Before`].
     Before(Zxid),
     /// To [`Question::Entries`]: the first of them and what is there behind it, at least one.
@@ -70,6 +82,7 @@ pub enum Answer {
 pub fn answer(snapshots: &Path, logs: &Path, question: &Question) -> Answer {
     let answered = match *question {
         Question::Holdings => holdings(snapshots, logs),
+        Question::End => end(snapshots, logs),
         Question::Before(epoch) => before(logs, epoch),
         Question::Entries { from, to } => entries(snapshots, logs, from, to),
         Question::Snapshot { zxid, at } => part(snapshots, zxid, at),
@@ -87,10 +100,24 @@ fn holdings(snapshots: &Path, logs: &Path) -> io::Result<Answer> {
     // A log begins no later than the last of its files says.
     let last = Survey::of(logs)?.files.last().map(|file| file.first);
     let last = last.max(whole.last().copied()).unwrap_or_default().epoch();
-    let epochs = Epochs::read(snapshots, last).ok();
+    let epochs =
+        if epochs::are_lost(snapshots, logs)? { None } else { Epochs::read(snapshots, last).ok() };
     let accepted =
         epochs.map(|epochs| epochs.accepted.max(epochs.current).unwrap_or_default().max(last));
     Ok(Answer::Holdings { accepted, snapshots: whole })
+}
+
+fn end(snapshots: &Path, logs: &Path) -> io::Result<Answer> {
+    let Some(base) = super::base(snapshots)? else { return Ok(Answer::Unknown) };
+    let Some(last) = whole_end(&Survey::of(logs)?, base)? else { return Ok(Answer::Unknown) };
+    let are_lost = epochs::are_lost(snapshots, logs)?;
+    let own = last.epoch();
+    let read = |file: EpochFile| {
+        let read = file.read(snapshots, own).ok().filter(|_| !are_lost)?;
+        Some(read.unwrap_or(own).max(own))
+    };
+    let (accepted, current) = (read(EpochFile::Accepted), read(EpochFile::Current));
+    Ok(Answer::End { accepted, current, last })
 }
 
 fn before(logs: &Path, epoch: Epoch) -> io::Result<Answer> {

@@ -105,6 +105,18 @@ pub(super) fn mend(
     }
 }
 
+/// Where the history behind `base` ends; `None`: something is missing, or may be.
+pub(super) fn whole_end(survey: &Survey, base: Zxid) -> io::Result<Option<Zxid>> {
+    let mut last = base;
+    for at in survey.first_needed(base)..survey.files.len() {
+        match check(survey, at, last)? {
+            Check::Whole(end) => last = end,
+            Check::Gap(_) | Check::Damaged => return Ok(None),
+        }
+    }
+    Ok((survey.end(last, false) == End::Whole).then_some(last))
+}
+
 fn check(survey: &Survey, at: usize, after: Zxid) -> io::Result<Check> {
     let mut pieces = survey.read(at)?;
     let mut last = after;

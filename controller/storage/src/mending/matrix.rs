@@ -19,6 +19,7 @@ use crate::{
 
 mod mixed;
 mod pairs;
+mod promises;
 
 const MEMBERS: usize = 3;
 /// Two files of two, the second of another epoch.
@@ -360,21 +361,6 @@ fn what_another_may_have_had_is_waited_for() {
 }
 
 #[test]
-fn a_promise_that_is_forgotten_is_taken_from_all_others() {
-    let ensemble = Ensemble::with([4; MEMBERS]);
-    EpochFile::Accepted.write(&ensemble.path(1), Epoch(9)).expect("it is writable");
-    fs::remove_file(ensemble.path(0).join("acceptedEpoch")).expect("it is there");
-    fs::write(ensemble.path(0).join("troupe.epochs"), "damaged").expect("it is writable");
-    assert_eq!(ensemble.mend(0), Mended::Whole { taken: 0 });
-    let accepted = EpochFile::Accepted.read(&ensemble.path(0), Epoch(2)).expect("just written");
-    assert_eq!(accepted, Some(Epoch(9)));
-    // What the history is worth nobody else can tell.
-    fs::remove_file(ensemble.path(2).join("currentEpoch")).expect("it is there");
-    fs::write(ensemble.path(2).join("troupe.epochs"), "damaged").expect("it is writable");
-    assert!(matches!(ensemble.mend(2), Mended::Stuck(why) if why.contains("currentEpoch")));
-}
-
-#[test]
 fn answers_of_nonsense_are_not_taken() {
     struct Liar;
     impl Others for Liar {
@@ -391,6 +377,9 @@ fn answers_of_nonsense_are_not_taken() {
                 Question::Snapshot { .. } => {
                     let part = Bytes::from_static(b"none");
                     Answer::Snapshot { suffix: String::new(), size: 4, part }
+                }
+                Question::End => {
+                    Answer::End { accepted: None, current: Some(Epoch(9)), last: zxid((7, 7)) }
                 }
                 Question::Holdings => {
                     Answer::Holdings { accepted: None, snapshots: vec![zxid((7, 7))] }

@@ -16,20 +16,22 @@ mod log;
 mod mark;
 #[cfg(test)]
 mod matrix;
+mod promises;
 mod survey;
 
 use std::io::{self, Write};
 use std::path::Path;
 
-use types::{Epoch, Zxid};
+use types::Zxid;
 
 use crate::data_dir::{file_name, list};
 use crate::disk::{self, File, sync_dir};
+use crate::epochs;
 use crate::snapshot_writer::PREFIX as SNAPSHOT;
-use crate::{EpochError, EpochFile, epochs};
 pub use answer::{Answer, Question, answer};
 use answer::{is_exact, sealed};
 pub use mark::{is_marked, mark, unmark};
+use promises::told;
 
 /// The other voters.
 pub trait Others {
@@ -92,7 +94,7 @@ pub fn mend(snapshots: &Path, logs: &Path, others: &mut dyn Others) -> io::Resul
             }
         }
     };
-    if let Some(why) = mend_epochs(snapshots, last.epoch(), others)? {
+    if let Some(why) = promises::mend(snapshots, logs, last, others)? {
         return Ok(Mended::Stuck(why));
     }
     // A mending that was killed may have left them in the system's memory only.
@@ -174,34 +176,4 @@ fn receive(
         disk::remove(&staged)?;
     }
     Ok(whole)
-}
-
-/// `Some`: an epoch stays in doubt, in words. What was promised is not above what the others have promised, for
-/// whoever asks for a promise has made it first.
-fn mend_epochs(dir: &Path, last: Epoch, others: &mut dyn Others) -> io::Result<Option<String>> {
-    let current = match told(EpochFile::Current.read(dir, last))? {
-        Ok(current) => current,
-        Err(why) => return Ok(Some(why)),
-    };
-    let Err(why) = told(EpochFile::Accepted.read(dir, last))? else { return Ok(None) };
-    let mut highest = last.max(current.unwrap_or_default());
-    for other in 0..others.count() {
-        match others.ask(other, &Question::Holdings).map(|told| told.answer) {
-            Some(Answer::Holdings { accepted: Some(accepted), .. }) => {
-                highest = highest.max(accepted);
-            }
-            _ => return Ok(Some(why)),
-        }
-    }
-    tracing::warn!(epoch = highest.0, "what was promised is taken from the other members");
-    Ok(told(EpochFile::Accepted.write(dir, highest))?.err())
-}
-
-/// What came of the epoch files, or why they cannot be believed.
-fn told<T>(done: Result<T, EpochError>) -> io::Result<Result<T, String>> {
-    match done {
-        Ok(done) => Ok(Ok(done)),
-        Err(EpochError::Io { source, .. }) => Err(source),
-        Err(error) => Ok(Err(error.to_string())),
-    }
 }

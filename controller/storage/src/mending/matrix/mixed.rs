@@ -1,7 +1,7 @@
 //! Each member damaged in its own way: never another history, no promise forgotten and no epoch claimed that was
 //! not; and all of it comes back wherever one good copy of each thing is left.
 
-use super::pairs::{Damage, Target, check_start, damages, inflict, template};
+use super::pairs::{Damage, PROMISED, Target, check_start, damages, inflict, template};
 use super::*;
 
 /// What is left of the transactions and snapshots, byte by byte.
@@ -37,11 +37,10 @@ fn is_all_left(left: &[Left]) -> bool {
     snapshots.into_iter().any(|has| (*has..ENTRIES.len()).all(somewhere))
 }
 
-/// Whether damages of one member leave nothing that tells one of its epochs, or how far its log was flushed.
-fn is_beside_lost(damages: &[Damage]) -> bool {
-    let of = |name| damages.iter().any(|(target, _)| *target == Target::File(name));
-    of("troupe.epochs") && (of("currentEpoch") || of("acceptedEpoch"))
-        || of("troupe.flushed") && of("troupe.flushed.copy")
+/// Whether damages of one member leave nothing that tells what it has promised.
+fn is_promise_lost(damages: &[Damage]) -> bool {
+    let of = |target| damages.iter().any(|damage| damage.0 == target);
+    of(Target::Epochs) || of(Target::File("troupe.epochs")) && of(Target::File("acceptedEpoch"))
 }
 
 fn try_mixed(template: &Ensemble, told: &[Vec<Damage>; MEMBERS], mut seed: u64) {
@@ -55,12 +54,23 @@ fn try_mixed(template: &Ensemble, told: &[Vec<Damage>; MEMBERS], mut seed: u64) 
     }
     let left: Vec<_> =
         (0..MEMBERS).map(|id| left(&template.path(id), &ensemble.path(id))).collect();
+    let is_known = told.iter().any(|damages| !is_promise_lost(damages));
+    // One that nobody remembers was made to nobody who leads.
+    let promised = if is_known { PROMISED } else { Epoch(2) };
     for id in 0..MEMBERS {
-        let _ = check_start(&ensemble, id, &all);
+        let _ = check_start(&ensemble, id, promised, &all);
     }
     let mut mended = Vec::new();
     for _ in 0..MEMBERS {
         mended = (0..MEMBERS).map(|id| ensemble.mend(id)).collect();
+        for (id, mended) in mended.iter().enumerate() {
+            // As a start does.
+            if matches!(mended, Mended::Whole { .. })
+                && check_start(&ensemble, id, promised, &all).is_ok()
+            {
+                watermark::lower(&ensemble.path(id), zxid(ENTRIES[3])).expect("it is writable");
+            }
+        }
     }
     let lost = |name| {
         told.iter().all(|damages| damages.iter().any(|(target, _)| *target == Target::File(name)))
@@ -69,12 +79,12 @@ fn try_mixed(template: &Ensemble, told: &[Vec<Damage>; MEMBERS], mut seed: u64) 
     let is_all_left = is_all_left(&left) && is_linked;
     for (id, mended) in mended.iter().enumerate() {
         match mended {
-            Mended::Whole { .. } => check_start(&ensemble, id, &all)
+            Mended::Whole { .. } => check_start(&ensemble, id, promised, &all)
                 .unwrap_or_else(|why| panic!("{told:?}: {id}: {why}")),
             Mended::Stuck(why) => {
-                let known = is_all_left && !told.iter().any(|damages| is_beside_lost(damages));
-                assert!(!known, "{told:?}: {id}: {why}");
-                check_start(&ensemble, id, &all).expect_err("what is lost is not passed over");
+                assert!(!is_all_left, "{told:?}: {id}: {why}");
+                check_start(&ensemble, id, promised, &all)
+                    .expect_err("what is lost is not passed over");
             }
         }
     }

@@ -1,14 +1,16 @@
 //! Two damages in one member, and in two: never another history, no promise forgotten and no epoch claimed that
-//! was not; all of it comes back, unless nothing tells an epoch.
+//! was not; all of it comes back.
 
 use super::*;
-use crate::Epochs;
+use crate::{Epochs, disk, epochs};
 
 /// A file, or a transaction in one.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Target {
     Entry(usize),
     File(&'static str),
+    /// All files that tell an epoch.
+    Epochs,
 }
 
 const FILES: [&str; 11] = [
@@ -25,16 +27,24 @@ const FILES: [&str; 11] = [
     "troupe.logs.copy",
 ];
 
+/// By all members, beyond what is in their histories.
+pub(super) const PROMISED: Epoch = Epoch(3);
+
 pub(super) type Damage = (Target, Fault);
 
 /// All that can be done to a member.
 pub(super) fn damages(template: &Ensemble) -> Vec<Damage> {
     let entries = (0..ENTRIES.len()).map(Target::Entry);
     let files = FILES.into_iter().filter(|name| template.path(0).join(name).exists());
-    let targets = entries.chain(files.map(Target::File));
+    let targets = entries.chain(files.map(Target::File)).chain([Target::Epochs]);
     let all = targets.flat_map(|target| FAULTS.map(|fault| (target, fault)));
     // A transaction is deleted only with its file.
-    all.filter(|damage| !matches!(damage, (Target::Entry(_), Fault::Delete))).collect()
+    let can_be = |(target, fault): &Damage| match target {
+        Target::Entry(_) => *fault != Fault::Delete,
+        Target::File(_) => true,
+        Target::Epochs => *fault == Fault::Delete,
+    };
+    all.filter(can_be).collect()
 }
 
 /// As rot does it: no time changes.
@@ -42,10 +52,20 @@ pub(super) fn inflict(dir: &Path, (target, fault): Damage, seed: &mut u64) {
     let name = match target {
         Target::Entry(at) => return drop(damage(dir, at, fault, seed)),
         Target::File(name) => name,
+        Target::Epochs => {
+            for name in ["acceptedEpoch", "currentEpoch", "troupe.epochs"] {
+                inflict(dir, (Target::File(name), fault), seed);
+            }
+            return;
+        }
     };
     let path = dir.join(name);
     if fault == Fault::Delete {
-        return fs::remove_file(path).expect("it is there");
+        // Another damage may have been that, too.
+        return disk::remove_if_there(&path).expect("it is writable");
+    }
+    if !path.exists() {
+        return;
     }
     let at = fs::metadata(&path).and_then(|file| file.modified()).expect("it is there");
     let mut bytes = fs::read(&path).expect("it is there");
@@ -72,21 +92,30 @@ pub(super) fn template(snapshot: Option<usize>) -> Ensemble {
         if let Some(at) = snapshot {
             write_snapshot(&dir, zxid(ENTRIES[at]));
         }
-        EpochFile::Accepted.write(&dir, Epoch(3)).expect("it is writable");
+        EpochFile::Accepted.write(&dir, PROMISED).expect("it is writable");
     }
     template
 }
 
-/// What a member would begin with, if it began.
-pub(super) fn check_start(ensemble: &Ensemble, id: usize, told: &[Damage]) -> Result<(), String> {
+/// What a member would begin with, if it began. `promised`: what it must not have forgotten.
+pub(super) fn check_start(
+    ensemble: &Ensemble,
+    id: usize,
+    promised: Epoch,
+    told: &[Damage],
+) -> Result<(), String> {
     let (base, found) = ensemble.read_behind(id)?;
     let behind = history(ENTRIES.len()).into_iter().filter(|zxid| *zxid > base);
     assert_eq!(found, behind.collect::<Vec<_>>(), "{told:?}: {id} behind {base:?}");
-    let epochs = Epochs::read(&ensemble.path(id), Epoch(2)).map_err(|error| error.to_string())?;
+    let dir = ensemble.path(id);
+    if epochs::are_lost(&dir, &dir).expect("the disk works") {
+        return Err("the epochs are lost".to_owned());
+    }
+    let epochs = Epochs::read(&dir, Epoch(2)).map_err(|error| error.to_string())?;
     let current = epochs.current.unwrap_or(Epoch(2)).max(Epoch(2));
     assert_eq!(current, Epoch(2), "{told:?}: {id}");
     let accepted = epochs.accepted.unwrap_or(current).max(current);
-    assert!(accepted >= Epoch(3), "{told:?}: {id} promised {accepted:?}");
+    assert!(accepted >= promised, "{told:?}: {id} promised {accepted:?}");
     Ok(())
 }
 
@@ -97,7 +126,7 @@ fn try_both(template: &Ensemble, told: &[Damage], members: usize, mut seed: u64)
             inflict(&ensemble.path(id), *damage, &mut seed);
         }
         // What it says does not matter here.
-        let _ = check_start(&ensemble, id, told);
+        let _ = check_start(&ensemble, id, PROMISED, told);
     }
     let mut mended = Vec::new();
     for _ in 0..members {
@@ -106,16 +135,10 @@ fn try_both(template: &Ensemble, told: &[Damage], members: usize, mut seed: u64)
     for (id, mended) in mended.iter().enumerate() {
         match mended {
             Mended::Whole { .. } => {
-                check_start(&ensemble, id, told)
+                check_start(&ensemble, id, PROMISED, told)
                     .unwrap_or_else(|why| panic!("{told:?}: {id}: {why}"));
             }
-            // A leader tells it, or all the others.
-            Mended::Stuck(why) => {
-                let of = |name| told.iter().any(|(target, _)| *target == Target::File(name));
-                let epochs = of("troupe.epochs") && (of("currentEpoch") || of("acceptedEpoch"));
-                assert!(epochs && why.contains("Epoch"), "{told:?}: {id}: {why}");
-                check_start(&ensemble, id, told).expect_err("what is lost is not passed over");
-            }
+            Mended::Stuck(why) => panic!("{told:?}: {id}: {why}"),
         }
     }
 }
