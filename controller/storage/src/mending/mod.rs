@@ -9,7 +9,12 @@
 //! counters around it, between epochs by `links`, at the end by the watermark. (2) A transaction that nobody has is
 //! given up with all behind it only once every other voter has said that its whole history lacks it, and that it
 //! neither leads nor follows, so that nothing is on its way. (3) Whole transactions are taken from files that are
-//! damaged elsewhere.
+//! damaged elsewhere. Epochs have a file of their own: `promises`.
+//!
+//! Not seen: the end of a log that is cut off and lost together with both files of the watermark. Files that
+//! cannot be read are no proof, for a first start that a crash cuts short leaves such. It could be asked for as an
+//! epoch is: with all other voters at rest, the history that wins among them has all that was committed. Two such
+//! members would be stuck then even with nothing lost: neither could vouch for the other.
 
 mod answer;
 mod log;
