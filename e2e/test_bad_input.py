@@ -216,7 +216,8 @@ def test_a_full_disk_stops_writes_keeps_reads_and_mends_by_itself():
             kubectl = Kubectl(up.kubeconfig)
             kubectl("create", "configmap", "before", "--from-literal=a=1")
             filler = folder / "filler"
-            with open(filler, "wb") as file, contextlib.suppress(OSError):
+            # What did not fit is tried again when the file is closed.
+            with contextlib.suppress(OSError), open(filler, "wb") as file:
                 while True:
                     file.write(b"\0" * 65536)
                     file.flush()
