@@ -14,7 +14,7 @@ pub enum Defect {
     SyncIsNotApplied,
     /// A write that comes back to a learner is answered in place of a sync that was asked before it.
     WriteOvertakesSync,
-    /// Ids of sessions begin where the clock of the day has it. (Ours did.)
+    /// Ids of sessions begin where the clock of the day has it when the process starts. (Ours did.)
     IdsByClock,
     /// Requests through a member that the session has left are served.
     MoveIsNotSeen,

@@ -10,7 +10,7 @@ use zab::{Durable, SavedEpoch, Settings, Voters, Zab};
 use znodes::SessionIds;
 
 use crate::checkers::Violation;
-use crate::clock::Clock;
+use crate::clock::{Clock, Time};
 use crate::defect::{Defect, Planted};
 use crate::disk::{Disk, Found};
 use crate::roster::{Roster, config_of};
@@ -47,6 +47,8 @@ pub(crate) struct Running {
     pub(crate) zab: Zab,
     pub(crate) tree: Tree,
     pub(crate) server: Server,
+    /// What the day's clock showed when it started.
+    pub(crate) began_ms: i64,
     /// The leader that is followed, and the connection to it, or to a follower of its.
     pub(crate) up: Option<(usize, u64)>,
     /// It is one to a follower.
@@ -124,7 +126,7 @@ impl Host {
     }
 
     /// `None`: it could not start. Else whether its files are whole.
-    pub(crate) fn start(&mut self, now: Instant) -> Result<Option<bool>, Violation> {
+    pub(crate) fn start(&mut self, time: Time) -> Result<Option<bool>, Violation> {
         let (tree, durable, marked, whole) = match self.disk.start(self.me())? {
             Found::Whole { tree, durable, marked } => (*tree, durable, marked, true),
             Found::Damaged(why) => {
@@ -152,7 +154,8 @@ impl Host {
         self.running = Some(Running {
             zab,
             tree,
-            server: Server::new(SessionIds::new(self.settings.me, 0), now),
+            server: Server::new(SessionIds::new(self.settings.me, 0), time.now),
+            began_ms: time.wall_ms,
             up: None,
             fed: false,
             learners: BTreeMap::new(),

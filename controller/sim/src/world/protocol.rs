@@ -19,6 +19,8 @@ impl World {
         let me = self.hosts[host].me();
         let (run, time) = (self.hosts[host].run, self.time(host));
         let Some(running) = &mut self.hosts[host].running else { return Ok(()) };
+        // Of the day's clock a role needs only what it showed when the process began, and that only where `IdsByClock` is planted.
+        let role_time = Time { wall_ms: running.began_ms, ..time };
         match output {
             Output::Append(txn) => {
                 running.appended = txn.zxid;
@@ -58,7 +60,7 @@ impl World {
                 self.checkers.has(me, &running.tree)?;
             }
             Output::Leading(epoch) => {
-                running.begin_role(me, epoch, true, time, self.chance.u64(..));
+                running.begin_role(me, epoch, true, role_time, self.chance.u64(..));
                 let known = self.checkers.last();
                 self.checkers.leads(me, epoch, &running.tree.links)?;
                 // Not from its log, which may begin with a snapshot that has some of it.
@@ -71,7 +73,7 @@ impl World {
                 self.check_ended()?;
             }
             Output::Following { epoch, .. } => {
-                running.begin_role(me, epoch, false, time, self.chance.u64(..));
+                running.begin_role(me, epoch, false, role_time, self.chance.u64(..));
                 self.fed += u64::from(running.fed);
                 self.checkers.follows(me, epoch, &running.tree.links)?;
                 self.note_in_step(host)?;

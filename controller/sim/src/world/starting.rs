@@ -205,10 +205,10 @@ impl World {
         if self.hosts[host].running.is_some() {
             return Ok(());
         }
-        let Time { now, .. } = self.time(host);
-        match self.hosts[host].start(now)? {
+        let time = self.time(host);
+        match self.hosts[host].start(time)? {
             None => {
-                self.hosts[host].disk.crash(Crash::Killed, u8::MAX, now);
+                self.hosts[host].disk.crash(Crash::Killed, u8::MAX, time.now);
                 self.at(self.now + STARTS_AGAIN, Event::Start { host });
                 Ok(())
             }
