@@ -238,6 +238,9 @@ impl Forwarded {
     }
 }
 
+/// In place of the opcode, between our own: the request came too late, for its session has moved. Not Apache's.
+pub const LATE: i32 = -120;
+
 /// A session that gave a sign of life on a learner; also the question whether a session lives.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Touch {

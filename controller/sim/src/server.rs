@@ -61,9 +61,24 @@ pub(crate) enum Answer {
 /// What a learner and its leader say beside the protocol.
 #[derive(Clone, Debug)]
 pub(crate) enum Errand {
-    Request { session: SessionId, cxid: i32, request: Request },
-    Revalidate { session: SessionId, timeout_ms: i32 },
-    Revalidated { session: SessionId, valid: bool },
+    /// Of a session that speaks through somebody else by now.
+    Late {
+        session: SessionId,
+        cxid: i32,
+    },
+    Request {
+        session: SessionId,
+        cxid: i32,
+        request: Request,
+    },
+    Revalidate {
+        session: SessionId,
+        timeout_ms: i32,
+    },
+    Revalidated {
+        session: SessionId,
+        valid: bool,
+    },
     Synced,
     Touches(Vec<(SessionId, i32)>),
 }
@@ -94,6 +109,8 @@ pub(crate) struct Server {
     /// Answered by the leader, and waiting until this much is applied here.
     synced: VecDeque<(Zxid, Asker)>,
     returning: BTreeMap<SessionId, VecDeque<Asker>>,
+    /// Through whom sessions speak that came back to this follower or to its observers.
+    came_back: BTreeMap<SessionId, Asker>,
     touched: BTreeMap<SessionId, i32>,
     touched_at: Instant,
     leading: Option<Leading>,
@@ -163,6 +180,7 @@ impl Server {
             syncs: VecDeque::new(),
             synced: VecDeque::new(),
             returning: BTreeMap::new(),
+            came_back: BTreeMap::new(),
             touched: BTreeMap::new(),
             touched_at: now,
             leading: None,
@@ -328,6 +346,10 @@ impl Running {
                         conn.queue.push_back(Waiting::Read { xid, request });
                     }
                     return;
+                }
+                if leads && self.zab.next_zxid().is_none() {
+                    // The real one lets it wait for the next epoch; here its client comes again.
+                    return self.hang_up(link, say);
                 }
                 let sync = matches!(request, Request::Sync { .. });
                 conn.queue.push_back(Waiting::Write { xid, sync });

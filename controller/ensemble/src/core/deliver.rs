@@ -166,6 +166,9 @@ impl Core {
         let ended = matches!(entry.txn, Txn::CloseSession(_));
         let speaking = ended.then(|| {
             self.sessions.forget(session);
+            if let Some(ensemble) = &mut self.ensemble {
+                ensemble.came_back.remove(&session);
+            }
             self.speaking.remove(&session)
         });
         match origin {

@@ -8,10 +8,10 @@ use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use jute::OpCode;
-use jute::learner::{Forwarded, LearnerInfo, PacketType, QuorumPacket, Touch};
-use types::{PeerId, Zxid};
+use jute::learner::{Forwarded, LATE, LearnerInfo, PacketType, QuorumPacket, Touch};
+use types::{PeerId, SessionId, Zxid};
 use zab::{Input, Introduction};
 
 use super::peers::{Ensemble, Upstream, send};
@@ -67,7 +67,7 @@ impl Ensemble {
                 (master, self.peers.observe(server, port, pause))
             }
         };
-        Some(Upstream { leader, master, link, serving: false })
+        Some(Upstream { leader, master, link, serving: false, kin: false })
     }
 
     /// Whether observers learn from this member.
@@ -80,6 +80,22 @@ impl Ensemble {
         if let Some(upstream) = &self.upstream {
             send(&upstream.link.outbox, &mut self.to_flush, |out| packet.encode(out));
         }
+    }
+
+    /// A session came back, here or to an observer that learns through this member.
+    pub(super) fn note_came_back(&mut self, session: SessionId, to: &Returning) {
+        let through = match to {
+            Returning::AtObserver(link) => Some(*link),
+            Returning::Here { .. } => None,
+        };
+        if self.callers.values().any(|caller| caller.link.observes) {
+            self.came_back.insert(session, through);
+        }
+    }
+
+    /// Whether a session that was an observer's speaks through somebody else by now.
+    fn has_left(&self, session: SessionId, link: LinkId) -> bool {
+        self.came_back.get(&session).is_some_and(|through| *through != Some(link))
     }
 
     /// Sends a packet to an observer, if it is still there.
@@ -142,6 +158,10 @@ impl Core {
             return self.hang_up(link, "a request that cannot be read");
         };
         let Some(ensemble) = &mut self.ensemble else { return };
+        if !ENDS_AND_BEGINS.contains(&forwarded.op) && ensemble.has_left(forwarded.session, link) {
+            let kin = ensemble.upstream.as_ref().is_some_and(|one| one.kin);
+            return ensemble.pass_on(&refused(&forwarded, kin));
+        }
         ensemble.pass_on(packet);
         if forwarded.op == OpCode::Sync.code() {
             // The leader's answer does not say whose it is.
@@ -185,6 +205,20 @@ impl Core {
     }
 }
 
+/// What the leader refuses, in place of a request that comes too late: its session speaks elsewhere, and may have asked for more
+/// there. To the leader both are this member's, and the observer waits for a transaction. One of Apache's has no word for it, and
+/// finds a record that cannot be read.
+fn refused(late: &Forwarded, kin: bool) -> QuorumPacket {
+    let mut data = BytesMut::new();
+    let op = if kin { LATE } else { OpCode::SetData.code() };
+    let (session, cxid, record) = (late.session, late.cxid, Bytes::new());
+    Forwarded { session, cxid, op, record }.encode(&mut data);
+    QuorumPacket::new(PacketType::Request, Zxid::from_bits(-1), Some(data.freeze()))
+}
+
+/// What is asked whoever a session speaks through.
+const ENDS_AND_BEGINS: [i32; 3] =
+    [OpCode::Sync.code(), OpCode::CreateSession.code(), OpCode::CloseSession.code()];
 /// Followers that send an observer away are not asked again at once.
 const BETWEEN_ROUNDS: Duration = Duration::from_millis(100);
 

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use jute::learner::{Forwarded, PacketType, QuorumPacket, Revalidated, Touch};
+use jute::learner::{Forwarded, LATE, PacketType, QuorumPacket, Revalidated, Touch};
 use jute::{ErrorCode, OpCode, Reader, Request};
 use types::Zxid;
 use znodes::access::SUPER;
@@ -41,6 +41,7 @@ impl Core {
             }
             refused => {
                 let error = match refused {
+                    None if op == LATE => ErrorCode::SessionMoved,
                     Some(_) => ErrorCode::MarshallingError,
                     None => ErrorCode::Unimplemented,
                 };

@@ -53,6 +53,9 @@ pub(super) struct Ensemble {
     pub(super) awaited: bool,
     /// As a learner: who came back and waits for the leader's word on it.
     pub(super) returning: HashMap<SessionId, Vec<Returning>>,
+    /// Sessions that came back while observers learn from this member: the observer that each speaks through, or `None`: this
+    /// member. Its leader does not tell one from the other.
+    pub(super) came_back: HashMap<SessionId, Option<LinkId>>,
     /// As a learner: sessions that gave a sign of life and have no connection any more.
     pub(super) touched: HashMap<SessionId, i32>,
     pub(super) touched_at: types::Instant,
@@ -89,6 +92,8 @@ pub(super) struct Upstream {
     pub(super) link: Link,
     /// This member is in step with it and serves clients.
     pub(super) serving: bool,
+    /// It speaks our dialect, as far as that is known.
+    pub(super) kin: bool,
 }
 
 impl Ensemble {
@@ -115,6 +120,7 @@ impl Ensemble {
             synced: VecDeque::new(),
             awaited: false,
             returning: HashMap::new(),
+            came_back: HashMap::new(),
             touched: HashMap::new(),
             touched_at: types::Instant::ZERO,
             asked: VecDeque::new(),
@@ -392,7 +398,7 @@ impl Core {
                 self.view_learners();
             }
             Output::Follow(leader) => self.follow(leader),
-            Output::Following { leader, epoch, .. } => self.on_following(leader, epoch),
+            Output::Following { leader, epoch, kin } => self.on_following(leader, epoch, kin),
             Output::Resigned { successor } => self.on_resigned(successor),
             Output::Foreseen(config) => self.on_foreseen(&config),
             Output::Activate(config) => self.on_activate(&config),

@@ -14,10 +14,11 @@ use super::{Core, Origin, wall_ms};
 use crate::standing::Role;
 
 impl Core {
-    pub(super) fn on_following(&mut self, leader: PeerId, epoch: Epoch) {
+    pub(super) fn on_following(&mut self, leader: PeerId, epoch: Epoch, kin: bool) {
         let Some(ensemble) = &mut self.ensemble else { return };
         if let Some(upstream) = &mut ensemble.upstream {
             upstream.serving = true;
+            upstream.kin = kin;
         }
         let master = ensemble.upstream.as_ref().map(|one| one.master);
         ensemble.looking_since = None;
@@ -104,6 +105,7 @@ impl Core {
             }
         }
         ensemble.between = successor.is_some();
+        ensemble.came_back.clear();
         for returning in std::mem::take(&mut ensemble.returning).into_values().flatten() {
             returning.give_up();
         }

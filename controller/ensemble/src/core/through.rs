@@ -167,6 +167,9 @@ impl Core {
         if !waiting.is_empty() {
             ensemble.returning.insert(session, waiting);
         }
+        if answer.valid {
+            ensemble.note_came_back(session, &first);
+        }
         let (conn, read_only) = match first {
             Returning::Here { conn, read_only } => (conn, read_only),
             Returning::AtObserver(link) => {

@@ -1,11 +1,13 @@
 //! What goes through the leader: a learner's requests, sessions and syncs, what a leader makes of them, and what a follower
 //! passes on between its observers and the leader.
 
-use jute::{Request, Response};
+use bytes::BytesMut;
+use jute::{ErrorCode, Request, Response};
 use types::{Instant, SessionId, Zxid};
-use znodes::Speaker;
+use zab::Txn;
+use znodes::{Prep, Requester, Speaker, Turn};
 
-use super::{Answer, Errand, Origin, Say, TICK, Waiting, timeout};
+use super::{Answer, Errand, Origin, Outstanding, Say, TICK, Waiting, timeout};
 use crate::clock::Time;
 use crate::defect::Defect;
 use crate::host::Running;
@@ -86,6 +88,17 @@ impl Running {
                 let origin = Origin::Elsewhere;
                 self.propose(time, session, cxid, speaker, &request, origin, say);
             }
+            Errand::Late { session, cxid } => {
+                let Some(zxid) = self.zab.next_zxid() else { return };
+                let turn = Turn { zxid, wall_ms: time.wall_ms, now: time.now };
+                let speaker = Speaker(connection);
+                let requester = Requester { session, cxid, auth: &[], speaker };
+                let entry = Prep::refuse(turn, &requester, ErrorCode::SessionMoved);
+                let mut body = BytesMut::new();
+                entry.encode(&mut body);
+                leading.outstanding.push_back(Outstanding { entry, origin: Origin::Elsewhere });
+                say.push(Say::Propose(Txn { zxid, body: body.freeze() }));
+            }
             Errand::Revalidate { session, timeout_ms } => {
                 let valid = leading.sessions.touch(session, timeout(timeout_ms), time.now)
                     && leading.sessions.move_to(session, Speaker(connection));
@@ -105,8 +118,15 @@ impl Running {
     }
 
     /// An observer of this follower's said something: the leader hears of it, and who waits for the answer is noted.
-    fn pass_on(&mut self, connection: u64, errand: Errand, say: &mut Vec<Say>) {
+    fn pass_on(&mut self, connection: u64, mut errand: Errand, say: &mut Vec<Say>) {
         let asker = Asker::Observer(connection);
+        if let Errand::Request { session, cxid, request } = &errand
+            && is_of_its_speaker(request)
+            && self.server.came_back.get(session).is_some_and(|through| *through != asker)
+        {
+            // To the leader both who asked and who speaks are this member.
+            errand = Errand::Late { session: *session, cxid: *cxid };
+        }
         match errand {
             Errand::Request { request: Request::Sync { .. }, .. } => {
                 self.server.syncs.push_back(asker);
@@ -125,7 +145,11 @@ impl Running {
         match errand {
             Errand::Revalidated { session, valid } => {
                 let Some(waiting) = self.server.returning.get_mut(&session) else { return };
-                match waiting.pop_front() {
+                let asker = waiting.pop_front();
+                if valid && let Some(asker) = asker {
+                    self.server.came_back.insert(session, asker);
+                }
+                match asker {
                     Some(Asker::Client(link)) => self.welcome_back(link, session, valid, say),
                     Some(Asker::Observer(connection)) => {
                         if valid && let Some(here) = self.server.speaking.remove(&session) {
@@ -198,4 +222,13 @@ impl Running {
         }
         Some(Errand::Touches(touches))
     }
+}
+
+/// Whether only the one that a session speaks through may pass it on.
+fn is_of_its_speaker(request: &Request) -> bool {
+    let by_all = matches!(
+        request,
+        Request::Sync { .. } | Request::CreateSession { .. } | Request::CloseSession
+    );
+    !by_all
 }
