@@ -503,10 +503,9 @@ impl Core {
             self.drive(Input::LinkLost(leader));
         }
         let at_rest = self.stands_still() || self.zab.is_electing();
-        let has_promised = self.stands_still() || self.zab.phase() != PhaseName::Discovery;
         let Some(ensemble) = &mut self.ensemble else { return };
         // Before anybody hears of what it does now.
-        ensemble.peers.desk().set_standing(at_rest, has_promised);
+        ensemble.peers.desk().set_at_rest(at_rest);
         for outbox in ensemble.to_flush.drain(..) {
             outbox.flush();
         }

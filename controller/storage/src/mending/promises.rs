@@ -1,7 +1,7 @@
 //! The two epochs, where the files of neither or of one are to be believed.
 //!
-//! Decided: (1) What was promised is not above what the others have promised, for whoever asks for a promise makes
-//! it too, and does not tell of its own while that may be behind (`ensemble`'s desk). (2) The epoch of a history is not above what was promised, and not below its last transaction's.
+//! Decided: (1) What was promised is not above what the others have promised, for whoever asks for a promise has
+//! made it first. (2) The epoch of a history is not above what was promised, and not below its last transaction's.
 //! (3) Where that leaves a doubt, all other voters must be at rest and tell where their whole histories end. Of
 //! histories of which each is a part of the next the longest has all that was ever committed, whatever epochs they
 //! are of. So this one is given an epoch that lets it win against the shorter ones and lose against the longer
