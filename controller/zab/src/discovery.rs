@@ -1,10 +1,7 @@
 //! Discovery: the epoch that a quorum promises to the leader.
 //!
 //! Lives here: the choice of the new epoch, this peer's own promise and those of its learners. Paper: phase 1.
-//! Decided: observers' promises raise the epoch too, and do not count for the quorum, as in `Leader.java`. Learners hear of the
-//! epoch while this peer's own promise is on its way to the disk, and nobody is sent a history of it before
-//! that is durable: a leader that crashes in between may choose the same epoch again, in which nothing was
-//! proposed. `Leader.java` writes first; but two flushes one after another are a third of an orderly hand-over.
+//! Decided: observers' promises raise the epoch too, and do not count for the quorum, as in `Leader.java`.
 
 use std::collections::VecDeque;
 
@@ -22,7 +19,7 @@ pub(crate) struct Discovery {
     learners: Learners,
     /// Fixed when a quorum has introduced itself.
     new: Option<Epoch>,
-    /// This peer's own promise is on disk.
+    /// This peer's own promise is on disk, so the others may hear of it.
     promised: bool,
     /// When to give up.
     deadline: Instant,
@@ -34,7 +31,6 @@ impl Discovery {
         let deadline = core.now + core.timing.init_limit;
         let mut phase = Self { learners, new: None, promised: false, deadline };
         phase.maybe_fix_epoch(core);
-        phase.tell(core);
         Phase::Discovery(phase)
     }
 
@@ -46,6 +42,7 @@ impl Discovery {
         match input {
             Input::Received { from, message } => return self.on_message(core, from, message),
             Input::LinkLost(peer) => self.learners.remove(peer),
+            // The promise must survive a crash before anybody hears of it.
             Input::EpochSaved(SavedEpoch::Accepted(epoch)) if Some(epoch) == self.new => {
                 self.promised = true;
                 return self.maybe_settle(core);
@@ -103,17 +100,10 @@ impl Discovery {
         }
     }
 
-    /// Tells the epoch to those who came.
-    fn tell(&mut self, core: &mut Core) {
-        if let Some(epoch) = self.new {
-            self.learners.tell_epoch(core, epoch);
-        }
-    }
-
-    /// Tells the epoch, and goes on when a quorum has promised it.
+    /// Tells the epoch to those who came, and goes on when a quorum has promised it.
     fn maybe_settle(mut self, core: &mut Core) -> Phase {
-        self.tell(core);
         let Some(epoch) = self.new.filter(|_| self.promised) else { return Phase::Discovery(self) };
+        self.learners.tell_epoch(core, epoch);
         if core.decide(|peer| peer == core.me || self.learners.has_promised(peer)) {
             return Synchronization::begin(core, self.learners, epoch, self.deadline);
         }
