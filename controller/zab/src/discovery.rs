@@ -42,7 +42,8 @@ impl Discovery {
         match input {
             Input::Received { from, message } => return self.on_message(core, from, message),
             Input::LinkLost(peer) => self.learners.remove(peer),
-            // The promise must survive a crash before anybody hears of it.
+            // The promise must survive a crash before anybody hears of it: a learner without a vote that has promised more than
+            // its leader remembers follows nobody until the next epoch.
             Input::EpochSaved(SavedEpoch::Accepted(epoch)) if Some(epoch) == self.new => {
                 self.promised = true;
                 return self.maybe_settle(core);
