@@ -183,6 +183,10 @@ impl Run {
     }
 
     fn send(&mut self, at: usize, slot: usize, sends: &[Send], cut: Option<usize>) {
+        // As before raw bytes: Apache hangs up over some requests that it cannot read.
+        if self.slots[slot].is_some() && sends.iter().any(|send| send.decode().is_none()) {
+            self.fence(at, slot);
+        }
         let Some(wire) = &mut self.slots[slot] else {
             return self.notes.line(format!("{at} [{slot}] no connection"));
         };
