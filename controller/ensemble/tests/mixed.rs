@@ -106,18 +106,22 @@ async fn one_history(ensemble: &Ensemble, count: i64) {
     }
     assert_eq!(trees[0].len(), 1 + clients.len() * 32);
     assert!(trees.iter().all(|tree| *tree == trees[0]), "{trees:#?}");
-    // A session that moves keeps what is its own.
-    let (_, mover) = clients.remove(0);
+    // A session that moves keeps what is its own. Its client is gone: one that is there would come back for it.
+    let (_, _first) = clients.remove(0);
+    let mover = zk::Client::connector().with_detached();
+    let mover = mover.connect(&ensemble.client_addr(1).to_string()).await.expect("it serves");
+    mover.create("/moving", b"", EPHEMERAL).await.expect("it is new");
     let session = mover.session().clone();
+    drop(mover);
     for (id, client) in &clients {
         let moved = zk::Client::connector().with_session(session.clone()).with_detached();
         let moved = moved.connect(&ensemble.client_addr(*id).to_string()).await;
         let moved = moved.expect("the session lives");
-        assert!(moved.check_stat("/mine-1").await.expect("it is served").is_some());
-        moved.set_data("/mine-1", b"moved", None).await.expect("it speaks here now");
+        assert!(moved.check_stat("/moving").await.expect("it is served").is_some());
+        moved.set_data("/moving", b"moved", None).await.expect("it speaks here now");
         drop(moved);
         client.sync("/").await.expect("it has a leader");
-        let (data, _) = client.get_data("/mine-1").await.expect("the session lives");
+        let (data, _) = client.get_data("/moving").await.expect("the session lives");
         assert_eq!(&data[..], b"moved");
     }
     let watched = clients[0].1.check_and_watch_stat("/mine-2").await.expect("it is served");

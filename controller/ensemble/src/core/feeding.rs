@@ -9,8 +9,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use jute::OpCode;
 use jute::learner::{Forwarded, LATE, LearnerInfo, PacketType, QuorumPacket, Touch};
+use jute::{OpCode, Request};
 use types::{PeerId, SessionId, Zxid};
 use zab::{Input, Introduction};
 
@@ -206,14 +206,16 @@ impl Core {
 }
 
 /// What the leader refuses, in place of a request that comes too late: its session speaks elsewhere, and may have asked for more
-/// there. To the leader both are this member's, and the observer waits for a transaction. One of Apache's has no word for it, and
-/// finds a record that cannot be read.
+/// there. To the leader both are this member's, and the observer waits for a transaction. One of Apache's has no word for it: it
+/// refuses to delete the root.
 fn refused(late: &Forwarded, kin: bool) -> QuorumPacket {
-    let mut data = BytesMut::new();
-    let op = if kin { LATE } else { OpCode::SetData.code() };
-    let (session, cxid, record) = (late.session, late.cxid, Bytes::new());
+    let (mut data, mut record) = (BytesMut::new(), BytesMut::new());
+    let op = if kin { LATE } else { OpCode::Delete.code() };
+    Request::Delete { path: "/".into(), version: -1 }.encode(&mut record);
+    let (session, cxid, record) = (late.session, late.cxid, record.freeze());
     Forwarded { session, cxid, op, record }.encode(&mut data);
-    QuorumPacket::new(PacketType::Request, Zxid::from_bits(-1), Some(data.freeze()))
+    let packet = QuorumPacket::new(PacketType::Request, Zxid::from_bits(-1), Some(data.freeze()));
+    QuorumPacket { auth: Some(Vec::new()), ..packet }
 }
 
 /// What is asked whoever a session speaks through.
