@@ -141,10 +141,18 @@ impl Election {
                     core.round = vote.round;
                     return decided(core, candidate);
                 }
+                self.ask_soon(core);
                 Phase::Election(self)
             }
             PeerState::Observing => Phase::Election(self),
         }
+    }
+
+    /// Others have a leader, and what they say of it does not agree yet: one may follow the next one already. Apache's waits
+    /// for up to a minute before it asks once more.
+    fn ask_soon(&mut self, core: &Core) {
+        self.interval = self.interval.min(SOON);
+        self.resend_at = self.resend_at.min(core.now + self.interval);
     }
 
     fn on_looking(&mut self, core: &mut Core, from: PeerId, candidate: Candidate, round: i64) {
@@ -251,3 +259,36 @@ fn tell_strangers(core: &mut Core, candidate: Candidate) {
 }
 
 const MAX_STRANGERS: usize = 64;
+/// The longest that one who has heard of a leader waits with its next question.
+const SOON: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use types::Epoch;
+
+    use super::*;
+    use crate::{Durable, Settings, Voters, Zab};
+
+    #[test]
+    fn who_hears_of_leaders_that_do_not_agree_asks_again_soon() {
+        let peers = [1, 2, 3].map(PeerId);
+        let voters = Voters::majority(peers);
+        let settings = Settings { voters, ..Settings::alone(peers[0]) };
+        let mut zab = Zab::new(settings, Durable::default());
+        let mut now = Instant::ZERO;
+        // Nobody hears it for minutes.
+        for _ in 0..12 {
+            now = zab.alarm().expect("it looks for a leader");
+            zab.step(now, Input::Tick).for_each(drop);
+        }
+        assert!(zab.alarm() > Some(now + SOON));
+        for (from, leader) in [(peers[1], peers[2]), (peers[2], peers[1])] {
+            let candidate = Candidate { epoch: Epoch(7), last: Zxid::ZERO, leader };
+            let (state, candidate) = (PeerState::Following, Some(candidate));
+            let vote = Notification { state, candidate, round: from.0 };
+            let message = Message::Notification(vote);
+            zab.step(now, Input::Received { from, message }).for_each(drop);
+        }
+        assert!(zab.alarm() <= Some(now + SOON));
+    }
+}
