@@ -153,6 +153,16 @@ struct Leading {
     expired: VecDeque<SessionId>,
 }
 
+impl Leading {
+    /// What is proposed next, by `origin`.
+    fn order(&mut self, entry: Entry, origin: Origin) -> Txn {
+        let (zxid, mut body) = (entry.header.zxid, BytesMut::new());
+        entry.encode(&mut body);
+        self.outstanding.push_back(Outstanding { entry, origin });
+        Txn { zxid, body: body.freeze() }
+    }
+}
+
 #[derive(Debug)]
 struct Outstanding {
     entry: Entry,
@@ -274,7 +284,7 @@ impl Running {
         roster: &Roster,
     ) -> Option<(Txn, Option<Members>)> {
         let (zxid, zab) = (self.zab.next_zxid()?, &self.zab);
-        let Leading { prep, sessions, outstanding, .. } = self.server.leading.as_mut()?;
+        let leading = self.server.leading.as_mut()?;
         let turn = Turn { zxid, wall_ms: time.wall_ms, now: time.now };
         let requester = Requester { session: SessionId(0), cxid: 0, auth: &[SUPER], speaker: HERE };
         let ensemble = znodes::Ensemble {
@@ -283,12 +293,10 @@ impl Running {
             standalone: false,
             in_step: &|members| zab.may_reconfigure(&config_of(members)),
         };
+        let Leading { prep, sessions, .. } = leading;
         let (entry, members) =
             prep.prepare_reconfig(&self.tree.state, sessions, turn, &requester, request, &ensemble);
-        let mut body = BytesMut::new();
-        entry.encode(&mut body);
-        outstanding.push_back(Outstanding { entry, origin: Origin::Elsewhere });
-        Some((Txn { zxid, body: body.freeze() }, members))
+        Some((leading.order(entry, Origin::Elsewhere), members))
     }
 
     #[expect(clippy::too_many_arguments, reason = "a request is all of these")]
@@ -314,10 +322,7 @@ impl Running {
         }
         let Leading { prep, sessions, .. } = leading;
         let entry = prep.prepare(&self.tree.state, sessions, turn, &requester, request);
-        let mut body = BytesMut::new();
-        entry.encode(&mut body);
-        leading.outstanding.push_back(Outstanding { entry, origin });
-        say.push(Say::Propose(Txn { zxid, body: body.freeze() }));
+        say.push(Say::Propose(leading.order(entry, origin)));
     }
 
     /// A client said something.

@@ -1,4 +1,4 @@
-//! A member's directories: made, locked, listed.
+//! A member's directories: made, locked, listed, read.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -92,6 +92,14 @@ pub(crate) fn list(dir: &Path, prefix: &str) -> io::Result<Vec<(Zxid, PathBuf)>>
     }
     found.sort_unstable();
     Ok(found)
+}
+
+/// What a small file holds, if it is there.
+pub(crate) fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        read => read.map(Some),
+    }
 }
 
 /// `<prefix>.<hexadecimal zxid>`, as Apache names its files.

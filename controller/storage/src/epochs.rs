@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use types::Epoch;
 
 use crate::DataDir;
-use crate::data_dir::is_full;
+use crate::data_dir::{is_full, read_if_there};
 use crate::disk::{self, File, sync_dir};
 use crate::settle::has_run;
 
@@ -293,9 +293,9 @@ enum Found {
 
 fn read_one(dir: &Path, file: EpochFile) -> Result<Found, EpochError> {
     let path = dir.join(file.name());
-    let bytes = match fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Ok(Found::Absent),
+    let bytes = match read_if_there(&path) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return Ok(Found::Absent),
         Err(source) => return Err(EpochError::Io { path, source }),
     };
     let text = String::from_utf8_lossy(&bytes);
@@ -393,9 +393,9 @@ enum Word {
 impl Copy {
     fn read(dir: &Path) -> Result<Self, EpochError> {
         let path = dir.join(COPY);
-        match fs::read(&path) {
-            Ok(bytes) => Ok(Copied::decode(&bytes).map_or(Self::Rotten, Self::Whole)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::Missing),
+        match read_if_there(&path) {
+            Ok(Some(bytes)) => Ok(Copied::decode(&bytes).map_or(Self::Rotten, Self::Whole)),
+            Ok(None) => Ok(Self::Missing),
             Err(source) => Err(EpochError::Io { path, source }),
         }
     }

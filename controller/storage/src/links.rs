@@ -8,13 +8,12 @@
 //! file that begins an epoch has had one: where it is lost, the end of the file before may be, too.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use types::{Epoch, Zxid};
 
-use crate::data_dir::list;
+use crate::data_dir::{list, read_if_there};
 use crate::disk::{self, File, sync_dir};
 use crate::log_file::PREFIX;
 use crate::{History, TxnLogError};
@@ -34,13 +33,8 @@ impl Links {
         let mut lines = BTreeMap::new();
         // A crash between the two leaves the copy behind.
         for name in [COPY, FILE] {
-            match fs::read(logs.join(name)) {
-                Ok(bytes) => {
-                    lines.extend(String::from_utf8_lossy(&bytes).lines().filter_map(decode));
-                }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
-            }
+            let bytes = read_if_there(&logs.join(name))?.unwrap_or_default();
+            lines.extend(String::from_utf8_lossy(&bytes).lines().filter_map(decode));
         }
         Ok(Self(lines))
     }
@@ -82,6 +76,12 @@ impl Gone {
     pub(crate) fn follow(self, zxid: Zxid) -> bool {
         self.0.is_some_and(|(before, first)| before <= zxid && zxid < first)
     }
+}
+
+/// Whether a file that begins an epoch with `first` has had a line, as files of Apache's have not; the log is known to have been
+/// on the disk up to `flushed`.
+pub(crate) fn had_line(first: Zxid, flushed: Option<Zxid>) -> bool {
+    flushed.is_some_and(|flushed| first <= flushed)
 }
 
 /// A log file.
@@ -157,6 +157,8 @@ fn decode(line: &str) -> Option<(Zxid, Zxid)> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -232,7 +232,7 @@ impl LogReader {
 
     fn check_adjacent(&self, found: Zxid, begins_file: bool) -> Result<(), TxnLogError> {
         let before = if begins_file { self.links.before(found) } else { None };
-        let had_line = begins_file && self.flushed.is_some_and(|flushed| found <= flushed);
+        let had_line = begins_file && links::had_line(found, self.flushed);
         let is_unlinked = had_line && before.is_none() && found.epoch() > self.last.epoch();
         if !is_unlinked && follows(self.last, found, before) {
             return Ok(());

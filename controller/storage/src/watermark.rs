@@ -5,13 +5,13 @@
 //! reach the disk in any order, and such damage is no rot. Written behind the flushes, never in their way,
 //! so it says "at least up to here". Not Apache's: a directory without it is read by the log alone.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use types::Zxid;
 
+use crate::data_dir::read_if_there;
 use crate::disk::{self, File, sync_dir};
 
 /// The file's name, in the log's directory.
@@ -103,11 +103,8 @@ impl Watermark {
 pub(crate) fn read(log_dir: &Path) -> io::Result<Option<Zxid>> {
     let mut highest = None;
     for name in FILES {
-        match fs::read(log_dir.join(name)) {
-            Ok(bytes) => highest = highest.max(decode(&bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
+        let bytes = read_if_there(&log_dir.join(name))?;
+        highest = highest.max(bytes.and_then(|bytes| decode(&bytes)));
     }
     Ok(highest)
 }
@@ -153,6 +150,8 @@ const WRITE_EVERY: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -1,13 +1,11 @@
 //! What goes through the leader: a learner's requests, sessions and syncs, what a leader makes of them, and what a follower
 //! passes on between its observers and the leader.
 
-use bytes::BytesMut;
 use jute::{ErrorCode, Request, Response};
 use types::{Instant, SessionId, Zxid};
-use zab::Txn;
 use znodes::{Prep, Requester, Speaker, Turn};
 
-use super::{Answer, Errand, Origin, Outstanding, Say, TICK, Waiting, timeout};
+use super::{Answer, Errand, Origin, Say, TICK, Waiting, timeout};
 use crate::clock::Time;
 use crate::defect::Defect;
 use crate::host::Running;
@@ -94,10 +92,7 @@ impl Running {
                 let speaker = Speaker(connection);
                 let requester = Requester { session, cxid, auth: &[], speaker };
                 let entry = Prep::refuse(turn, &requester, ErrorCode::SessionMoved);
-                let mut body = BytesMut::new();
-                entry.encode(&mut body);
-                leading.outstanding.push_back(Outstanding { entry, origin: Origin::Elsewhere });
-                say.push(Say::Propose(Txn { zxid, body: body.freeze() }));
+                say.push(Say::Propose(leading.order(entry, Origin::Elsewhere)));
             }
             Errand::Revalidate { session, timeout_ms } => {
                 let valid = leading.sessions.touch(session, timeout(timeout_ms), time.now)

@@ -13,10 +13,8 @@ pub fn mark(dir: &Path) -> io::Result<()> {
 
 /// Takes the mark away, durably.
 pub fn unmark(dir: &Path) -> io::Result<()> {
-    match disk::remove(&dir.join(FILE)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => sync_dir(dir),
-    }
+    disk::remove_if_there(&dir.join(FILE))?;
+    sync_dir(dir)
 }
 
 /// Whether the mark is there.

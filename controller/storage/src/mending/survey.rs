@@ -11,7 +11,7 @@ use types::Zxid;
 
 use crate::LogEntry;
 use crate::data_dir::list;
-use crate::links::{Links, LogFile};
+use crate::links::{self, Links, LogFile};
 use crate::log_file::{
     END_OF_RECORD, HEADER_BYTES, MIN_ENTRY_BYTES, PREFIX, RECORD_HEAD_BYTES, checksum, header,
     zxid_of,
@@ -64,9 +64,9 @@ impl Survey {
         self.links.before(first)
     }
 
-    /// Whether a file that begins an epoch with this has had a line, as files of Apache's have not.
+    /// As [`links::had_line`].
     pub(super) fn had_line(&self, first: Zxid) -> bool {
-        self.flushed.is_some_and(|flushed| first <= flushed)
+        links::had_line(first, self.flushed)
     }
 
     /// Judges the end of a log whose last whole record is `last`, with damage behind it or not.
