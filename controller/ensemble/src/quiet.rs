@@ -13,6 +13,7 @@ use std::sync::{Arc, Weak};
 
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::io::retry_on_intr;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
@@ -86,7 +87,7 @@ async fn wake(epoll: &AsyncFd<Arc<OwnedFd>>, shared: &Weak<Shared>) -> io::Resul
 /// Wakes those whose sockets are ready; answers how many they were.
 fn wake_some(epoll: &OwnedFd, shared: &Shared) -> io::Result<usize> {
     let mut events = [MaybeUninit::uninit(); EVENTS];
-    let (events, _) = epoll::wait(epoll, &mut events[..], Some(&AT_ONCE))?;
+    let (events, _) = retry_on_intr(|| epoll::wait(epoll, &mut events[..], Some(&AT_ONCE)))?;
     let watchers = shared.watchers();
     for event in &*events {
         // A slot that is another's by now: a wake-up too many does no harm.
