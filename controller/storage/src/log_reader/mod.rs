@@ -4,23 +4,29 @@
 //! it. A power cut may also lose pages out of the middle of a batch that was never flushed; the file of
 //! what was flushed (`watermark`) tells: above it, damage in the last file is a torn tail too, and is set
 //! aside. Whatever else does not add up changed after it was written: that is rot.
+//!
+//! Lives here: the order of records over all files. Start at [`LogReader::open`]; `files` says which are read, `records` what
+//! stands in each.
+
+mod files;
+mod records;
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use rustix::io::Errno;
 use types::Zxid;
 
-use crate::data_dir::{is_full, list};
+use crate::data_dir::is_full;
 use crate::disk::{self, sync_dir};
-use crate::links::{self, Gone, Links, LogFile};
-use crate::log_file::{
-    END_OF_RECORD, HEADER_BYTES, MIN_ENTRY_BYTES, PREFIX, RECORD_HEAD_BYTES, checksum, header,
-    zxid_of,
-};
+use crate::links::{self, Links, LogFile};
+use crate::log_file::{HEADER_BYTES, header};
 use crate::watermark;
+use records::rest_is_zero;
+
+pub(crate) use files::{first_needed, logs, logs_behind, read_links};
+pub(crate) use records::{BUFFER_BYTES, Found, OpenFile};
 
 /// One record of the log.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -97,27 +103,6 @@ pub struct LogReader {
     /// Up to here the log is known to have been on stable storage.
     flushed: Option<Zxid>,
     links: Links,
-}
-
-#[derive(Debug)]
-pub(crate) struct OpenFile {
-    pub(crate) path: PathBuf,
-    pub(crate) input: BufReader<File>,
-    /// Where the next record begins.
-    pub(crate) offset: u64,
-    pub(crate) size: u64,
-    /// The last transaction read.
-    last: Zxid,
-    gone: Gone,
-}
-
-/// What stands at an offset.
-pub(crate) enum Found {
-    Entry(LogEntry),
-    End,
-    /// A record that a crash cut short begins here.
-    Torn,
-    Rot,
 }
 
 impl LogReader {
@@ -246,151 +231,12 @@ impl LogReader {
     }
 }
 
-impl OpenFile {
-    /// Stands behind the header.
-    pub(crate) fn new(path: PathBuf, input: BufReader<File>, size: u64, gone: Gone) -> Self {
-        Self { path, input, offset: HEADER_BYTES.min(size), size, last: Zxid::ZERO, gone }
-    }
-
-    /// The next record that was not taken back.
-    pub(crate) fn read_record(&mut self) -> io::Result<Found> {
-        loop {
-            let found = self.read_any()?;
-            match &found {
-                Found::Entry(entry) => {
-                    self.last = entry.zxid;
-                    if !self.gone.has(entry.zxid) {
-                        return Ok(found);
-                    }
-                }
-                Found::Torn | Found::Rot if self.gone.follow(self.last) => return Ok(Found::End),
-                _ => return Ok(found),
-            }
-        }
-    }
-
-    fn read_any(&mut self) -> io::Result<Found> {
-        let left = self.size - self.offset;
-        if left == 0 {
-            return Ok(Found::End);
-        }
-        if left < RECORD_HEAD_BYTES {
-            return Ok(Found::Torn);
-        }
-        let mut head = [0; 12];
-        self.input.read_exact(&mut head)?;
-        let (sum, length) = head.split_at(8);
-        let sum = i64::from_be_bytes(sum.try_into().expect("split at 8"));
-        let length = i32::from_be_bytes(length.try_into().expect("12 - 8 bytes"));
-        if sum == 0 && length == 0 {
-            let clean = rest_is_zero(&mut self.input)?;
-            return Ok(if clean { Found::End } else { Found::Rot });
-        }
-        let Ok(length) = u64::try_from(length) else { return Ok(Found::Rot) };
-        if length > left - RECORD_HEAD_BYTES {
-            // The end is missing: a crash on a file without zeros behind, unless the length is what rotted.
-            return self.classify(sum, None);
-        }
-        let size = usize::try_from(length).map_err(io::Error::other)?;
-        let mut entry = vec![0; size];
-        self.input.read_exact(&mut entry)?;
-        let mut end = [0];
-        let whole = self.input.read(&mut end)? == 1;
-        if whole && end[0] == END_OF_RECORD && length >= MIN_ENTRY_BYTES {
-            let zxid = zxid_of(&entry).filter(|_| i64::from(checksum(&entry)) == sum);
-            let Some(zxid) = zxid else { return Ok(Found::Rot) };
-            self.offset += RECORD_HEAD_BYTES + length + 1;
-            return Ok(Found::Entry(LogEntry { zxid, body: entry.into() }));
-        }
-        self.classify(sum, Some(self.offset + RECORD_HEAD_BYTES + length))
-    }
-
-    /// Tells a record that a crash cut short from one that rotted: behind a cut there is nothing but
-    /// zeros, at the latest from the place of its end mark on, and no shorter record fits its checksum.
-    fn classify(&mut self, sum: i64, end_mark: Option<u64>) -> io::Result<Found> {
-        self.input.seek(SeekFrom::Start(self.offset + RECORD_HEAD_BYTES))?;
-        let mut rest = Vec::new();
-        self.input.read_to_end(&mut rest)?;
-        let written = rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-        let begin = self.offset + RECORD_HEAD_BYTES;
-        if end_mark.is_some_and(|mark| begin + written as u64 > mark) {
-            return Ok(Found::Rot);
-        }
-        let mut sums = simd_adler32::Adler32::new();
-        let mut summed = 0;
-        for (at, byte) in rest[..written].iter().enumerate() {
-            if *byte == END_OF_RECORD && at as u64 >= MIN_ENTRY_BYTES {
-                sums.write(&rest[summed..at]);
-                summed = at;
-                if i64::from(sums.finish()) == sum {
-                    return Ok(Found::Rot);
-                }
-            }
-        }
-        Ok(Found::Torn)
-    }
-}
-
-pub(crate) fn read_links(dir: &Path) -> Result<Links, TxnLogError> {
-    Links::read(dir).map_err(|source| TxnLogError::Read { path: dir.join(links::FILE), source })
-}
-
-/// The log files that count, by their first transactions.
-pub(crate) fn logs(dir: &Path, links: &Links) -> Result<Vec<LogFile>, TxnLogError> {
-    let files =
-        list(dir, PREFIX).map_err(|source| TxnLogError::Read { path: dir.to_owned(), source })?;
-    Ok(links.that_count(files))
-}
-
-/// Those that have what is behind `after`, the next one last.
-pub(crate) fn logs_behind(
-    dir: &Path,
-    links: &Links,
-    after: Zxid,
-) -> Result<Vec<LogFile>, TxnLogError> {
-    let mut files = logs(dir, links)?;
-    files.drain(..first_needed(&files, after));
-    files.reverse();
-    Ok(files)
-}
-
-/// The file to begin with for what is behind `after`.
-pub(crate) fn first_needed(files: &[LogFile], after: Zxid) -> usize {
-    // Records behind `after` begin in the last file whose first record is not behind it.
-    let next = files.partition_point(|file| file.first <= after);
-    // A file that begins right behind it leaves nothing for the one before to tell.
-    let goes_on = files.get(next).is_some_and(|file| after.next() == Some(file.first));
-    if goes_on { next } else { next.saturating_sub(1) }
-}
-
 /// Whether `found` is what comes next: within an epoch counters have no gaps, since failed writes are logged
 /// too. At the start of an epoch only the first record tells, and `before`: what its file is known to go on
 /// from.
 pub(crate) fn follows(last: Zxid, found: Zxid, before: Option<Zxid>) -> bool {
     let begins_epoch = found.epoch() > last.epoch() && found.counter() <= 1;
     last.next() == Some(found) || begins_epoch && before.is_none_or(|before| before <= last)
-}
-
-fn rest_is_zero(input: &mut BufReader<File>) -> io::Result<bool> {
-    loop {
-        let block = input.fill_buf()?;
-        if block.is_empty() {
-            return Ok(true);
-        }
-        if block.iter().any(|byte| *byte != 0) {
-            return Ok(false);
-        }
-        let length = block.len();
-        input.consume(length);
-        // Room that was never written is passed over: there may be a lot of it. The buffer is empty, so that
-        // the file's own place is the reader's.
-        let at = input.stream_position()?;
-        let data = rustix::fs::seek(input.get_ref(), rustix::fs::SeekFrom::Data(at));
-        // A file system that cannot tell leaves the place as it is.
-        if data == Err(Errno::NXIO) {
-            return Ok(true);
-        }
-    }
 }
 
 /// Cuts the file, and keeps what is cut in a file of its own, for a person to look at. Kept as long as
@@ -418,10 +264,9 @@ fn cut(path: &Path, at: u64) -> io::Result<()> {
 
 /// Names of files that hold what was set aside: this, and the name of the log.
 pub(crate) const CUT_PREFIX: &str = "troupe-cut.";
-pub(crate) const BUFFER_BYTES: usize = 64 << 10;
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::fs;
 
     use types::Epoch;
@@ -430,12 +275,12 @@ mod tests {
     use crate::LogWriter;
     use crate::log_file::{encode, entry_of};
 
-    fn zxid(counter: u32) -> Zxid {
+    pub(super) fn zxid(counter: u32) -> Zxid {
         Zxid::new(Epoch(1), counter)
     }
 
     /// A log file with `count` records, and where each one begins.
-    fn log(first: u32, count: u32) -> (Vec<u8>, Vec<usize>) {
+    pub(super) fn log(first: u32, count: u32) -> (Vec<u8>, Vec<usize>) {
         let mut bytes = header().to_vec();
         let mut starts = Vec::new();
         for counter in first..first + count {
@@ -446,55 +291,13 @@ mod tests {
         (bytes, starts)
     }
 
-    fn read(dir: &Path, after: Zxid) -> Result<Vec<u32>, TxnLogError> {
+    pub(super) fn read(dir: &Path, after: Zxid) -> Result<Vec<u32>, TxnLogError> {
         let mut reader = LogReader::open(dir, after)?;
         let mut found = Vec::new();
         while let Some(entry) = reader.next_entry()? {
             found.push(entry.zxid.counter());
         }
         Ok(found)
-    }
-
-    #[test]
-    fn a_log_cut_anywhere_keeps_every_whole_record_with_zeros_behind_or_not() {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let path = dir.path().join("log.100000001");
-        let (bytes, starts) = log(1, 3);
-        for zeros in [0, 200] {
-            for at in 0..=bytes.len() {
-                let mut torn = bytes[..at].to_vec();
-                torn.resize(at + zeros, 0);
-                fs::write(&path, &torn).expect("it is writable");
-                let whole = starts[1..].iter().filter(|end| **end <= at).count();
-                let expected: Vec<_> = (1..).take(whole).collect();
-                assert_eq!(read(dir.path(), Zxid::ZERO).expect("torn is fine"), expected, "{at}");
-                // What was cut stays cut.
-                assert_eq!(read(dir.path(), Zxid::ZERO).expect("and again"), expected, "{at}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_flipped_bit_anywhere_is_named_and_nothing_behind_it_is_served() {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let path = dir.path().join("log.100000001");
-        let (bytes, starts) = log(1, 3);
-        for at in 0..bytes.len() {
-            for bit in [0, 3, 7] {
-                let mut rotten = bytes.clone();
-                rotten[at] ^= 1 << bit;
-                rotten.resize(rotten.len() + 100, 0);
-                fs::write(&path, &rotten).expect("it is writable");
-                let record = starts.iter().rposition(|start| *start <= at);
-                match read(dir.path(), Zxid::ZERO) {
-                    Err(TxnLogError::Corrupt { offset, .. }) => {
-                        let begin = record.map_or(0, |record| starts[record]);
-                        assert_eq!(offset, begin as u64, "byte {at} bit {bit}");
-                    }
-                    other => panic!("byte {at} bit {bit}: {other:?}"),
-                }
-            }
-        }
     }
 
     #[test]
