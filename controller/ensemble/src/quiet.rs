@@ -13,7 +13,7 @@ use std::sync::{Arc, Weak};
 
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
-use rustix::io::retry_on_intr;
+use rustix::io::Errno;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
@@ -87,7 +87,12 @@ async fn wake(epoll: &AsyncFd<Arc<OwnedFd>>, shared: &Weak<Shared>) -> io::Resul
 /// Wakes those whose sockets are ready; answers how many they were.
 fn wake_some(epoll: &OwnedFd, shared: &Shared) -> io::Result<usize> {
     let mut events = [MaybeUninit::uninit(); EVENTS];
-    let (events, _) = retry_on_intr(|| epoll::wait(epoll, &mut events[..], Some(&AT_ONCE)))?;
+    let (events, _) = loop {
+        match epoll::wait(epoll, &mut events[..], Some(&AT_ONCE)) {
+            Err(Errno::INTR) => {}
+            waited => break waited?,
+        }
+    };
     let watchers = shared.watchers();
     for event in &*events {
         // A slot that is another's by now: a wake-up too many does no harm.
