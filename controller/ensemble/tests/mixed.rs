@@ -17,6 +17,8 @@ use std::time::Duration;
 use apache::Apache;
 use authority::Authority;
 use ensemble::{ClientAuth, PeerSaslConfig, PeerTlsConfig, SaslConfig, ServerAddress};
+use jute::ErrorCode;
+use support::raw::Raw;
 use support::{EPHEMERAL, Ensemble, OPEN};
 use zookeeper_client as zk;
 
@@ -449,21 +451,101 @@ async fn one_of_ours_leads_apaches_over_tls() {
     }
 }
 
+/// Voters 1, which is ours and follows, and 2; observer 3 learns through 1. A session moves from the observer to the follower
+/// while requests of it are on their way by the observer.
+async fn late_requests_are_refused(leader_is_ours: bool, refused: ErrorCode) {
+    if apache::lib().is_none() {
+        return;
+    }
+    let mut ensemble = observed(2, 1);
+    let mut apaches = Vec::new();
+    ensemble.run(1).await;
+    match leader_is_ours {
+        true => ensemble.run(2).await,
+        false => apaches.push(Apache::start(&ensemble, 2)),
+    }
+    assert_eq!(mode(&ensemble, 2, &["leader"]).await, "leader");
+    ensemble.run(3).await;
+    mode(&ensemble, 3, &["observer"]).await;
+    assert_eq!(figure(&ensemble, 3, "observer_master_id").await, Some(1));
+    let (follower, observer) = (ensemble.client_addr(1), ensemble.client_addr(3));
+    // Some clients number their requests anew on each connection. Then a late one may have the number of one that is in time.
+    for alike in [false, true] {
+        let path = format!("/alike-{alike}");
+        let of = path.clone();
+        let refusals = tokio::task::spawn_blocking(move || {
+            let mut before = Raw::open(observer, 30_000);
+            assert_eq!(before.create(&of, 0), None);
+            for _ in 0..LATE {
+                assert_eq!(before.create(&of, 0), Some(ErrorCode::NodeExists));
+            }
+            let mut after = match alike {
+                true => before.come_back(follower),
+                false => Raw::connect(follower, 30_000, before.ticket),
+            };
+            assert_eq!(after.ticket, before.ticket);
+            let mut numbers = Vec::new();
+            for _ in 0..LATE {
+                before.send_set(&of);
+                numbers.push(after.send_set(&of));
+            }
+            for (xid, version) in numbers.into_iter().zip(1..) {
+                assert_eq!(after.receive_version(xid), version);
+            }
+            // Which of two with one number is answered is told apart where the session speaks, and nowhere else.
+            let refusals = if alike { Vec::new() } else { before.refusals(LATE) };
+            after.close();
+            refusals
+        });
+        let refusals = refusals.await.expect("each is answered as it should be");
+        assert!(refusals.iter().all(|one| *one == Some(refused)), "{refusals:?}");
+        // Where the session is known to have moved, the connection ends.
+        assert!(alike || leader_is_ours || refusals.len() == LATE, "{refusals:?}");
+        for id in 1..=3 {
+            let client = ensemble.client(&[id]).await;
+            client.sync("/").await.expect("it has a leader");
+            let (_, stat) = client.get_data(&path).await.expect("it was made");
+            assert_eq!(usize::try_from(stat.version), Ok(LATE), "on {id}");
+        }
+    }
+    // Nobody fell: they are what they were.
+    assert_eq!(mode(&ensemble, 2, &["leader"]).await, "leader");
+    assert_eq!(figure(&ensemble, 1, "synced_observers").await, Some(1));
+    drop(apaches);
+    ensemble.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_that_come_too_late_through_a_follower_are_refused_when_apache_leads() {
+    late_requests_are_refused(false, ErrorCode::BadArguments).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_that_come_too_late_through_a_follower_are_refused_when_ours_leads() {
+    late_requests_are_refused(true, ErrorCode::SessionMoved).await;
+}
+
+/// Members that take observers while they follow, each at an address of its own.
+fn observed(voters: i64, observers: i64) -> Ensemble {
+    let mut ensemble = Ensemble::new(voters, observers);
+    for server in ensemble.members.servers.values_mut() {
+        server.addresses[0].host = support::own_host().to_string();
+    }
+    ensemble.particular = Some(Box::new(|_, config| {
+        let ensemble = config.ensemble.as_mut().expect("it is one of several");
+        ensemble.observer_master_port = Some(2700);
+    }));
+    ensemble.apaches_lines = Some(Box::new(|_| "observerMasterPort=2700\n".to_owned()));
+    ensemble
+}
+
 /// Voters 1 and 2, of which the larger leads; observers 3, which is Apache's, and 4. What observers need of the leader they get
 /// through the one follower, as each voter has an address of its own and the same port there.
 async fn observers_at_a_follower(leader_is_ours: bool) {
     if apache::lib().is_none() {
         return;
     }
-    let mut ensemble = Ensemble::new(2, 2);
-    for server in ensemble.members.servers.values_mut() {
-        server.addresses[0].host = support::own_host().to_string();
-    }
-    ensemble.particular = Some(Box::new(|_, config| {
-        let ensemble = config.ensemble.as_mut().expect("it is one of four");
-        ensemble.observer_master_port = Some(2700);
-    }));
-    ensemble.apaches_lines = Some(Box::new(|_| "observerMasterPort=2700\n".to_owned()));
+    let mut ensemble = observed(2, 2);
     let (follower, leader) = (1, 2);
     let mut apaches = BTreeMap::new();
     for id in 1..=4 {
@@ -525,3 +607,6 @@ async fn observers_learn_through_a_follower_of_ours() {
 async fn observers_learn_through_a_follower_of_apaches() {
     observers_at_a_follower(true).await;
 }
+
+/// So many requests come too late.
+const LATE: usize = 50;

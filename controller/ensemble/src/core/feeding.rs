@@ -160,7 +160,8 @@ impl Core {
         let Some(ensemble) = &mut self.ensemble else { return };
         if !ENDS_AND_BEGINS.contains(&forwarded.op) && ensemble.has_left(forwarded.session, link) {
             let kin = ensemble.upstream.as_ref().is_some_and(|one| one.kin);
-            return ensemble.pass_on(&refused(&forwarded, kin));
+            ensemble.pass_on(&refused(&forwarded, kin));
+            return self.await_refusal(forwarded.session, forwarded.cxid, delete_root());
         }
         ensemble.pass_on(packet);
         if forwarded.op == OpCode::Sync.code() {
@@ -211,11 +212,16 @@ impl Core {
 fn refused(late: &Forwarded, kin: bool) -> QuorumPacket {
     let (mut data, mut record) = (BytesMut::new(), BytesMut::new());
     let op = if kin { LATE } else { OpCode::Delete.code() };
-    Request::Delete { path: "/".into(), version: -1 }.encode(&mut record);
+    delete_root().encode(&mut record);
     let (session, cxid, record) = (late.session, late.cxid, record.freeze());
     Forwarded { session, cxid, op, record }.encode(&mut data);
     let packet = QuorumPacket::new(PacketType::Request, Zxid::from_bits(-1), Some(data.freeze()));
     QuorumPacket { auth: Some(Vec::new()), ..packet }
+}
+
+/// Everybody refuses this.
+fn delete_root() -> Request {
+    Request::Delete { path: "/".into(), version: -1 }
 }
 
 /// What is asked whoever a session speaks through.

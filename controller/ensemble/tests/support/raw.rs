@@ -54,14 +54,15 @@ impl Raw {
         Self { stream, xid: 0, timeout, ticket }
     }
 
-    /// Sends a write of any version and does not wait for its answer.
-    pub(crate) fn send_set(&mut self, path: &str) {
+    /// Sends a write of any version and does not wait for its answer; answers with its number.
+    pub(crate) fn send_set(&mut self, path: &str) -> i32 {
         self.xid += 1;
         let data = Some(Bytes::copy_from_slice(&self.xid.to_be_bytes()));
         let mut out = BytesMut::new();
         RequestHeader { xid: self.xid, op: OpCode::SetData.code() }.encode(&mut out);
         Request::SetData { path: path.into(), data, version: -1 }.encode(&mut out);
         send(&mut self.stream, &framed(&out));
+        self.xid
     }
 
     /// The version that the write number `xid`, of which this is the answer, gave to its znode.
@@ -78,6 +79,17 @@ impl Raw {
         let timeout_ms = i32::try_from(self.timeout.as_millis()).expect("short");
         // As clients do: what is on its way has these numbers.
         Self { xid: self.xid, ..Self::connect(addr, timeout_ms, self.ticket) }
+    }
+
+    /// With what so many requests were refused that were sent before, up to where the member closes the connection.
+    pub(crate) fn refusals(&mut self, count: usize) -> Vec<Option<ErrorCode>> {
+        let mut errors = Vec::new();
+        while errors.len() < count
+            && let Some(reply) = maybe_receive(&mut self.stream)
+        {
+            errors.push(ReplyHeader::decode(&mut Reader::new(&reply)).expect("a reply").error);
+        }
+        errors
     }
 
     /// Until the member closes the connection.
@@ -167,9 +179,13 @@ fn send(stream: &mut BufReader<TcpStream>, bytes: &[u8]) {
 }
 
 fn receive(stream: &mut BufReader<TcpStream>) -> Bytes {
+    maybe_receive(stream).expect("it answers")
+}
+
+fn maybe_receive(stream: &mut BufReader<TcpStream>) -> Option<Bytes> {
     let mut length = [0; 4];
-    stream.read_exact(&mut length).expect("it answers");
+    stream.read_exact(&mut length).ok()?;
     let mut frame = vec![0; u32::from_be_bytes(length) as usize];
-    stream.read_exact(&mut frame).expect("it answers");
-    frame.into()
+    stream.read_exact(&mut frame).ok()?;
+    Some(frame.into())
 }
