@@ -2,6 +2,10 @@
 
 mod support;
 
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::Duration;
+
 use support::raw::Raw;
 use support::{EPHEMERAL, Ensemble, OPEN};
 use types::PeerId;
@@ -71,6 +75,39 @@ async fn without_its_leader_an_ensemble_goes_on_and_the_one_that_returns_catches
     ensemble.all_serve().await;
     let tree = ensemble.assert_alike().await;
     assert!(tree.contains_key("/before") && tree.contains_key("/mine"));
+    ensemble.shutdown().await;
+}
+
+/// Whoever calls at the ports for peers may say nothing for longer than this test is patient.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn those_who_call_and_say_nothing_keep_no_member_out() {
+    let mut ensemble = Ensemble::new(3, 0);
+    ensemble.particular = Some(Box::new(|_, config| {
+        let ensemble = config.ensemble.as_mut().expect("it is one of three");
+        (ensemble.init_limit, ensemble.connect_timeout) = (10_000, Duration::from_secs(3600));
+    }));
+    ensemble.run(1).await;
+    ensemble.run(2).await;
+    ensemble.all_serve().await;
+    let mut strangers = Vec::new();
+    let address = |id| &ensemble.members.servers[&PeerId(id)].addresses[0];
+    let ports = (1..=2).map(|id| (address(id).election_port, 100));
+    for (port, count) in ports.chain([(address(ensemble.leader()).quorum_port, 1100)]) {
+        for number in 0..count {
+            let mut stream = TcpStream::connect((ensemble.host, port)).expect("it listens");
+            // Some begin to say something.
+            stream.write_all(&[0xff; 4][..number % 4]).expect("it is open");
+            strangers.push(stream);
+        }
+    }
+    ensemble.run(3).await;
+    ensemble.all_serve().await;
+    let leader = ensemble.leader();
+    ensemble.halt(leader).await;
+    ensemble.all_serve().await;
+    let client = ensemble.client(&[3]).await;
+    client.create("/after", b"", OPEN).await.expect("two are a quorum");
+    drop(strangers);
     ensemble.shutdown().await;
 }
 

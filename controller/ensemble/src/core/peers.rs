@@ -155,6 +155,27 @@ impl Ensemble {
         self.caller(learner).is_some_and(|caller| caller.kin)
     }
 
+    /// Somebody has called who is to say who it is. Where too many have not, the one that came first makes room: those who say
+    /// nothing keep nobody out.
+    fn take_caller(&mut self, link: Link) {
+        let callers = &mut self.callers;
+        let strangers = callers.iter().filter(|(_, caller)| caller.peer.is_none());
+        let strangers: Vec<_> = strangers.map(|(id, _)| *id).collect();
+        if strangers.len() >= MAX_STRANGERS
+            && let Some(first) = strangers.into_iter().min()
+        {
+            callers.remove(&first);
+        }
+        if callers.len() >= MAX_CALLERS {
+            tracing::warn!("learner refused: there are too many");
+            return;
+        }
+        let (id, acknowledged) = (link.id, Zxid::ZERO);
+        let caller =
+            Caller { link, peer: None, observer: false, kin: false, synced: false, acknowledged };
+        callers.insert(id, caller);
+    }
+
     fn drop_caller(&mut self, link: LinkId) -> Option<PeerId> {
         let peer = self.callers.remove(&link)?.peer?;
         if self.by_peer.get(&peer) == Some(&link) {
@@ -182,19 +203,7 @@ impl Core {
                     }
                 });
             }
-            Event::Called(link) if ensemble.callers.len() < MAX_CALLERS => {
-                let id = link.id;
-                let caller = Caller {
-                    link,
-                    peer: None,
-                    observer: false,
-                    kin: false,
-                    synced: false,
-                    acknowledged: Zxid::ZERO,
-                };
-                ensemble.callers.insert(id, caller);
-            }
-            Event::Called(_) => tracing::warn!("learner refused: there are too many"),
+            Event::Called(link) => ensemble.take_caller(link),
             Event::Up { link } => {
                 let up = ensemble.upstream.as_ref().filter(|one| one.link.id == link);
                 if let Some(leader) = up.map(|one| one.leader) {
@@ -555,6 +564,8 @@ pub(super) fn send(
 
 /// Connections at the leader port.
 const MAX_CALLERS: usize = 1024;
+/// Those of them that have not said who they are.
+const MAX_STRANGERS: usize = 256;
 /// Transactions that wait for the leader's log before its learners wait with their next requests: ten times what a member lets
 /// its own clients have outstanding by default.
 const MAX_BACKLOG: usize = 10_000;

@@ -4,7 +4,7 @@
 //! the connection; it dials when there is something to say and nobody to say it to.
 //! Source: `QuorumCnxManager`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -15,7 +15,7 @@ use jute::election::{Initial, Notification};
 use jute::{HostPort, Text};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use types::PeerId;
@@ -196,10 +196,10 @@ impl Acceptor {
     }
 }
 
+/// Those who call and say nothing keep nobody out: where there are too many, the one that came first makes room.
 async fn accept(listener: TcpListener, all: Arc<All>) {
-    let strangers = Arc::new(Semaphore::new(MAX_STRANGERS));
+    let mut strangers = VecDeque::new();
     loop {
-        let Ok(permit) = Arc::clone(&strangers).acquire_owned().await else { return };
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
@@ -208,14 +208,20 @@ async fn accept(listener: TcpListener, all: Arc<All>) {
                 continue;
             }
         };
+        strangers.retain(|stranger: &AbortHandle| !stranger.is_finished());
+        if strangers.len() >= MAX_STRANGERS
+            && let Some(first) = strangers.pop_front()
+        {
+            first.abort();
+        }
         let all = Arc::clone(&all);
-        tokio::spawn(async move {
+        let stranger = tokio::spawn(async move {
             let time = all.connect_timeout;
             if let Ok(Err(error)) = timeout(time, introduce(stream, &all)).await {
                 tracing::debug!(%error, "connection for votes closed");
             }
-            drop(permit);
         });
+        strangers.push_back(stranger.abort_handle());
     }
 }
 
