@@ -80,6 +80,11 @@ impl<'a> Reader<'a> {
         is_next
     }
 
+    /// Whether `left` bytes are left, of which these are the first; they stay.
+    pub(crate) fn ends_with(&self, left: usize, bytes: &[u8]) -> bool {
+        self.left() == left && self.frame[self.at..].starts_with(bytes)
+    }
+
     /// All that is left, as a slice of the frame.
     pub fn rest(&mut self) -> Bytes {
         let rest = self.frame.slice(self.at..);

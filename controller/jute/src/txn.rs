@@ -36,6 +36,8 @@ pub struct TxnDigest {
 impl TxnDigest {
     /// How the sum is made here.
     pub const VERSION: i32 = 2;
+    /// How many bytes it takes.
+    const BYTES: usize = 12;
 }
 
 /// A znode is made.
@@ -285,8 +287,14 @@ impl Txn {
                 Self::Check(VersionTxn { path: reader.text_or_empty()?, version: reader.i32()? })
             }
             OpCode::CreateSession => Self::CreateSession { timeout_ms: reader.i32()? },
-            // Before 3.6 the record was left out altogether.
-            OpCode::CloseSession if reader.left() == 0 => Self::CloseSession(None),
+            // Before 3.6 the record was left out altogether, and closeSessionTxn.enabled=false leaves it out still.
+            // As a list, what begins a digest would be one of two paths, with too few bytes behind it for any.
+            OpCode::CloseSession
+                if reader.left() == 0
+                    || reader.ends_with(TxnDigest::BYTES, &TxnDigest::VERSION.to_be_bytes()) =>
+            {
+                Self::CloseSession(None)
+            }
             OpCode::CloseSession => Self::CloseSession(Some(reader.vector(Reader::text_or_empty)?)),
             _ => return Err(unknown),
         })

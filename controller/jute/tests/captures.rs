@@ -111,6 +111,20 @@ fn old_logs_lack_the_last_fields() {
     let close = Entry::decode(&Bytes::from(close)).expect("a header alone is a close");
     assert_eq!((close.txn, close.digest), (Txn::CloseSession(None), None));
 
+    // As Apache's writes it with closeSessionTxn.enabled=false.
+    let digest = TxnDigest { version: 2, tree: 0xaf_51c6_d660 };
+    let close = Entry {
+        header: Entry::decode(&Bytes::from([&header[..], &hex("fffffff5")].concat()))
+            .expect("a header alone is a close")
+            .header,
+        txn: Txn::CloseSession(None),
+        digest: Some(digest),
+    };
+    let mut with_digest = BytesMut::new();
+    close.encode(&mut with_digest);
+    assert_eq!(with_digest.len(), 32 + 12);
+    assert_eq!(Entry::decode(&with_digest.freeze()), Ok(close));
+
     let mut create = BytesMut::from(&header[..]);
     create.extend_from_slice(&OpCode::Create.code().to_be_bytes());
     create.extend_from_slice(&hex("00000002 2f61 ffffffff 00000000 01"));
