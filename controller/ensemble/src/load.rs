@@ -14,7 +14,7 @@ use storage::{
 use types::Zxid;
 use zab::Durable;
 use znodes::snapshot::{self, Batch, Index};
-use znodes::{Changes, State};
+use znodes::{Changes, Rules, State};
 
 use crate::snapshots;
 
@@ -106,7 +106,12 @@ impl LoadError {
 /// Loads the newest good snapshot, replays the log over it, reads the epochs. An empty directory becomes
 /// an empty member, with its first snapshot; a log without a snapshot is refused unless `trust_empty`.
 /// `limit`: the longest text or data believed, in bytes.
-pub(crate) fn load(dirs: &DataDir, limit: usize, trust_empty: bool) -> Result<Found, LoadError> {
+pub(crate) fn load(
+    dirs: &DataDir,
+    limit: usize,
+    trust_empty: bool,
+    rules: Rules,
+) -> Result<Found, LoadError> {
     let begun = Instant::now();
     let seed = RandomState::new().hash_one(0);
     let loaded = load_newest(dirs.snapshots(), |zxid, reader| {
@@ -149,7 +154,7 @@ pub(crate) fn load(dirs: &DataDir, limit: usize, trust_empty: bool) -> Result<Fo
         tracing::warn!(path, "ephemeral znode without a session dropped");
     }
     if fresh {
-        snapshots::write(dirs.snapshots(), &state.freeze(), Compression::None)?;
+        snapshots::write(dirs.snapshots(), &state.freeze(), Compression::None, rules)?;
     }
     let durable = durable(dirs.snapshots(), reader.last())?;
     let replay_time = begun.elapsed() - snapshot_time;

@@ -152,10 +152,10 @@ impl Member {
             None => None,
         };
         let dirs = DataDir::open(&config.data_dir, config.data_log_dir.as_deref())?;
-        let (limit, trust) = (config.longest_record(), config.trust_empty);
+        let (limit, trust, rules) = (config.longest_record(), config.trust_empty, config.rules);
         let promises = config.ensemble.is_some();
         let loading = tokio::task::spawn_blocking(move || {
-            let found = load(&dirs, limit, trust).and_then(|found| {
+            let found = load(&dirs, limit, trust, rules).and_then(|found| {
                 if promises {
                     Epochs::check(&dirs)?;
                 }
@@ -376,7 +376,7 @@ fn assemble(
 #[cfg(test)]
 pub(crate) fn stopped_core(config: MemberConfig) -> Result<Core, StartError> {
     let dirs = DataDir::open(&config.data_dir, None)?;
-    let found = load(&dirs, config.max_request_bytes, config.trust_empty)?;
+    let found = load(&dirs, config.max_request_bytes, config.trust_empty, config.rules)?;
     let (commands, _) = mpsc::unbounded_channel();
     Ok(make_core(config, None, found, dirs, commands, None, |_| {})?.0)
 }
@@ -629,7 +629,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let config = MemberConfig::in_process(dir.path().to_owned());
         let open = || DataDir::open(dir.path(), None).expect("nobody else is there");
-        let found = || load(&open(), config.max_request_bytes, false);
+        let found = || load(&open(), config.max_request_bytes, false, config.rules);
         found().expect("the directory is new");
         let last = types::Zxid::new(types::Epoch(1), 3);
         storage::settle(&open(), last).expect("it is writable");

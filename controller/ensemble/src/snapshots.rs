@@ -6,8 +6,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
+use jute::TxnDigest;
 use storage::{Compression, SnapshotDigest, SnapshotWriteError, SnapshotWriter};
-use znodes::Frozen;
+use znodes::{Frozen, Rules};
 
 use crate::MemberConfig;
 use crate::core::{Command, wall_ms};
@@ -111,7 +112,8 @@ pub(crate) fn take(shared: &Shared, frozen: &Frozen) -> Result<PathBuf, Snapshot
     let _one = shared.one_snapshot();
     let begun = Instant::now();
     let stats = &shared.stats;
-    match write(&dir(&shared.config), frozen, shared.config.snapshot_compression) {
+    let config = &shared.config;
+    match write(&dir(config), frozen, config.snapshot_compression, config.rules) {
         Ok((path, bytes)) => {
             tracing::info!(zxid = %frozen.zxid(), bytes, "snapshot written");
             stats.snapshots.fetch_add(1, Relaxed);
@@ -137,16 +139,21 @@ pub(crate) fn write(
     dir: &Path,
     frozen: &Frozen,
     compression: Compression,
+    rules: Rules,
 ) -> Result<(PathBuf, u64), SnapshotWriteError> {
     let mut writer = SnapshotWriter::create(dir, frozen.zxid(), compression)?;
     if let Err(source) = frozen.write(&mut writer) {
         return Err(writer.failed(source));
     }
     let path = writer.path().to_owned();
-    let digest = frozen.digest();
-    let digest =
-        SnapshotDigest { zxid: frozen.zxid(), version: digest.version, digest: digest.tree };
-    Ok((path, writer.finish(digest, frozen.zxid())?))
+    Ok((path, writer.finish(digest(frozen, rules), frozen.zxid())?))
+}
+
+/// What a snapshot tells of the sum over its tree.
+pub(crate) fn digest(frozen: &Frozen, rules: Rules) -> Option<SnapshotDigest> {
+    let TxnDigest { version, tree } = frozen.digest();
+    let digest = SnapshotDigest { zxid: frozen.zxid(), version, digest: tree };
+    (!rules.no_digests).then_some(digest)
 }
 
 #[cfg(test)]

@@ -64,6 +64,24 @@ async fn each_finds_what_the_other_left() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_finds_what_the_other_left_without_digests() {
+    if zookeeper_lib().is_none() {
+        return;
+    }
+    let mut place = Alone::new();
+    place.lines = "snapCount=300\ndigest.enabled=false\n".to_owned();
+    let mut left: Option<Left> = None;
+    for (turn, kind) in [Kind::Apache, Kind::Ours, Kind::Apache].into_iter().enumerate() {
+        let server = place.start(kind).await;
+        if let Some(left) = &left {
+            left.assert_found_by(&server, &format!("turn {turn}, {kind:?}")).await;
+        }
+        left = Some(Left::by(&server, turn + 1).await);
+        server.stop().await;
+    }
+}
+
 /// What one server leaves to the other.
 struct Left {
     taken: Taken,

@@ -325,6 +325,8 @@ const NO_MATCH: &str = "the checksum does not match";
 
 /// A checksum and the string "/".
 const SEAL_BYTES: usize = 13;
+/// The last part: a zxid and its seal.
+const LAST_BYTES: u64 = 8 + SEAL_BYTES as u64;
 /// All that can stand behind a body: three seals, a digest and a zxid.
 const ENDING_BYTES: u64 = 3 * SEAL_BYTES as u64 + 20 + 8;
 /// How much of a file is read at once, and how far the reading may be ahead of the parsing.
@@ -366,9 +368,9 @@ impl Seals {
         let mut at = at;
         let fail = |what| move |at| (at, what);
         self.check(&mut at).map_err(fail(NO_MATCH))?;
-        // Older files end behind the first or the second seal.
+        // Older files end behind the first or the second seal, and digest.enabled=false leaves the second part out.
         let (mut digest, mut last) = (None, None);
-        if at < self.added {
+        if at < self.added && self.added - at != LAST_BYTES {
             let long = |bytes: [u8; 8]| i64::from_be_bytes(bytes);
             let zxid = Zxid::from_bits(long(self.take(&mut at).map_err(fail(NO_END))?));
             let version = i32::from_be_bytes(self.take(&mut at).map_err(fail(NO_END))?);
@@ -449,6 +451,19 @@ mod tests {
         let loaded = load_body(dir.path()).expect("whole").expect("there");
         assert_eq!((loaded.zxid, &loaded.body[..]), (Zxid::from_bits(0x10), BODY));
         assert_eq!(loaded.digest.map(|digest| digest.digest), Some(77));
+    }
+
+    #[test]
+    fn one_without_a_digest_is_read_as_it_was_meant() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        write(dir.path(), 1);
+        let zxid = Zxid::from_bits(2);
+        let mut writer =
+            SnapshotWriter::create(dir.path(), zxid, Compression::None).expect("it is writable");
+        writer.write_all(BODY).expect("there is room");
+        writer.finish(None, zxid).expect("there is room");
+        let loaded = load_body(dir.path()).expect("whole").expect("there");
+        assert_eq!((loaded.zxid, &loaded.body[..], loaded.digest), (zxid, BODY, None));
     }
 
     #[test]

@@ -109,13 +109,20 @@ impl SnapshotWriter {
     }
 
     /// Seals the file, makes it durable and gives it its name; answers with its plain size in bytes.
-    /// `last` is the last transaction applied when the body was complete.
-    pub fn finish(mut self, digest: SnapshotDigest, last: Zxid) -> Result<u64, SnapshotWriteError> {
+    /// `last` is the last transaction applied when the body was complete. Where digests are switched off, Apache's
+    /// takes a snapshot with one for damaged, and where they are not, one without.
+    pub fn finish(
+        mut self,
+        digest: impl Into<Option<SnapshotDigest>>,
+        last: Zxid,
+    ) -> Result<u64, SnapshotWriteError> {
         self.put_seal()?;
-        self.put(&digest.zxid.bits().to_be_bytes())?;
-        self.put(&digest.version.to_be_bytes())?;
-        self.put(&digest.digest.to_be_bytes())?;
-        self.put_seal()?;
+        if let Some(digest) = digest.into() {
+            self.put(&digest.zxid.bits().to_be_bytes())?;
+            self.put(&digest.version.to_be_bytes())?;
+            self.put(&digest.digest.to_be_bytes())?;
+            self.put_seal()?;
+        }
         self.put(&last.bits().to_be_bytes())?;
         self.put_seal()?;
         let output = self.output.take().map_or(Ok(()), |output| {

@@ -15,6 +15,8 @@ pub struct Rules {
     pub local_sessions: bool,
     /// `localSessionsUpgradingEnabled`: such a session becomes everybody's at its first ephemeral.
     pub session_upgrades: bool,
+    /// `digest.enabled=false`: transactions tell no digest of the tree after them.
+    pub no_digests: bool,
     /// Whether an ACL may name ids that are proven by SASL.
     pub sasl_ids: bool,
     /// Whether an ACL may name ids that are proven by a client's certificate.

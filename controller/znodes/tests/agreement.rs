@@ -22,6 +22,7 @@ const RULES: Rules = Rules {
     reconfig: false,
     local_sessions: false,
     session_upgrades: false,
+    no_digests: false,
     sasl_ids: false,
     x509_ids: false,
 };

@@ -50,7 +50,9 @@ impl Core {
             self.fire(zxid, changes.list());
             // Not before its events are queued: a reply that carries this zxid comes behind them.
             shared.set_applied(zxid);
-            shared.keep_digest(zxid, tree.digest().tree);
+            if !shared.config.rules.no_digests {
+                shared.keep_digest(zxid, tree.digest().tree);
+            }
             shared.tell_followers(zxid, changes.list());
             if self.shared.config.audit {
                 audit::tell_ephemerals(entry.header.session, &entry.txn);

@@ -6,15 +6,16 @@
 use std::sync::Arc;
 
 use jute::learner::PacketType;
-use storage::{History, LogCommand, SnapshotDigest, SnapshotWriteError, SnapshotWriter};
+use storage::{History, LogCommand, SnapshotWriteError, SnapshotWriter};
 use types::{PeerId, Zxid};
 use zab::{Input, Located, Message, SyncPlan, SyncStart};
-use znodes::{Frozen, State};
+use znodes::{Frozen, Rules, State};
 
 use super::reconfig::last_members;
 use super::{Command, Core};
 use crate::load::{Found, LoadError, load, words};
 use crate::peers::{LinkId, Source, put_packet};
+use crate::snapshots;
 
 /// What a thread did for the core.
 #[derive(Debug)]
@@ -112,14 +113,14 @@ impl Core {
         let Some(ensemble) = &mut self.ensemble else { return };
         let Some((state, staged)) = &mut ensemble.received else { return };
         let staged = staged.take();
-        let (dir, frozen) = (crate::snapshots::dir(&self.shared.config), state.freeze());
+        let (dir, frozen) = (snapshots::dir(&self.shared.config), state.freeze());
         if !self.note_filling() {
             return;
         }
         tracing::info!(%zxid, "the leader's state takes the place of this member's");
         let tell = Arc::clone(&self.shared);
         tokio::task::spawn_blocking(move || {
-            let staged = stage(&dir, &frozen, staged);
+            let staged = stage(&dir, &frozen, staged, tell.config.rules);
             tell.tell(Command::Done(Done::Staged(zxid, staged)));
         });
     }
@@ -147,7 +148,7 @@ impl Core {
         let tell = Arc::clone(&self.shared);
         tokio::task::spawn_blocking(move || {
             // What is left of a log that was cut begins from a snapshot: `truncate` sees to it.
-            let found = Box::new(load(&dirs, limit, false));
+            let found = Box::new(load(&dirs, limit, false, tell.config.rules));
             tell.tell(Command::Done(Done::Rebuilt { to, found }));
         });
     }
@@ -189,6 +190,7 @@ fn stage(
     dir: &std::path::Path,
     frozen: &Frozen,
     copy: Option<SnapshotWriter>,
+    rules: Rules,
 ) -> Result<(), SnapshotWriteError> {
     let zxid = frozen.zxid();
     let writer = match copy {
@@ -201,9 +203,7 @@ fn stage(
             writer
         }
     };
-    let digest = frozen.digest();
-    let digest = SnapshotDigest { zxid, version: digest.version, digest: digest.tree };
-    writer.finish(digest, zxid).map(drop)
+    writer.finish(snapshots::digest(frozen, rules), zxid).map(drop)
 }
 
 /// Where a history that ends at `last` leaves this log, which is whole up to `upto` at least. A difference of more than

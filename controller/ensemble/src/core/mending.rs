@@ -53,13 +53,13 @@ impl Core {
         self.zab = self.protocol(Durable::default());
         self.shared.standing.update(|view| view.mending = Some(why));
         let (dirs, tell) = (Arc::clone(&self.dirs), Arc::clone(&self.shared));
-        let settles = config.force_sync;
+        let (settles, rules) = (config.force_sync, config.rules);
         let job = tokio::task::spawn_blocking(move || {
             let mended = storage::mend(dirs.snapshots(), dirs.logs(), &mut others);
             let found = match mended {
                 Ok(Mended::Whole { taken }) => {
                     tracing::warn!(taken, "the damaged files are whole again");
-                    load(&dirs, limit, false)
+                    load(&dirs, limit, false, rules)
                         .and_then(|found| {
                             if settles {
                                 storage::settle(&dirs, found.durable.last_logged)?;

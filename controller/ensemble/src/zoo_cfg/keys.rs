@@ -196,6 +196,10 @@ impl Draft {
             "forceSync" => config.force_sync = value != "no",
             "skipACL" => config.skip_acl = value == "yes",
             "extendedTypesEnabled" => config.rules.extended_types = switch(value)?,
+            "digest.enabled" => config.rules.no_digests = !switch(value)?,
+            // What such a member writes is read; ours always names what it deletes.
+            "closeSessionTxn.enabled" if !switch(value)? => return Ok(Effect::NotYet),
+            "closeSessionTxn.enabled" => {}
             "enforceQuota" => config.rules.enforce_quota = switch(value)?,
             "localSessionsEnabled" => config.rules.local_sessions = switch(value)?,
             "localSessionsUpgradingEnabled" => config.rules.session_upgrades = switch(value)?,
@@ -506,6 +510,5 @@ const NOT_YET: &[&str] = &[
     "flushDelay",
     "maxBatchSize",
     "leaderServes",
-    "digest.enabled",
     "snapshot.trust.empty",
 ];

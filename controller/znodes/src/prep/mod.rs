@@ -11,7 +11,7 @@ mod reconfig;
 mod session;
 mod write;
 
-use jute::{AclList, Entry, ErrorCode, Id, MultiOp, Perms, Request, Txn, TxnHeader};
+use jute::{AclList, Entry, ErrorCode, Id, MultiOp, Perms, Request, Txn, TxnDigest, TxnHeader};
 use types::{Instant, SessionId, Zxid};
 
 use crate::access::permits;
@@ -92,13 +92,15 @@ impl Prep {
         let local_sessions = self.rules.local_sessions;
         let mut ask = Ask { state, sessions, requester, turn, local_sessions };
         match self.txn(&mut ask, request) {
-            Ok(txn) => {
-                let tree = self.overlay.digest;
-                let digest = jute::TxnDigest { version: jute::TxnDigest::VERSION, tree };
-                Entry { header: header(turn, requester), txn, digest: Some(digest) }
-            }
+            Ok(txn) => Entry { header: header(turn, requester), txn, digest: self.digest() },
             Err(code) => Self::refuse(turn, requester, code),
         }
+    }
+
+    /// Of the tree once all that is prepared is applied.
+    fn digest(&self) -> Option<TxnDigest> {
+        let digest = TxnDigest { version: TxnDigest::VERSION, tree: self.overlay.digest };
+        (!self.rules.no_digests).then_some(digest)
     }
 
     /// The transaction of a request that was refused before it could be judged: its record is damaged.

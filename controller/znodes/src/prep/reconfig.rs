@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use jute::{
     Entry, ErrorCode, HostPort, Members, MembersError, Perms, Reconfig, Server, SetDataTxn, Text,
-    Txn, TxnDigest,
+    Txn,
 };
 use types::PeerId;
 
@@ -47,9 +47,7 @@ impl Prep {
         let mut ask = Ask { state, sessions, requester, turn, local_sessions };
         match self.reconfig(&mut ask, request, ensemble) {
             Ok((set, members)) => {
-                let (version, tree) = (TxnDigest::VERSION, self.overlay.digest);
-                let digest = Some(TxnDigest { version, tree });
-                let header = header(turn, requester);
+                let (header, digest) = (header(turn, requester), self.digest());
                 (Entry { header, txn: Txn::Reconfig(set), digest }, Some(members))
             }
             Err(code) => (Self::refuse(turn, requester, code), None),
