@@ -225,7 +225,14 @@ impl Network {
 
 /// An address, perhaps with a `%scope` that does not count.
 fn parse_address(text: &str) -> Option<IpAddr> {
-    text.split('%').next()?.parse().ok()
+    let text = text.split('%').next()?;
+    text.parse().ok().or_else(|| parse_padded(text))
+}
+
+/// Four numbers of which some may begin with zeros, which do not make them octal here nor with Apache.
+fn parse_padded(text: &str) -> Option<IpAddr> {
+    let parts: Vec<u8> = text.split('.').map(|part| part.parse().ok()).collect::<Option<_>>()?;
+    Some(IpAddr::from(<[u8; 4]>::try_from(parts).ok()?))
 }
 
 #[cfg(test)]
@@ -256,6 +263,7 @@ mod tests {
         assert!(!permits(&list, Perms::READ, &from("::1")));
         assert_eq!(from("::1")[0].id, "0:0:0:0:0:0:0:1");
         assert!(permits(&[acl(Perms::ALL, "ip", "::/0")], Perms::READ, &from("::1")));
+        assert!(permits(&[acl(Perms::ALL, "ip", "010.01.0.0/16")], Perms::READ, &from("10.1.2.3")));
     }
 
     #[test]
