@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use types::{Instant, SessionId};
 
+use crate::MemberConfig;
 use crate::conn::{Conn, Talk};
 use crate::shared::Shared;
 use crate::standing::{Learner, Role, View};
@@ -97,6 +98,11 @@ pub(crate) fn ephemerals(shared: &Shared) -> BTreeMap<SessionId, Vec<String>> {
     let sessions: Vec<_> = tree.sessions().map(|(session, _)| session).collect();
     let of = |session| (session, tree.ephemerals(session).collect::<Vec<_>>());
     sessions.into_iter().map(of).filter(|(_, paths)| !paths.is_empty()).collect()
+}
+
+/// The number that it goes by: one that stands alone has none, as with Apache.
+pub(crate) fn server_id(config: &MemberConfig) -> i64 {
+    if config.ensemble.is_some() { config.myid.0 } else { 0 }
 }
 
 /// Where snapshots are, and their size in bytes.
@@ -215,7 +221,7 @@ pub(crate) fn configuration(shared: &Shared) -> Vec<(&'static str, String)> {
         ("minSessionTimeout", least.to_string()),
         ("maxSessionTimeout", most.to_string()),
         ("clientPortListenBacklog", "-1".to_owned()),
-        ("serverId", config.myid.to_string()),
+        ("serverId", server_id(config).to_string()),
     ];
     if let (Some(ensemble), Some(members)) = (&config.ensemble, shared.members()) {
         let server = members.servers.get(&config.myid);

@@ -112,7 +112,15 @@ async fn only_who_may_do_everything_may_take_a_snapshot() {
     let status = |line: &str, headers: &str| ask(addr, line, headers, b"x").status;
     assert_eq!(status("GET /commands/snapshot", ""), 401);
     assert_eq!(status("GET /commands/snapshot", "Authorization: kerberos x\r\n"), 401);
+    for (header, expected) in [("digest", 401), ("digest a:b c", 401), ("", 401), ("ip", 200)] {
+        let header = format!("Authorization: {header}\r\n");
+        assert_eq!(status("GET /commands/snapshot", &header), expected, "{header}");
+    }
     assert_eq!(status("POST /commands/restore", ""), 401);
+    assert_eq!(status("PUT /commands/ruok", ""), 405);
+    assert_eq!(status("TRACE /commands/ruok", ""), 403);
+    let options = ask(addr, "OPTIONS /commands/ruok", "", b"");
+    assert_eq!((options.status, options.header("allow").is_some()), (200, true));
     let client = member.client_addr().expect("it was asked for").to_string();
     let client = zk::Client::connect(&client).await.expect("it serves");
     client.set_acl("/", &zk::Acls::anyone_read(), None).await.expect("anyone may");
@@ -128,7 +136,8 @@ async fn only_who_may_do_everything_may_take_a_snapshot() {
     let once = ask(addr, "GET /commands/snapshot?streaming=false", AUTHORISED, b"");
     assert_eq!((once.status, once.json()["error"].is_null()), (200, true));
     assert!(once.header("last_zxid").is_some_and(|zxid| zxid.starts_with("0x")), "{}", once.head);
-    assert_eq!(ask(addr, "GET /commands/snapshot", AUTHORISED, b"").status, 429);
+    let again = ask(addr, "GET /commands/snapshot", AUTHORISED, b"");
+    assert_eq!((again.status, &again.json()["command"]), (429, &Value::from("snapshot")));
     member.shutdown().await;
 }
 

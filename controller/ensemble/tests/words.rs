@@ -57,7 +57,8 @@ async fn every_word_is_answered_with_what_is_there() {
     let dirs = ask(addr, b"dirs");
     assert!(dirs.starts_with("datadir_size: ") && dirs.contains("\nlogdir_size: "), "{dirs}");
     assert!(ask(addr, b"envi").starts_with("Environment:\nzookeeper.version=3.9."));
-    assert!(ask(addr, b"conf").contains("\nsecureClientPort=-1\n"));
+    let conf = ask(addr, b"conf");
+    assert!(conf.contains("\nsecureClientPort=-1\n") && conf.ends_with("\nserverId=0\n"), "{conf}");
     assert_eq!(ask(addr, b"crst"), "Connection stats reset.\n");
     assert!(ask(addr, b"stat").contains("(queued=0,recved=0,sent=0)"));
     assert_eq!(ask(addr, b"srst"), "Server stats reset.\n");

@@ -97,7 +97,10 @@ const COMMANDS: &[Command] = &[
         names: &["initial_configuration", "icfg"],
         run: |_, _| json!({ "initial_configuration": "" }),
     },
-    Command { names: &["is_read_only", "isro"], run: |_, _| json!({ "read_only": false }) },
+    Command {
+        names: &["is_read_only", "isro"],
+        run: |shared, _| json!({ "read_only": shared.standing.role() == Role::ReadOnly }),
+    },
     Command {
         names: &["last_snapshot", "lsnp"],
         run: |shared, _| {
@@ -169,7 +172,7 @@ fn configuration(shared: &Shared) -> Json {
         "max_client_cnxns": config.max_client_connections,
         "min_session_timeout": least,
         "max_session_timeout": most,
-        "server_id": config.myid.0,
+        "server_id": report::server_id(config),
         "client_port_listen_backlog": -1,
     })
 }
@@ -234,10 +237,13 @@ fn environment() -> Json {
 }
 
 fn set_trace_mask(shared: &Shared, query: &str) -> Json {
-    let mask = query.split('&').find_map(|pair| pair.strip_prefix("traceMask="));
-    match mask.and_then(|mask| mask.parse().ok()) {
-        None => json!({ "error": "setTraceMask requires long traceMask argument" }),
-        Some(mask) => {
+    let wanted = "setTraceMask requires long traceMask argument";
+    let Some(mask) = query.split('&').find_map(|pair| pair.strip_prefix("traceMask=")) else {
+        return json!({ "error": wanted });
+    };
+    match mask.parse() {
+        Err(_) => json!({ "error": format!("{wanted}, got {mask}") }),
+        Ok(mask) => {
             shared.trace_mask.store(mask, Relaxed);
             json!({ "tracemask": mask })
         }

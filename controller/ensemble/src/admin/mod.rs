@@ -4,6 +4,7 @@
 //! Start at [`serve`]; the commands are in `commands`, those that move a whole tree in `transfer`.
 
 mod commands;
+mod layout;
 mod transfer;
 
 use std::convert::Infallible;
@@ -15,7 +16,7 @@ use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -104,8 +105,8 @@ async fn accept<F>(
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, remote) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "admin connection not accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -114,7 +115,8 @@ async fn accept<F>(
         };
         let answer = answer.clone();
         tokio::spawn(async move {
-            let service = service_fn(|request| {
+            let service = service_fn(|mut request: Request<Incoming>| {
+                request.extensions_mut().insert(remote);
                 let answer = answer(request);
                 async move { Ok::<_, Infallible>(answer.await) }
             });
@@ -137,8 +139,15 @@ impl Admin {
         let base = self.config.command_url.trim_end_matches('/');
         let path = request.uri().path().to_owned();
         let Some(rest) = path.strip_prefix(base) else { return not_found(base) };
-        if request.method() == Method::TRACE {
-            return status(StatusCode::METHOD_NOT_ALLOWED);
+        match *request.method() {
+            Method::GET | Method::HEAD | Method::POST => {}
+            Method::OPTIONS => {
+                let mut response = status(StatusCode::OK);
+                response.headers_mut().insert(ALLOW, HeaderValue::from_static(METHODS));
+                return response;
+            }
+            Method::TRACE => return status(StatusCode::FORBIDDEN),
+            _ => return status(StatusCode::METHOD_NOT_ALLOWED),
         }
         match rest.trim_matches('/') {
             "" => text("text/html;charset=utf-8", commands::index(base)),
@@ -153,8 +162,7 @@ impl Admin {
 }
 
 fn json(status: StatusCode, value: &serde_json::Value) -> Response<Body> {
-    let body = format!("{value:#}\n");
-    let mut response = text("application/json", body);
+    let mut response = text("application/json", layout::of(value));
     *response.status_mut() = status;
     response
 }
@@ -197,6 +205,7 @@ impl Limit {
     }
 }
 
+const METHODS: &str = "GET, HEAD, POST, OPTIONS";
 const CONNECTIONS: usize = 64;
 const MAX_HEADERS: usize = 16 << 10;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

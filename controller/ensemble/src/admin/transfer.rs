@@ -6,6 +6,7 @@
 //! clients come back and are told what they missed.
 
 use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,14 +14,14 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use jute::Perms;
 use serde_json::json;
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Mutex, oneshot};
 use types::Zxid;
-use znodes::access::permits;
+use znodes::access::{ip_id, permits};
 
 use super::{Admin, Body, Limit, json, status};
 use crate::core::Command;
@@ -40,16 +41,17 @@ pub(super) struct Limits {
 
 /// Takes a snapshot to disk and sends it, or only says that it is there.
 pub(super) async fn snapshot(admin: &Admin, request: &Request<Incoming>) -> Response<Body> {
-    if let Some(refusal) = refusal(&admin.shared, "snapshot", request.headers()) {
+    if let Some(refusal) = refusal(&admin.shared, "snapshot", request) {
         return refusal;
     }
+    let no = |status| no("snapshot", status);
     if !admin.config.snapshot {
-        return status(StatusCode::SERVICE_UNAVAILABLE);
+        return no(StatusCode::SERVICE_UNAVAILABLE);
     }
     let stats = &admin.shared.stats;
     if !admin.limits.snapshots.take(admin.config.rate_limit) {
         Stats::count(&stats.snapshots_limited);
-        return status(StatusCode::TOO_MANY_REQUESTS);
+        return no(StatusCode::TOO_MANY_REQUESTS);
     }
     let shared = Arc::clone(&admin.shared);
     let frozen = shared.tree().freeze();
@@ -67,7 +69,7 @@ pub(super) async fn snapshot(admin: &Admin, request: &Request<Incoming>) -> Resp
         }
         Err(error) => {
             tracing::warn!(error, "snapshot not taken for the admin port");
-            return status(StatusCode::INTERNAL_SERVER_ERROR);
+            return no(StatusCode::INTERNAL_SERVER_ERROR);
         }
     };
     let streaming = !request.uri().query().unwrap_or_default().contains("streaming=false");
@@ -92,22 +94,23 @@ pub(super) async fn restore(admin: &Admin, request: Request<Incoming>) -> Respon
     if request.method() != Method::POST {
         return status(StatusCode::METHOD_NOT_ALLOWED);
     }
-    if let Some(refusal) = refusal(&admin.shared, "restore", request.headers()) {
+    if let Some(refusal) = refusal(&admin.shared, "restore", &request) {
         return refusal;
     }
+    let no = |status| no("restore", status);
     if !admin.config.restore {
-        return status(StatusCode::SERVICE_UNAVAILABLE);
+        return no(StatusCode::SERVICE_UNAVAILABLE);
     }
     let _one = admin.limits.restoring.lock().await;
     let stats = &admin.shared.stats;
     if !admin.limits.restores.take(admin.config.rate_limit) {
         Stats::count(&stats.restores_limited);
-        return status(StatusCode::TOO_MANY_REQUESTS);
+        return no(StatusCode::TOO_MANY_REQUESTS);
     }
     let begun = std::time::Instant::now();
     let received = Received(snapshots::dir(&admin.shared.config).join(RECEIVED));
     let restored = match receive(&received, request.into_body()).await {
-        Ok(0) => return status(StatusCode::BAD_REQUEST),
+        Ok(0) => return no(StatusCode::BAD_REQUEST),
         Ok(_) => replace(&admin.shared, &received).await,
         Err(error) => Err(error.to_string()),
     };
@@ -126,6 +129,11 @@ pub(super) async fn restore(admin: &Admin, request: Request<Incoming>) -> Respon
             )
         }
     }
+}
+
+/// What is not done, as the status tells; Apache names no error then.
+fn no(command: &str, status: StatusCode) -> Response<Body> {
+    json(status, &json!({ "command": command, "error": null }))
 }
 
 /// A file that goes with this value.
@@ -187,15 +195,22 @@ async fn replace(shared: &Arc<Shared>, received: &Received) -> Result<Zxid, Stri
 }
 
 /// The answer to who may not; `None`: the requester may.
-fn refusal(shared: &Shared, command: &str, headers: &HeaderMap) -> Option<Response<Body>> {
+fn refusal(shared: &Shared, command: &str, request: &Request<Incoming>) -> Option<Response<Body>> {
     let refuse = |status, error: &str| json(status, &json!({ "command": command, "error": error }));
-    let Some(header) = headers.get(AUTHORIZATION) else {
+    let Some(header) = request.headers().get(AUTHORIZATION) else {
         let error = "Auth info is missing for the command";
         return Some(refuse(StatusCode::UNAUTHORIZED, error));
     };
-    let text = header.to_str().unwrap_or_default();
-    let (scheme, info) = text.split_once(' ').unwrap_or((text, ""));
-    let ids = shared.access.authenticate(scheme, info.as_bytes()).unwrap_or_default();
+    let words: Vec<_> = header.to_str().unwrap_or_default().split(' ').collect();
+    let remote = request.extensions().get::<SocketAddr>();
+    let ids = match (words.as_slice(), remote) {
+        // It needs no more proof than the connection.
+        (["ip"], Some(remote)) => vec![ip_id(remote.ip())],
+        ([scheme, info], _) => {
+            shared.access.authenticate(scheme, info.as_bytes()).unwrap_or_default()
+        }
+        _ => Vec::new(),
+    };
     if ids.is_empty() {
         return Some(refuse(StatusCode::UNAUTHORIZED, "Not authenticated"));
     }

@@ -29,7 +29,7 @@ pub(crate) enum Word {
 pub(crate) fn answer(input: &[u8], shared: &Shared) -> Word {
     let Some(first) = input.first_chunk::<4>() else { return Word::Wait };
     let word = match first {
-        TELNET_CLOSE => "\u{fffd}\u{fffd}\u{fffd}\u{fffd}",
+        TELNET_CLOSE => "telnet close",
         first => match std::str::from_utf8(first).ok().filter(|word| WORDS.contains(word)) {
             Some(word) => word,
             None => return Word::None,
