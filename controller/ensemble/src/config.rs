@@ -35,6 +35,8 @@ pub struct MemberConfig {
     pub max_client_connections: usize,
     /// Connections allowed in all; 0 is no limit.
     pub max_connections: usize,
+    /// Clients that may connect within a time.
+    pub connection_tokens: ConnectionTokens,
     /// While more writes than this are on their way, connections that wait for an answer are not read.
     pub outstanding_limit: u64,
     /// Everybody may do everything.
@@ -79,6 +81,23 @@ pub struct MemberConfig {
     pub force_sync: bool,
 }
 
+/// How many clients may connect within a time; whoever comes when none may is let go and tries again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ConnectionTokens {
+    /// So many at once; 0 is no limit.
+    pub most: u32,
+    /// After so long,
+    pub fill_time: Duration,
+    /// so many more.
+    pub fill_count: u32,
+}
+
+impl Default for ConnectionTokens {
+    fn default() -> Self {
+        Self { most: 0, fill_time: Duration::from_millis(1), fill_count: 1 }
+    }
+}
+
 /// Something in a configuration file that has no effect, for a person to read.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Warning(pub String);
@@ -98,6 +117,7 @@ impl MemberConfig {
             max_client_connections: 0,
             max_watches: 1_000_000,
             max_connections: 0,
+            connection_tokens: ConnectionTokens::default(),
             outstanding_limit: 1000,
             skip_acl: false,
             four_letter_words: ["srvr", "ruok", "mntr"].map(String::from).to_vec(),

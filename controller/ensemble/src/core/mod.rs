@@ -20,6 +20,7 @@ mod restore;
 mod roles;
 mod sessions;
 mod through;
+mod tokens;
 mod upkeep;
 mod wire;
 
@@ -37,6 +38,7 @@ use jute::{ConnectRequest, Entry, ErrorCode, Id, Request, Response};
 use mending::Mending;
 use restore::Pause;
 use storage::{DataDir, EpochFile, LogCommand, LogEvent, LogThread, Records};
+use tokens::Tokens;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 use types::{Epoch, Instant, PeerId, SessionId, Zxid};
@@ -111,6 +113,8 @@ pub(crate) struct Core {
     /// When a quota that was exceeded may be logged again.
     quota_silent_until: Instant,
     ids: SessionIds,
+    /// Who may connect now.
+    tokens: Tokens,
     log: LogThread,
     snapshots: Snapshots,
     /// Which connection speaks for a session.
@@ -225,6 +229,7 @@ impl Core {
             ensemble.map(|(peers, config)| Box::new(Ensemble::new(peers, config, me, reconfig)));
         let reaper = Reaper::new(shared.config.reaper, shared.now());
         let locals = Self::locals_of(&shared.config);
+        let tokens = Tokens::new(shared.config.connection_tokens, shared.now());
         Self {
             shared,
             zab,
@@ -233,6 +238,7 @@ impl Core {
             reaper,
             quota_silent_until: Instant::ZERO,
             ids,
+            tokens,
             log,
             snapshots,
             speaking: HashMap::new(),

@@ -14,6 +14,12 @@ use crate::metrics::Stats;
 impl Core {
     pub(super) fn on_connect(&mut self, conn: Arc<Conn>, request: &ConnectRequest) {
         Stats::count(&self.shared.stats.connection_requests);
+        if !self.tokens.take(self.now) {
+            Stats::count(&self.shared.stats.connections_rejected);
+            tracing::info!(remote = %conn.remote, "more clients connect than connection_throttle_tokens lets: closed");
+            conn.close(false);
+            return;
+        }
         // As signed numbers: a client that has seen nothing may say so by one below zero.
         if request.last_zxid_seen.bits() > self.shared.applied().bits() {
             tracing::info!(
@@ -172,5 +178,7 @@ pub(super) fn turn_away(conn: &Conn, read_only: Option<bool>) {
 }
 
 fn put_connect_response(conn: &Conn, response: &ConnectResponse) {
-    put_frame(&mut conn.lock().out, |out| response.encode(out));
+    let mut inner = conn.lock();
+    inner.said.talk.sent += 1;
+    put_frame(&mut inner.out, |out| response.encode(out));
 }

@@ -171,6 +171,15 @@ impl Draft {
             "maxSessionTimeout" => config.max_session_timeout = optional_millis(value)?,
             "maxClientCnxns" => config.max_client_connections = number(value).ok_or(CONNECTIONS)?,
             "maxCnxns" => config.max_connections = number(value).ok_or(CONNECTIONS)?,
+            "connection_throttle_tokens" => {
+                config.connection_tokens.most = number(value).ok_or(CONNECTIONS)?;
+            }
+            "connection_throttle_fill_time" => {
+                config.connection_tokens.fill_time = millis(value).ok_or(MILLIS)?;
+            }
+            "connection_throttle_fill_count" => {
+                config.connection_tokens.fill_count = number(value).ok_or(CONNECTIONS)?;
+            }
             "globalOutstandingLimit" => {
                 config.outstanding_limit = number(value).ok_or("a number of requests")?;
             }
@@ -335,6 +344,20 @@ impl Draft {
             "peerType" => return Err("participant or observer"),
             // Retention is always on.
             "autopurge.purgeInterval" => {}
+            // Threads, caches and shortcuts of Apache's own that have no counterpart.
+            "nio.numSelectorThreads"
+            | "nio.numWorkerThreads"
+            | "commitProcessor.numWorkerThreads"
+            | "commitProcessor.maxReadBatchSize"
+            | "commitProcessor.maxCommitBatchSize"
+            | "maxResponseCacheSize"
+            | "maxGetChildrenResponseCacheSize"
+            | "quorum.cnxn.threads.size"
+            | "learner.asyncSending"
+            | "learner.closeSocketAsync"
+            | "leader.closeSocketAsync"
+            | "leader.ackLoggingFrequency"
+            | "watchManagerName" => {}
             _ if ["server.", "group.", "weight."].iter().any(|kind| key.starts_with(kind)) => {
                 self.members.set(key, value).map_err(|_| SERVER)?;
             }
@@ -501,8 +524,48 @@ const MAX_REQUEST: usize = 1 << 30;
 
 /// Keys of Apache's that a member understands later.
 const NOT_YET: &[&str] = &[
+    "admin.forceHttps",
+    "admin.needClientAuth",
+    "admin.portUnification",
+    "audit.impl.class",
     "clientPortListenBacklog",
-    "maxCnxns",
+    "clientTcpKeepAlive",
+    "connectToLearnerMasterLimit",
+    "connection_throttle_decrease_ratio",
+    "connection_throttle_drop_decrease",
+    "connection_throttle_drop_increase",
+    "connection_throttle_freeze_time",
+    "connection_throttle_global_session_weight",
+    "connection_throttle_local_session_weight",
+    "connection_throttle_renew_session_weight",
+    "connection_throttle_weight_enabled",
+    "datadir.autocreate",
+    "db.autocreate",
+    "enableEagerACLCheck",
+    "fastleader.maxNotificationInterval",
+    "fastleader.minNotificationInterval",
+    "fsync.warningthresholdms",
+    "largeRequestMaxBytes",
+    "largeRequestThreshold",
+    "leader.maxConcurrentDiffSyncs",
+    "leader.maxConcurrentSnapSyncs",
+    "leader.maxTimeToWaitForEpoch",
+    "leaderConnectDelayDuringRetryMs",
+    "nio.sessionlessCnxnTimeout",
+    "observer.election.DelayMs",
+    "observer.reconnectDelayMs",
+    "oraclePath",
+    "quorumCnxnTimeoutMs",
+    "request_stale_connection_check",
+    "request_stale_latency_check",
+    "request_throttle_drop_stale",
+    "request_throttle_max_requests",
+    "request_throttle_stall_time",
+    "request_throttler.shutdownTimeout",
+    "serializeLastProcessedZxid.enabled",
+    "snapshotSizeFactor",
+    "tcpKeepAlive",
+    "throttled_op_wait_time",
     "syncEnabled",
     "snapSizeLimitInKb",
     "commitLogCount",
@@ -510,5 +573,4 @@ const NOT_YET: &[&str] = &[
     "flushDelay",
     "maxBatchSize",
     "leaderServes",
-    "snapshot.trust.empty",
 ];
