@@ -1,6 +1,6 @@
 //! Defects of a member's side of clients, planted to see whether the checkers find them.
 
-use crate::world::Shape;
+use crate::shape::Shape;
 
 /// A defect.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

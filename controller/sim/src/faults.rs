@@ -158,6 +158,28 @@ pub(crate) fn add_of_clocks(
     schedule.sort_by_key(|(at, _)| *at);
 }
 
+/// What goes wrong with a voter that is alone: its disk is slow and without room, so that what it proposes is with the other host, which
+/// learns, before it is refused; and that one is gone by then.
+pub(crate) fn draw_without_room(rng: &mut fastrand::Rng, length: Duration) -> Schedule {
+    let slow = Fault::Slow { host: 0, by: millis(rng.u64(1..200)), slow: length };
+    let mut schedule = vec![(Instant::ZERO, slow)];
+    let mut at = Instant::ZERO + millis(rng.u64(1..1_500));
+    while at.saturating_since(Instant::ZERO) < length {
+        schedule.push((at, Fault::Full { host: 0, full: millis(rng.u64(1..600)) }));
+        let gone = match rng.bool() {
+            true => Fault::Reset { host: 0 },
+            false => {
+                let down = millis(rng.u64(1..500));
+                Fault::Crash { host: 1, part: rng.u8(..), power: None, down }
+            }
+        };
+        schedule.push((at + millis(rng.u64(0..300)), gone));
+        at = at + millis(rng.u64(1..1_500));
+    }
+    schedule.sort_by_key(|(at, _)| *at);
+    schedule
+}
+
 /// Its place among the weights.
 const ROT: usize = 7;
 

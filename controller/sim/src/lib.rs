@@ -21,7 +21,7 @@
 //! | `roster` | the members as a host knows them |
 //! | `loading` | from files to a tree, at a start |
 //! | `network` | connections that keep order, delay, break and are cut off |
-//! | `faults` | what goes wrong, and when |
+//! | `shape`, `faults` | what a seed stands for; what goes wrong, and when |
 //! | `checkers` | what must hold after every step |
 //! | `shrink` | the fewest faults that still fail |
 //! | `spent` | processor time, by which a search is bounded |
@@ -45,6 +45,7 @@ mod recorder;
 mod roster;
 mod rot;
 mod server;
+mod shape;
 mod shrink;
 mod spent;
 mod tree;
@@ -55,6 +56,7 @@ pub use checkers::Violation;
 #[cfg(feature = "mutants")]
 pub use defect::Defect;
 pub use faults::{Fault, Schedule};
+pub use shape::Shape;
 pub use shrink::shrink;
 pub use spent::spent;
-pub use world::{Shape, Tally, run, trace};
+pub use world::{Tally, run, trace};
