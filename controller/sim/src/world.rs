@@ -1,40 +1,40 @@
 //! The queue of events, and what each does.
 //!
-//! Lives here: time, and the way from a protocol's outputs to disks, connections and other hosts. The faults end
-//! before the run does, and then the ensemble must go on: a leader, all hosts in step, a write committed.
+//! Lives here: time, and which event comes next. `founding` is a world before the first one, `stepping` and `protocol` the way
+//! from a protocol's outputs to disks, connections and other hosts, `recovery` what must hold in the end.
 
 mod changing;
 mod clients;
+mod event;
+mod founding;
 mod mending;
 mod misfortune;
 mod protocol;
+mod recovery;
 mod starting;
+mod stepping;
 mod writes;
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jute::{Members, ServerRole};
+use jute::Members;
 use types::{Instant, PeerId, Zxid};
-use zab::{Input, Located, Notification, Output, Settings, Timing, Txn, Voters};
+use zab::{Input, Txn};
 
 use crate::agenda::Agenda;
 use crate::checkers::{Checkers, Violation};
 use crate::client::Client;
-use crate::clock::{Clock, Time};
-use crate::crashes;
-use crate::defect::Planted;
-use crate::disk::{Disk, Write};
-use crate::faults::{Fault, Schedule};
+use crate::clock::Time;
+use crate::faults::Schedule;
 use crate::history::History;
 use crate::host::Host;
 use crate::links::Links;
 use crate::network::Network;
-use crate::roster::{Roster, server};
 use crate::shape::Shape;
-use crate::tree::Known;
+use event::Event;
+use recovery::{QUIET, RECOVERY, end_of_writes};
 
 /// What a run that kept every promise did.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -59,30 +59,6 @@ pub struct Tally {
     pub fed_sessions: u64,
     /// Simulated time.
     pub simulated: Duration,
-}
-
-#[derive(Debug)]
-enum Event {
-    Tick { host: usize, run: u64, due: Instant },
-    Vote { from: usize, to: usize, vote: Notification, members: Option<Arc<Members>> },
-    Reach { host: usize, peer: usize, reachable: bool },
-    Connect { learner: usize, run: u64, leader: usize },
-    Packet { connection: u64, to_leader: bool },
-    Lost { host: usize, peer: usize, connection: u64 },
-    Disk { host: usize, run: u64 },
-    Rest { host: usize, run: u64 },
-    Mend { host: usize, run: u64 },
-    Locate { host: usize, run: u64, learner: usize, last: Zxid },
-    Start { host: usize },
-    Begin(Fault),
-    End(Fault),
-    Writes,
-    Change,
-    Client { client: usize },
-    Call { link: u64 },
-    Answer { link: u64 },
-    Dropped { client: usize, link: u64 },
-    Left { host: usize, link: u64 },
 }
 
 struct World {
@@ -151,99 +127,7 @@ pub fn trace(shape: &Shape, schedule: &Schedule) -> Vec<String> {
     lines
 }
 
-/// Writes that come after this show that the ensemble goes on.
-fn end_of_writes(shape: &Shape) -> Instant {
-    Instant::ZERO + shape.length + RECOVERY.mul_f64(0.8)
-}
-
 impl World {
-    fn new(shape: &Shape, schedule: &Schedule) -> Self {
-        let ids = 1..=i64::try_from(shape.voters).unwrap_or(1);
-        let voters = Voters::majority(ids.map(PeerId));
-        let dir = crashes::scratch();
-        let known = Rc::<Known>::default();
-        let roles =
-            [(ServerRole::Participant, shape.voters), (ServerRole::Observer, shape.observers)];
-        let roles = roles.into_iter().flat_map(|(role, count)| std::iter::repeat_n(role, count));
-        let servers =
-            roles.enumerate().map(|(index, role)| (peer(index), server(peer(index), role, false)));
-        let first = Arc::new(Members { servers: servers.collect(), ..Members::default() });
-        let mut chance = fastrand::Rng::with_seed(shape.seed ^ CHANCE);
-        let mut clocks = chance.fork();
-        let hosts = (0..shape.voters + shape.observers + shape.spares).map(|index| {
-            let settings = Settings {
-                me: peer(index),
-                voters: voters.clone(),
-                observer: (shape.voters..shape.voters + shape.observers).contains(&index),
-                timing: Timing::default(),
-                counters: shape.counters.unwrap_or(Settings::ALL_COUNTERS),
-            };
-            let planted = Planted::of(shape);
-            let mut disk = Disk::new(dir.path().join(index.to_string()), Rc::clone(&known));
-            disk.planted = planted;
-            Host {
-                #[cfg(feature = "mutants")]
-                mutation: shape.mutation,
-                planted,
-                clock: shape.clocks.map_or(Clock::right(), |ppm| Clock::drawn(&mut clocks, ppm)),
-                roster: shape.changes_every.map(|_| Roster::new(Arc::clone(&first))),
-                ..Host::new(settings, disk)
-            }
-        });
-        let mut world = Self {
-            now: Instant::ZERO,
-            agenda: Agenda::default(),
-            rng: fastrand::Rng::with_seed(shape.seed ^ 0x5eed),
-            chance,
-            hosts: hosts.collect(),
-            voters: shape.voters,
-            network: Network::default(),
-            checkers: Checkers::default(),
-            history: History::new(),
-            proposed: BTreeMap::new(),
-            clients: Vec::new(),
-            links: Links::default(),
-            acked: Zxid::ZERO,
-            calm_from: Instant::ZERO + shape.length + RECOVERY.mul_f64(0.6),
-            quiet_from: Instant::ZERO + shape.length + RECOVERY,
-            writes: 0,
-            writes_every: 0,
-            steps: 0,
-            snapshot_every: 0,
-            changes_every: shape.changes_every,
-            voting: 4,
-            feeding: shape.feeding,
-            fed: 0,
-            fed_sessions: 0,
-            in_force: BTreeMap::new(),
-            damaged: 0,
-            mended: 0,
-            _dir: dir,
-            trace: None,
-        };
-        world.snapshot_every = [40, 200, 1_000, u32::MAX][world.rng.usize(0..4)];
-        world.writes_every = [100, 600, 2_000, 8_000][world.rng.usize(0..4)];
-        for host in 0..world.hosts.len() {
-            let at = world.soon(0, 300);
-            world.at(at, Event::Start { host });
-        }
-        for (at, fault) in schedule {
-            world.at(*at, Event::Begin(fault.clone()));
-        }
-        world.at(Instant::ZERO, Event::Writes);
-        if shape.changes_every.is_some() {
-            world.voting = [1, 2, 4][world.rng.usize(0..3)];
-            world.at(Instant::ZERO, Event::Change);
-        }
-        for client in 0..shape.clients {
-            let one = Client::drawn(&mut world.rng);
-            world.clients.push(one);
-            let at = world.soon(0, 2_000);
-            world.at(at, Event::Client { client });
-        }
-        world
-    }
-
     fn run(&mut self, shape: &Shape) -> Result<Tally, Violation> {
         // Where writes end epochs, each new leader gives all sessions their whole time again.
         let rest = shape.counters.map_or(Duration::ZERO, |_| QUIET);
@@ -375,141 +259,6 @@ impl World {
     fn lives(&self, host: usize, run: u64) -> bool {
         self.hosts[host].running.is_some() && self.hosts[host].run == run
     }
-
-    /// Steps a host's protocol and carries out what follows.
-    fn step(&mut self, host: usize, input: Input) -> Result<(), Violation> {
-        let Time { now, .. } = self.time(host);
-        let one = &mut self.hosts[host];
-        let Some(running) = &mut one.running else { return Ok(()) };
-        if running.stands_still() {
-            return Ok(());
-        }
-        if let (Input::AppendRefused { first }, Some(roster)) = (&input, &mut one.roster) {
-            roster.withdraw(*first);
-        }
-        if let Input::Propose(txn) | Input::Reconfigure { txn, .. } = &input {
-            self.proposed.insert(txn.zxid, txn.clone());
-        }
-        let told = self.trace.is_some().then(|| format!("{input:?}"));
-        let outputs: Vec<_> = running.zab.step(now, input).collect();
-        if let (Some(told), Some(trace)) = (told, &mut self.trace) {
-            let me = self.hosts[host].me();
-            trace.push(format!("{:>8} {me} <- {told}", self.now.as_millis()));
-            trace.extend(outputs.iter().map(|output| format!("         {me} -> {output:?}")));
-        }
-        let run = self.hosts[host].run;
-        let mut refused = None;
-        for output in outputs {
-            let full = self.hosts[host].running.as_ref().is_some_and(|one| one.full.is_some());
-            match output {
-                // The log takes nothing until it has said that there is room, and tells only once that there is none.
-                Output::Append(txn) if full => {
-                    refused.get_or_insert(txn.zxid);
-                }
-                output => self.carry_out(host, output)?,
-            }
-            if !self.lives(host, run) {
-                return Ok(());
-            }
-        }
-        if let Some(first) = refused {
-            self.step(host, Input::AppendRefused { first })?;
-        }
-        self.begin_write(host);
-        self.arm(host);
-        Ok(())
-    }
-
-    /// The next tick is at hand when something is due.
-    fn arm(&mut self, host: usize) {
-        let run = self.hosts[host].run;
-        let Some(running) = &mut self.hosts[host].running else { return };
-        if let Some(at) = running.alarm()
-            && running.tick_at.is_none_or(|due| at < due)
-        {
-            running.tick_at = Some(at);
-            let rings = self.hosts[host].clock.when(at);
-            self.at(rings, Event::Tick { host, run, due: at });
-        }
-    }
-
-    /// Is there room again?
-    fn maybe_probe(&mut self, host: usize) {
-        let Time { now, .. } = self.time(host);
-        if let Some(running) = &mut self.hosts[host].running
-            && running.full.is_some_and(|at| at <= now)
-        {
-            running.full = Some(now + starting::PROBE_EVERY);
-            self.hosts[host].disk.write(Write::Probe);
-            self.begin_write(host);
-        }
-    }
-
-    fn locate(&self, host: usize, last: Zxid) -> Located {
-        let Some(running) = &self.hosts[host].running else { return Located::Gone };
-        let applied = running.tree.last();
-        let flushed = running.flushed;
-        let upto = if flushed == Zxid::ZERO { applied } else { applied.min(flushed) };
-        // The usual case when a leader was lost, which is not to wait for a disk.
-        if last == applied { Located::Here } else { self.hosts[host].disk.locate(last, upto) }
-    }
-
-    /// All faults are over for long: the ensemble must be whole.
-    fn recovered(&self, committed: usize) -> Result<(), Violation> {
-        if self.checkers.committed() <= committed {
-            return Err(Violation("no write is committed long after the last fault".to_owned()));
-        }
-        self.check_sessions()?;
-        self.check_members()?;
-        for host in &self.hosts {
-            let Some(running) = &host.running else {
-                return Err(Violation(format!("{} is down long after the last fault", host.me())));
-            };
-            if let Some(mending) = running.mending {
-                return Err(Violation(format!(
-                    "{} has damaged files long after the last fault: {mending:?}",
-                    host.me()
-                )));
-            }
-            if !running.serves {
-                let phase = running.zab.phase();
-                return Err(Violation(format!(
-                    "{} serves nobody long after the last fault: {phase:?}",
-                    host.me()
-                )));
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Event {
-    /// The process that must run for it to happen.
-    fn host(&self) -> Option<usize> {
-        match self {
-            Self::Tick { host, .. }
-            | Self::Vote { to: host, .. }
-            | Self::Reach { host, .. }
-            | Self::Connect { learner: host, .. }
-            | Self::Lost { host, .. }
-            | Self::Disk { host, .. }
-            | Self::Rest { host, .. }
-            | Self::Mend { host, .. }
-            | Self::Left { host, .. }
-            | Self::Locate { host, .. } => Some(*host),
-            // A packet keeps its order by itself.
-            Self::Packet { .. }
-            | Self::Call { .. }
-            | Self::Answer { .. }
-            | Self::Dropped { .. }
-            | Self::Client { .. }
-            | Self::Start { .. }
-            | Self::Begin(_)
-            | Self::End(_)
-            | Self::Writes
-            | Self::Change => None,
-        }
-    }
 }
 
 fn peer(index: usize) -> PeerId {
@@ -519,12 +268,3 @@ fn peer(index: usize) -> PeerId {
 fn index(peer: PeerId) -> usize {
     usize::try_from(peer.0 - 1).unwrap_or(usize::MAX)
 }
-
-/// Ids of sessions and what clocks show are drawn of other numbers than all else.
-const CHANCE: u64 = 0x1d5;
-/// How long after the last fault all must be well: above all limits together.
-const RECOVERY: Duration = Duration::from_secs(120);
-/// How long nobody writes at the end, where that would end epochs: until all sessions without a client have ended, twice.
-const QUIET: Duration = Duration::from_secs(45);
-/// Until what was cut off is sent again.
-const RESEND: Duration = Duration::from_millis(50);

@@ -2,12 +2,13 @@
 
 use std::ops::Bound::{Excluded, Included};
 use std::sync::Arc;
+use std::time::Duration;
 
 use jute::Members;
 use types::Zxid;
 use zab::{Input, Message, Notification, Output, PeerMisbehaved, SyncPlan, SyncStart};
 
-use super::{Event, RESEND, World, index, peer};
+use super::{Event, World, index, peer};
 use crate::checkers::Violation;
 use crate::clock::Time;
 use crate::disk::Write;
@@ -382,3 +383,6 @@ impl World {
         self.step(host, Input::LinkLost(peer(lost)))
     }
 }
+
+/// Until what was cut off is sent again.
+const RESEND: Duration = Duration::from_millis(50);
