@@ -1,7 +1,7 @@
 //! From the files of a member to its state.
 
 use std::hash::{BuildHasher, RandomState};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -93,11 +93,10 @@ impl LoadError {
     /// Whether something that was there is not, which other members may have.
     pub(crate) fn is_damage(&self) -> bool {
         match self {
-            Self::Snapshot(SnapshotError::Read { .. }) | Self::Log(TxnLogError::Read { .. }) => {
-                false
-            }
-            Self::Snapshot(_) | Self::Log(_) | Self::NoSnapshot { .. } => true,
-            Self::Epoch(error) => !matches!(error, EpochError::Io { .. }),
+            Self::Snapshot(error) => error.is_damage(),
+            Self::Log(error) => error.is_damage(),
+            Self::Epoch(error) => error.is_damage(),
+            Self::NoSnapshot { .. } => true,
             Self::Record { .. } | Self::First(_) | Self::Settle(_) => false,
         }
     }
@@ -156,7 +155,9 @@ pub(crate) fn load(
     if fresh {
         snapshots::write(dirs.snapshots(), &state.freeze(), Compression::None, rules)?;
     }
-    let durable = durable(dirs.snapshots(), reader.last())?;
+    let last = reader.last();
+    let epochs = Epochs::read(dirs.snapshots(), last.epoch())?;
+    let durable = Durable::found(epochs.accepted, epochs.current, last);
     let replay_time = begun.elapsed() - snapshot_time;
     let disagreed = disagreed.is_some();
     let damage = None;
@@ -201,14 +202,6 @@ fn read_snapshot(
 
 /// How far the index may be behind the tree.
 const BATCHES_AHEAD: usize = 16;
-
-/// A member that ran alone under Apache has no epoch files: the log's own epoch stands in.
-fn durable(dir: &Path, last_logged: Zxid) -> Result<Durable, LoadError> {
-    let epochs = Epochs::read(dir, last_logged.epoch())?;
-    let current = epochs.current.unwrap_or_else(|| last_logged.epoch()).max(last_logged.epoch());
-    let accepted = epochs.accepted.unwrap_or(current).max(current);
-    Ok(Durable { accepted, current, last_logged })
-}
 
 /// An error and what caused it, in one line.
 pub(crate) fn words(error: &dyn std::error::Error) -> String {

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use storage::{
-    Compression, DataDir, EpochFile, History, LogCommand, LogEvent, LogWorker, LogWriter, Mended,
-    Others, SnapshotWriteError, SnapshotWriter,
+    Compression, DataDir, EpochFile, Epochs, History, LogCommand, LogEvent, LogWorker, LogWriter,
+    Mended, Others, SnapshotWriteError, SnapshotWriter,
 };
 use types::{Epoch, Instant, PeerId, Zxid};
 use zab::{Durable, Located, SavedEpoch, Txn};
@@ -121,6 +121,10 @@ impl Disk {
         let (found, failed) = self.change(|| {
             let Ok(dirs) = DataDir::open(&dir, None) else { return Ok(None) };
             let found = load(&dirs, me, &known)?;
+            let found = found.and_then(|found| match Epochs::check(&dirs) {
+                Ok(()) => Ok(found),
+                Err(error) => Err(Damage::of(error.is_damage(), &error)),
+            });
             let last = match &found {
                 Ok((_, durable)) => durable.last_logged,
                 Err(Damage::Files(_)) => Zxid::ZERO,
@@ -285,10 +289,8 @@ impl Disk {
     }
 
     /// What was promised, if that is known.
-    pub(crate) fn accepted(&self) -> Option<Epoch> {
-        let open = self.open.as_ref()?;
-        let accepted = EpochFile::Accepted.read(open.dirs.snapshots(), Epoch(0)).ok()?;
-        Some(accepted.unwrap_or_default())
+    pub(crate) fn promised(&self) -> Option<Epoch> {
+        Epochs::promised(&self.open.as_ref()?.dirs).ok()
     }
 
     /// Takes the mark away; `false`: the disk failed.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use types::{Instant, PeerId, Zxid};
-use zab::{Durable, SavedEpoch, Settings, Voters, Zab};
+use zab::{Durable, Mending, SavedEpoch, Settings, Voters, Zab};
 use znodes::SessionIds;
 
 use crate::checkers::Violation;
@@ -65,7 +65,7 @@ pub(crate) struct Running {
     pub(crate) received: Option<Base>,
     pub(crate) stopping: bool,
     /// Until its files are whole, or a leader's.
-    pub(crate) mending: Option<Mending>,
+    pub(crate) mending: Mending,
     /// There is no room; looked at again then.
     pub(crate) full: Option<Instant>,
     /// Epochs that there was no room for.
@@ -76,19 +76,6 @@ pub(crate) struct Running {
     /// Transactions since the last snapshot.
     pub(crate) since_snapshot: u32,
     pub(crate) planted: Planted,
-}
-
-/// How far a member with damaged files is: as in `ensemble`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Mending {
-    /// The others are asked; the protocol stands still.
-    Files,
-    /// Not even what was promised is known.
-    Waits { again: Instant },
-    /// A leader may fill the files.
-    Damaged { again: Instant },
-    /// The files are a leader's, and count from this transaction on, once that is known.
-    Filled { upto: Option<Zxid> },
 }
 
 impl Host {
@@ -143,14 +130,7 @@ impl Host {
         }
         let mut zab = self.protocol(durable);
         let marked = marked && !self.disk.planted.has(Defect::FilledCountsAtOnce);
-        if marked {
-            zab.abstain();
-        }
-        let mending = match (whole, marked) {
-            (false, _) => Some(Mending::Files),
-            (true, true) => Some(Mending::Filled { upto: None }),
-            (true, false) => None,
-        };
+        let mending = if whole { Mending::of_whole(marked, &mut zab) } else { Mending::Asks };
         self.running = Some(Running {
             zab,
             tree,
@@ -196,23 +176,10 @@ impl Host {
 }
 
 impl Running {
-    /// Whether the protocol must not be stepped: what it would begin with is not known.
-    pub(crate) fn stands_still(&self) -> bool {
-        matches!(self.mending, Some(Mending::Files | Mending::Waits { .. }))
-    }
-
-    /// When the files of the others are asked for again.
-    pub(crate) fn mend_again_at(&self) -> Option<Instant> {
-        match self.mending {
-            Some(Mending::Waits { again } | Mending::Damaged { again }) => Some(again),
-            _ => None,
-        }
-    }
-
     /// When something is due that only time brings.
     pub(crate) fn alarm(&self) -> Option<Instant> {
-        let protocol = self.zab.alarm().filter(|_| !self.stands_still());
+        let protocol = self.zab.alarm().filter(|_| !self.mending.stands_still());
         let expiry = self.next_expiry().filter(|_| self.full.is_none());
-        [protocol, expiry, self.mend_again_at(), self.full].into_iter().flatten().min()
+        [protocol, expiry, self.mending.again_at(), self.full].into_iter().flatten().min()
     }
 }

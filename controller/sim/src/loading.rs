@@ -1,10 +1,9 @@
 //! From a member's files to its tree: what `ensemble` does around `storage` and `znodes` at a start.
 
+use std::fmt::Display;
+
 use jute::Entry;
-use storage::{
-    Compression, DataDir, EpochError, Epochs, LogReader, SnapshotError, SnapshotWriter,
-    TxnLogError, load_newest,
-};
+use storage::{Compression, DataDir, Epochs, LogReader, SnapshotWriter, load_newest};
 use types::{PeerId, Zxid};
 use zab::{Durable, Txn};
 use znodes::snapshot;
@@ -21,6 +20,12 @@ pub(crate) enum Damage {
     System,
 }
 
+impl Damage {
+    pub(crate) fn of(is_damage: bool, why: &dyn Display) -> Self {
+        if is_damage { Self::Files(why.to_string()) } else { Self::System }
+    }
+}
+
 /// Loads the newest good snapshot, replays the log over it, reads the epochs. An empty directory becomes an empty member, with
 /// its first snapshot.
 pub(crate) fn load(
@@ -33,8 +38,7 @@ pub(crate) fn load(
     });
     let loaded = match loaded {
         Ok(loaded) => loaded,
-        Err(SnapshotError::Read { .. }) => return Ok(Err(Damage::System)),
-        Err(error) => return Ok(Err(Damage::Files(error.to_string()))),
+        Err(error) => return Ok(Err(Damage::of(error.is_damage(), &error))),
     };
     let fresh = loaded.is_none();
     let mut tree = match loaded {
@@ -43,14 +47,14 @@ pub(crate) fn load(
     };
     let mut reader = match LogReader::open(dirs.logs(), tree.last()) {
         Ok(reader) => reader,
-        Err(error) => return Ok(Err(of(&error))),
+        Err(error) => return Ok(Err(Damage::of(error.is_damage(), &error))),
     };
     loop {
         let entry = match reader.next_entry() {
             Ok(None) => break,
             Ok(Some(_)) if fresh => return Ok(Err(Damage::Files("no snapshot".to_owned()))),
             Ok(Some(entry)) => entry,
-            Err(error) => return Ok(Err(of(&error))),
+            Err(error) => return Ok(Err(Damage::of(error.is_damage(), &error))),
         };
         if let Err(error) = Entry::decode(&entry.body) {
             return Err(Violation(format!("{me} reads {} as whole: {error}", entry.zxid)));
@@ -71,17 +75,7 @@ pub(crate) fn load(
     let last_logged = reader.last();
     let epochs = match Epochs::read(dirs.snapshots(), last_logged.epoch()) {
         Ok(epochs) => epochs,
-        Err(EpochError::Io { .. }) => return Ok(Err(Damage::System)),
-        Err(error) => return Ok(Err(Damage::Files(error.to_string()))),
+        Err(error) => return Ok(Err(Damage::of(error.is_damage(), &error))),
     };
-    let current = epochs.current.unwrap_or_else(|| last_logged.epoch()).max(last_logged.epoch());
-    let accepted = epochs.accepted.unwrap_or(current).max(current);
-    Ok(Ok((tree, Durable { accepted, current, last_logged })))
-}
-
-fn of(error: &TxnLogError) -> Damage {
-    match error {
-        TxnLogError::Read { .. } => Damage::System,
-        error => Damage::Files(error.to_string()),
-    }
+    Ok(Ok((tree, Durable::found(epochs.accepted, epochs.current, last_logged))))
 }

@@ -48,6 +48,13 @@ pub enum SnapshotError {
     },
 }
 
+impl SnapshotError {
+    /// Whether something that was there is not, which other members may have.
+    pub fn is_damage(&self) -> bool {
+        !matches!(self, Self::Read { .. })
+    }
+}
+
 /// What was loaded.
 #[derive(Debug)]
 pub struct Loaded<T> {

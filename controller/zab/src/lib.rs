@@ -14,7 +14,7 @@
 //!
 //! `learners` is what a leader knows of each learner through its three phases, `feeding` what a follower does for observers, `pending` what a learner has
 //! received and not yet applied, `drain` the way from a role that ended to the next election, `membership` and
-//! `reconfiguration` who decides and how that changes.
+//! `reconfiguration` who decides and how that changes, `mending` what a member does whose files are damaged.
 
 mod broadcast;
 mod catching_up;
@@ -26,6 +26,7 @@ mod following;
 mod joining;
 mod learners;
 mod membership;
+mod mending;
 mod message;
 mod mutation;
 mod pending;
@@ -36,6 +37,7 @@ mod synchronization;
 mod zab;
 
 pub use membership::Config;
+pub use mending::Mending;
 pub use message::{
     Candidate, Input, Introduction, Located, Message, Notification, Output, PeerMisbehaved,
     PeerState, SavedEpoch, SyncPlan, SyncStart, Txn,

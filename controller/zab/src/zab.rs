@@ -39,6 +39,15 @@ pub struct Durable {
     pub last_logged: Zxid,
 }
 
+impl Durable {
+    /// What was found. A member that ran alone under Apache has no epoch files: the log's own epoch stands in.
+    pub fn found(accepted: Option<Epoch>, current: Option<Epoch>, last_logged: Zxid) -> Self {
+        let own = last_logged.epoch();
+        let current = current.unwrap_or(own).max(own);
+        Self { accepted: accepted.unwrap_or(current).max(current), current, last_logged }
+    }
+}
+
 /// What outlives a phase.
 #[derive(Debug)]
 pub(crate) struct Core {

@@ -133,7 +133,7 @@ impl Core {
             self.shared.replace(*state);
             self.shared.applied_anew(zxid);
         }
-        self.on_filled();
+        self.mending.on_installed();
         self.drive(Input::Installed(zxid));
     }
 

@@ -1,19 +1,17 @@
 //! A member that found its files damaged: it votes for nobody until they are whole, or a leader's.
 //!
-//! Lives here: when the files are mended from those of others, when a leader is to fill them anew, and when what
-//! is there counts again. First the files of the others are asked, which need no leader. What they cannot give
-//! now, a leader that a quorum of others follows has; its state takes the place of all that is here, and counts
-//! once all that it had proposed by then is on the disk: some of that this member may have acknowledged before.
+//! Lives here: the thread that asks the others, and how the protocol begins anew when it has. Must not: decide when
+//! the others are asked, when a leader is to fill the files, or when what is there counts again (`zab::Mending`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use jute::ServerRole;
-use storage::{EpochFile, Epochs, LogCommand, Mended};
+use storage::{Epochs, LogCommand, Mended};
 use tokio::task::JoinHandle;
-use types::{Epoch, Instant, Zxid};
-use zab::{Durable, Input};
+use types::{Epoch, Instant};
+use zab::{Durable, Input, Mending};
 
 use super::histories::Done;
 use super::reconfig::last_members;
@@ -21,17 +19,11 @@ use super::{Command, Core};
 use crate::load::{Found, load, words};
 use crate::mending::Asker;
 
-/// How far it is.
+/// A thread that asks the others.
 #[derive(Debug)]
-pub(super) enum Mending {
-    /// A thread asks the others; the protocol stands still.
-    Files { job: JoinHandle<()>, stop: Arc<AtomicBool> },
-    /// Not even what was promised is known: nothing is done until then.
-    Waits { again: Instant },
-    /// A leader may fill the files; if there is none by then, the others are asked again.
-    Damaged { again: Instant },
-    /// The files are whole and a leader's. They count from this transaction on, once that is known.
-    Filled { upto: Option<Zxid> },
+pub(super) struct Asking {
+    job: JoinHandle<()>,
+    stop: Arc<AtomicBool>,
 }
 
 impl Core {
@@ -74,10 +66,12 @@ impl Core {
             drop(dirs);
             tell.tell(Command::Done(Done::Mended(Box::new(found))));
         });
-        self.mending = Some(Mending::Files { job, stop });
+        self.mending = Mending::Asks;
+        self.asking = Some(Asking { job, stop });
     }
 
     pub(super) fn on_mended(&mut self, found: Result<Found, String>) {
+        self.asking = None;
         match found {
             Ok(found) => self.go_on_with(found),
             Err(why) => {
@@ -103,7 +97,6 @@ impl Core {
         let last = last_members(&self.shared.tree());
         self.on_history(last);
         self.zab = self.protocol(found.durable);
-        self.mending = None;
         match storage::is_marked(self.dirs.snapshots()) {
             Ok(marked) => self.begin_filled(marked),
             Err(error) => return self.fail(&words(&error)),
@@ -114,37 +107,19 @@ impl Core {
     /// What the files hold came from a leader, and not all that this member may have acknowledged.
     pub(crate) fn begin_filled(&mut self, marked: bool) {
         let filling = "its files are a leader's: it votes again once it is in step".to_owned();
-        if marked {
-            self.mending = Some(Mending::Filled { upto: None });
-            self.zab.abstain();
-        }
+        self.mending = Mending::of_whole(marked, &mut self.zab);
         self.shared.standing.update(|view| view.mending = marked.then_some(filling));
     }
 
     fn wait_for_leader(&mut self) {
-        let again = self.shared.now() + AGAIN;
-        let accepted = Epochs::check(&self.dirs)
-            .and_then(|()| EpochFile::Accepted.read(self.dirs.snapshots(), Epoch(0)));
-        let accepted = match accepted {
-            Ok(accepted) => accepted,
-            // What it has promised nobody counts on.
-            Err(_) if self.only_observes() => None,
-            // A leader of an epoch before the one that was promised must be known for what it is.
-            Err(_) => {
-                self.mending = Some(Mending::Waits { again });
-                return;
-            }
-        };
-        // A place that no log has: whoever leads sends its whole state.
-        let durable = Durable {
-            accepted: accepted.unwrap_or_default(),
-            current: Epoch(0),
-            last_logged: Zxid::new(Epoch(0), 1),
-        };
-        self.zab = self.protocol(durable);
-        self.zab.abstain();
-        self.mending = Some(Mending::Damaged { again });
-        self.drive(Input::Tick);
+        // What an observer has promised nobody counts on.
+        let nothing = self.only_observes().then_some(Epoch(0));
+        let accepted = Epochs::promised(&self.dirs).ok().or(nothing);
+        if let Some(durable) = self.mending.on_stuck(accepted, self.shared.now()) {
+            self.zab = self.protocol(durable);
+            self.zab.abstain();
+            self.drive(Input::Tick);
+        }
     }
 
     /// Whether this member is an observer, and nobody can have made it a voter.
@@ -155,40 +130,16 @@ impl Core {
         server.is_some_and(|server| server.role == ServerRole::Observer) && !config.rules.reconfig
     }
 
-    /// Whether the protocol must not be stepped: what it would begin with is not known.
-    pub(super) fn stands_still(&self) -> bool {
-        matches!(self.mending, Some(Mending::Files { .. } | Mending::Waits { .. }))
-    }
-
-    /// Whether the files are damaged, so that nothing may be added to them.
-    pub(super) fn is_damaged(&self) -> bool {
-        matches!(self.mending, Some(Mending::Damaged { .. }))
-    }
-
-    /// When [`Self::maybe_mend_again`] is due.
-    pub(super) fn mend_again_at(&self) -> Option<Instant> {
-        match self.mending {
-            Some(Mending::Waits { again } | Mending::Damaged { again }) => Some(again),
-            _ => None,
-        }
-    }
-
     pub(super) fn maybe_mend_again(&mut self, now: Instant) {
-        if self.mend_again_at().is_none_or(|again| now < again) {
-            return;
-        }
-        if self.stands_still() || self.zab.is_electing() {
+        if self.mending.is_to_ask(&self.zab, now) {
             let why = self.shared.standing.view().mending.unwrap_or_default();
             self.begin_mending(why);
-        } else {
-            // It is on its way to a leader.
-            self.mending = Some(Mending::Damaged { again: now + AGAIN });
         }
     }
 
     /// A leader's state is about to take the place of damaged files. `false`: the disk failed.
     pub(super) fn note_filling(&mut self) -> bool {
-        if !self.is_damaged() {
+        if !self.mending.is_damaged() {
             return true;
         }
         let marked = storage::mark(self.dirs.snapshots());
@@ -198,44 +149,22 @@ impl Core {
         marked.is_ok()
     }
 
-    pub(super) fn on_filled(&mut self) {
-        if self.is_damaged() {
-            self.mending = Some(Mending::Filled { upto: None });
-        }
-    }
-
-    /// In step with a leader: all that it had proposed was given to the log.
-    pub(super) fn note_in_step(&mut self) {
-        if let Some(Mending::Filled { upto }) = &mut self.mending {
-            *upto = Some(self.appended);
-        }
-        self.maybe_count_again();
-    }
-
-    /// The leader has gone: the next one's proposals are waited for.
-    pub(super) fn note_out_of_step(&mut self) {
-        if let Some(Mending::Filled { upto }) = &mut self.mending {
-            *upto = None;
-        }
-    }
-
     pub(super) fn maybe_count_again(&mut self) {
-        let Some(Mending::Filled { upto: Some(upto) }) = self.mending else { return };
-        if self.flushed < upto {
+        if !self.mending.counts(self.flushed) {
             return;
         }
         if let Err(error) = storage::unmark(self.dirs.snapshots()) {
             return self.fail(&words(&error));
         }
         tracing::warn!("in step with the leader: this member votes again");
-        self.mending = None;
+        self.mending = Mending::Whole;
         self.shared.standing.update(|view| view.mending = None);
         self.drive(Input::Counts);
     }
 
     /// The member ends; the directories are to be free then.
     pub(super) async fn end_mending(&mut self) {
-        if let Some(Mending::Files { job, stop }) = self.mending.take() {
+        if let Some(Asking { job, stop }) = self.asking.take() {
             stop.store(true, Relaxed);
             // Its error is that it panicked, which was told.
             let _ = job.await;
@@ -243,7 +172,5 @@ impl Core {
     }
 }
 
-/// How long a leader is waited for before the others are asked again.
-const AGAIN: Duration = Duration::from_secs(1);
 /// How long a peer may take to be connected to.
 const CONNECT: Duration = Duration::from_secs(1);

@@ -35,14 +35,14 @@ use audit::Audited;
 use bytes::BytesMut;
 use ending::Ending;
 use jute::{ConnectRequest, Entry, ErrorCode, Id, Request, Response};
-use mending::Mending;
+use mending::Asking;
 use restore::Pause;
 use storage::{DataDir, EpochFile, LogCommand, LogEvent, LogThread, Records};
 use tokens::Tokens;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 use types::{Epoch, Instant, PeerId, SessionId, Zxid};
-use zab::{Config, Input, Output, SavedEpoch, Txn, Zab};
+use zab::{Config, Input, Mending, Output, SavedEpoch, Txn, Zab};
 use znodes::access::SUPER;
 use znodes::{Prep, Reaper, Requester, SessionIds, Sessions, Speaker, State, Turn};
 
@@ -168,7 +168,9 @@ pub(crate) struct Core {
     /// Connections with learners that are told their last words.
     finishing: Vec<tokio::task::JoinHandle<()>>,
     /// Its files are damaged, or were filled by a leader: it does not vote.
-    mending: Option<Mending>,
+    mending: Mending,
+    /// The others are asked for what is missing.
+    asking: Option<Asking>,
     /// Who waits for another member to lead.
     handing_over: Option<oneshot::Sender<()>>,
     /// Held as long as the core lives: the lock of the directories.
@@ -268,7 +270,8 @@ impl Core {
             phase: "",
             failed: false,
             finishing: Vec::new(),
-            mending: None,
+            mending: Mending::Whole,
+            asking: None,
             handing_over: None,
             dirs: Arc::new(dirs),
         }
@@ -561,7 +564,7 @@ impl Core {
 
     /// Steps the protocol and carries out what follows.
     fn drive(&mut self, input: Input) {
-        if self.stands_still() {
+        if self.mending.stands_still() {
             return;
         }
         let mut outputs = std::mem::take(&mut self.outputs);

@@ -288,7 +288,7 @@ impl Core {
             PacketType::Revalidate => self.on_revalidated(link, packet.data.as_ref()),
             // The message counts once the state behind it is there.
             PacketType::Snap => {}
-            PacketType::Diff | PacketType::Trunc if self.is_damaged() => {
+            PacketType::Diff | PacketType::Trunc if self.mending.is_damaged() => {
                 self.hang_up(link, "it sends a part, and the files here are damaged");
             }
             PacketType::NewLeader => {
@@ -511,7 +511,7 @@ impl Core {
         while let Some(leader) = self.lost.pop() {
             self.drive(Input::LinkLost(leader));
         }
-        let at_rest = self.stands_still() || self.zab.is_electing();
+        let at_rest = self.mending.is_at_rest(&self.zab);
         let Some(ensemble) = &mut self.ensemble else { return };
         // Before anybody hears of what it does now.
         ensemble.peers.desk().set_at_rest(at_rest);

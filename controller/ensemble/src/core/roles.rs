@@ -38,7 +38,8 @@ impl Core {
         });
         self.take_observers();
         self.told_ready();
-        self.note_in_step();
+        self.mending.on_in_step(self.appended);
+        self.maybe_count_again();
         self.go_on_with_successor();
     }
 
@@ -81,7 +82,7 @@ impl Core {
     /// No write is taken any more, and nobody is connected to as leader or learner. Clients stay while they wait for a
     /// successor.
     pub(super) fn on_resigned(&mut self, successor: Option<PeerId>) {
-        self.note_out_of_step();
+        self.mending.on_out_of_step();
         let Some(ensemble) = &mut self.ensemble else { return };
         ensemble.upstream = None;
         ensemble.peers.take_no_observers();

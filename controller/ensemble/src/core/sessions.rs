@@ -111,8 +111,9 @@ impl Core {
     }
 
     pub(super) fn next_alarm(&self) -> Option<Instant> {
-        let protocol = self.zab.alarm().filter(|_| !self.stands_still());
-        let protocol = protocol.into_iter().chain(self.read_only_at()).chain(self.mend_again_at());
+        let protocol = self.zab.alarm().filter(|_| !self.mending.stands_still());
+        let protocol =
+            protocol.into_iter().chain(self.read_only_at()).chain(self.mending.again_at());
         let protocol = protocol.chain(self.locals_due()).min();
         if self.full.is_some() || self.zab.next_zxid().is_none() {
             return self.full.into_iter().chain(protocol).min();
@@ -124,7 +125,7 @@ impl Core {
     pub(super) fn on_time(&mut self) {
         let now = self.shared.now();
         self.maybe_mend_again(now);
-        if !self.stands_still() && self.zab.alarm().is_some_and(|at| at <= now) {
+        if !self.mending.stands_still() && self.zab.alarm().is_some_and(|at| at <= now) {
             self.drive(zab::Input::Tick);
             self.view_learners();
         }

@@ -1,18 +1,15 @@
 //! A member that found its files damaged: it votes for nobody until they are whole, or a leader's.
 //!
-//! Lives here: what `ensemble` does around `storage::mend`, step by step as there.
+//! Lives here: what `ensemble` does around `storage::mend` and `zab::Mending`, step by step as there.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use storage::{Answer, Others, Question, Told, answer};
-use types::{Epoch, Zxid};
-use zab::{Durable, Input};
+use zab::{Durable, Input, Mending};
 
 use super::{Event, World};
 use crate::checkers::Violation;
 use crate::clock::Time;
-use crate::host::Mending;
 
 /// The other voters: where the files are of those that are reached, and whether they rest.
 struct Reached(Vec<Option<(PathBuf, bool)>>);
@@ -37,7 +34,7 @@ impl World {
         let run = self.hosts[host].run;
         if let Some(running) = &mut self.hosts[host].running {
             running.zab = zab;
-            running.mending = Some(Mending::Files);
+            running.mending = Mending::Asks;
             let at = self.soon(1, 300);
             self.at(at, Event::Mend { host, run });
         }
@@ -50,7 +47,7 @@ impl World {
             let reached = self.network.passes(host, other)
                 && self.network.passes(other, host)
                 && self.hosts[other].paused_until <= self.now;
-            let at_rest = running.stands_still() || running.zab.is_electing();
+            let at_rest = running.mending.is_at_rest(&running.zab);
             reached.then(|| (self.hosts[other].disk.files(), at_rest))
         };
         let others = (0..self.voters).filter(|other| *other != host).map(asked);
@@ -61,13 +58,11 @@ impl World {
                 self.checkers.starts(me, durable.current, durable.last_logged)?;
                 self.mended += 1;
                 let mut zab = self.hosts[host].protocol(durable);
-                if marked {
-                    zab.abstain();
-                }
+                let mending = Mending::of_whole(marked, &mut zab);
                 let Some(running) = &mut self.hosts[host].running else { return Ok(()) };
                 running.zab = zab;
                 running.tree = tree;
-                running.mending = marked.then_some(Mending::Filled { upto: None });
+                running.mending = mending;
                 self.meet(host);
                 self.step(host, Input::Tick)
             }
@@ -79,64 +74,45 @@ impl World {
     }
 
     fn wait_for_leader(&mut self, host: usize) -> Result<(), Violation> {
-        let again = self.time(host).now + AGAIN;
-        let accepted = self.hosts[host].disk.accepted();
-        // A place that no log has: whoever leads sends its whole state.
-        let durable = accepted.map(|accepted| Durable {
-            accepted,
-            current: Epoch(0),
-            last_logged: Zxid::new(Epoch(0), 1),
-        });
-        let zab = durable.map(|durable| {
-            let mut zab = self.hosts[host].protocol(durable);
-            zab.abstain();
-            zab
-        });
+        let (Time { now, .. }, accepted) = (self.time(host), self.hosts[host].disk.promised());
         let Some(running) = &mut self.hosts[host].running else { return Ok(()) };
-        if let Some(zab) = zab {
-            running.zab = zab;
-            running.mending = Some(Mending::Damaged { again });
-            self.meet(host);
-            self.step(host, Input::Tick)
-        } else {
-            running.mending = Some(Mending::Waits { again });
+        let Some(durable) = running.mending.on_stuck(accepted, now) else {
             self.arm(host);
-            Ok(())
+            return Ok(());
+        };
+        let mut zab = self.hosts[host].protocol(durable);
+        zab.abstain();
+        if let Some(running) = &mut self.hosts[host].running {
+            running.zab = zab;
         }
+        self.meet(host);
+        self.step(host, Input::Tick)
     }
 
     /// Time has passed.
     pub(super) fn maybe_mend_again(&mut self, host: usize) {
         let Time { now, .. } = self.time(host);
-        let Some(running) = &mut self.hosts[host].running else { return };
-        if running.mend_again_at().is_none_or(|again| now < again) {
-            return;
-        }
-        if running.stands_still() || running.zab.is_electing() {
+        if let Some(running) = &mut self.hosts[host].running
+            && running.mending.is_to_ask(&running.zab, now)
+        {
             self.begin_mending(host);
-        } else {
-            // It is on its way to a leader.
-            running.mending = Some(Mending::Damaged { again: now + AGAIN });
         }
     }
 
     /// In step with a leader: all that it had proposed was given to the log.
     pub(super) fn note_in_step(&mut self, host: usize) -> Result<(), Violation> {
-        if let Some(running) = &mut self.hosts[host].running
-            && let Some(Mending::Filled { upto }) = &mut running.mending
-        {
-            *upto = Some(running.appended);
+        if let Some(running) = &mut self.hosts[host].running {
+            running.mending.on_in_step(running.appended);
         }
         self.maybe_count_again(host)
     }
 
     pub(super) fn maybe_count_again(&mut self, host: usize) -> Result<(), Violation> {
         let Some(running) = &mut self.hosts[host].running else { return Ok(()) };
-        let Some(Mending::Filled { upto: Some(upto) }) = running.mending else { return Ok(()) };
-        if running.flushed < upto {
+        if !running.mending.counts(running.flushed) {
             return Ok(());
         }
-        running.mending = None;
+        running.mending = Mending::Whole;
         if !self.hosts[host].disk.unmark() {
             self.die(host);
             return Ok(());
@@ -145,6 +121,3 @@ impl World {
         self.step(host, Input::Counts)
     }
 }
-
-/// How long a leader is waited for before the others are asked again.
-const AGAIN: Duration = Duration::from_secs(1);

@@ -12,7 +12,6 @@ use super::{Event, World, index, peer};
 use crate::checkers::Violation;
 use crate::clock::Time;
 use crate::disk::Write;
-use crate::host::Mending;
 use crate::network::Packet;
 
 impl World {
@@ -41,7 +40,7 @@ impl World {
                         "{me} installs {zxid}, which it never received"
                     )));
                 };
-                let marks = matches!(running.mending, Some(Mending::Damaged { .. }));
+                let marks = running.mending.is_damaged();
                 self.hosts[host].disk.write(Write::Install { base, marks });
             }
             Output::Deliver(txn) => {
@@ -85,9 +84,7 @@ impl World {
                 }
                 if let Some(running) = &mut self.hosts[host].running {
                     running.end_role(time.now);
-                    if let Some(Mending::Filled { upto }) = &mut running.mending {
-                        *upto = None;
-                    }
+                    running.mending.on_out_of_step();
                 }
                 self.disconnect(host);
             }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use types::Instant;
+use zab::Mending;
 
 use super::World;
 use crate::checkers::Violation;
@@ -25,7 +26,8 @@ impl World {
             let Some(running) = &host.running else {
                 return Err(Violation(format!("{} is down long after the last fault", host.me())));
             };
-            if let Some(mending) = running.mending {
+            let mending = running.mending;
+            if mending != Mending::Whole {
                 return Err(Violation(format!(
                     "{} has damaged files long after the last fault: {mending:?}",
                     host.me()

@@ -11,7 +11,6 @@ use crate::clock::Time;
 use crate::crashes::Crash;
 use crate::defect::Defect;
 use crate::disk::{Write, Written};
-use crate::host::Mending;
 use crate::tree::Tree;
 
 impl World {
@@ -126,8 +125,9 @@ impl World {
                     running.tree = Tree::read(&base)?;
                 }
                 let at_once = running.planted.has(Defect::FilledCountsAtOnce);
-                if let Some(Mending::Damaged { .. }) = running.mending {
-                    running.mending = Some(Mending::Filled { upto: at_once.then_some(Zxid::ZERO) });
+                running.mending.on_installed();
+                if at_once {
+                    running.mending.on_in_step(Zxid::ZERO);
                 }
                 self.maybe_count_again(host)?;
                 let me = self.hosts[host].me();

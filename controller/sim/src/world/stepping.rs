@@ -14,7 +14,7 @@ impl World {
         let Time { now, .. } = self.time(host);
         let one = &mut self.hosts[host];
         let Some(running) = &mut one.running else { return Ok(()) };
-        if running.stands_still() {
+        if running.mending.stands_still() {
             return Ok(());
         }
         if let (Input::AppendRefused { first }, Some(roster)) = (&input, &mut one.roster) {

@@ -74,6 +74,11 @@ impl EpochError {
             Self::Lost { .. } | Self::Malformed { .. } => false,
         }
     }
+
+    /// Whether something that was there is not, which other members may have.
+    pub fn is_damage(&self) -> bool {
+        !matches!(self, Self::Io { .. })
+    }
 }
 
 impl Epochs {
@@ -86,6 +91,13 @@ impl Epochs {
             Ok(true) => Err(EpochFile::Accepted.lost(dir)),
             Err(source) => Err(EpochError::Io { path: dir.to_owned(), source }),
         }
+    }
+
+    /// What was promised, where nothing else is known of the member's files.
+    pub fn promised(dirs: &DataDir) -> Result<Epoch, EpochError> {
+        Self::check(dirs)?;
+        let accepted = EpochFile::Accepted.read(dirs.snapshots(), Epoch(0))?;
+        Ok(accepted.unwrap_or_default())
     }
 
     /// Reads both files in a member's `version-2` directory. `last`: the epoch of the last transaction there; its leader's

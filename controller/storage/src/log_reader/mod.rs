@@ -91,6 +91,13 @@ pub enum TxnLogError {
     },
 }
 
+impl TxnLogError {
+    /// Whether something that was there is not, which other members may have.
+    pub fn is_damage(&self) -> bool {
+        !matches!(self, Self::Read { .. })
+    }
+}
+
 /// Reads every record after a zxid, over all files that are needed for it.
 #[derive(Debug)]
 pub struct LogReader {
