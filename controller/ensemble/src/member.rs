@@ -61,6 +61,9 @@ pub enum StartError {
         /// The system's reason.
         source: io::Error,
     },
+    /// A file is in the one of the directories where it would not be read.
+    #[error(transparent)]
+    Misplaced(DirError),
     /// A leader's snapshot could not be put in place of what is there.
     #[error("put the leader's snapshot in place")]
     Install(#[source] storage::TruncateError),
@@ -337,6 +340,7 @@ impl From<DirError> for StartError {
             DirError::InUse { path } => Self::DirInUse { path },
             DirError::Open { path, source } => Self::Dir { path, source },
             DirError::Install(error) => Self::Install(error),
+            misplaced @ DirError::Misplaced { .. } => Self::Misplaced(misplaced),
         }
     }
 }

@@ -36,6 +36,14 @@ pub enum DirError {
         /// Why.
         source: io::Error,
     },
+    /// A file that nobody would read: it was left behind when logs got a directory of their own.
+    #[error("{} would not be read, for dataDir and dataLogDir differ; move all files such as it to {}, or name the directories as they were", found.display(), place.display())]
+    Misplaced {
+        /// One of them.
+        found: PathBuf,
+        /// Where its kind is looked for.
+        place: PathBuf,
+    },
     /// A leader's snapshot was to take the place of what is there.
     #[error("put the leader's snapshot in place")]
     Install(#[source] TruncateError),
@@ -52,6 +60,8 @@ impl DataDir {
         let same = fs::canonicalize(data_dir).ok() == fs::canonicalize(log_dir).ok();
         if !same {
             locks.push(lock(log_dir)?);
+            refuse_any("log", &snapshots, &logs)?;
+            refuse_any("snapshot", &logs, &snapshots)?;
         }
         remove_unfinished(&snapshots)
             .map_err(|source| DirError::Open { path: snapshots.clone(), source })?;
@@ -128,6 +138,15 @@ fn version_dir(dir: &Path) -> Result<PathBuf, DirError> {
     }
 }
 
+/// Refuses files of a kind in a directory, as Apache does: what they hold would be lost without a word.
+fn refuse_any(prefix: &str, dir: &Path, place: &Path) -> Result<(), DirError> {
+    let open = |source| DirError::Open { path: dir.to_owned(), source };
+    match list(dir, prefix).map_err(open)?.pop() {
+        None => Ok(()),
+        Some((_, found)) => Err(DirError::Misplaced { found, place: place.to_owned() }),
+    }
+}
+
 fn lock(dir: &Path) -> Result<File, DirError> {
     let path = dir.join("troupe.lock");
     let open = |source| DirError::Open { path: path.clone(), source };
@@ -153,6 +172,26 @@ mod tests {
         assert!(matches!(second, Err(DirError::InUse { .. })), "{second:?}");
         drop(first);
         DataDir::open(dir.path(), Some(&dir.path().join("log"))).expect("free again");
+    }
+
+    #[test]
+    fn files_in_the_other_directory_are_not_passed_over() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (data, logs) = (dir.path().join("data"), dir.path().join("logs"));
+        for (in_dir, name) in [(&data, "log.1"), (&logs, "snapshot.1.gz")] {
+            let in_dir = in_dir.join("version-2");
+            fs::create_dir_all(&in_dir).expect("it is writable");
+            let file = in_dir.join(name);
+            fs::write(&file, "").expect("it is writable");
+            match DataDir::open(&data, Some(&logs)) {
+                Err(DirError::Misplaced { found, .. }) => assert_eq!(found, file),
+                other => panic!("{other:?}"),
+            }
+            fs::remove_file(file).expect("it is there");
+        }
+        DataDir::open(&data, Some(&logs)).expect("there is nothing left to lose");
+        fs::write(data.join("version-2/log.1"), "").expect("it is writable");
+        DataDir::open(&data, None).expect("it is where it belongs");
     }
 
     #[test]
