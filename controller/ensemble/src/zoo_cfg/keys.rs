@@ -1,6 +1,6 @@
 //! What each key means to a member.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -164,13 +164,13 @@ impl Draft {
             "clientPort" => self.port = Some(number::<u16>(value).ok_or(PORT)?),
             "clientPortAddress" => {
                 self.address_named = true;
-                self.address = value.parse().map_err(|_| ADDRESS)?;
+                self.address = address(value)?;
             }
             "tickTime" => config.tick_time = millis(value).ok_or(MILLIS)?,
             "minSessionTimeout" => config.min_session_timeout = optional_millis(value)?,
             "maxSessionTimeout" => config.max_session_timeout = optional_millis(value)?,
-            "maxClientCnxns" => config.max_client_connections = number(value).ok_or(CONNECTIONS)?,
-            "maxCnxns" => config.max_connections = number(value).ok_or(CONNECTIONS)?,
+            "maxClientCnxns" => config.max_client_connections = limit(value)?,
+            "maxCnxns" => config.max_connections = limit(value)?,
             "connection_throttle_tokens" => {
                 config.connection_tokens.most = number(value).ok_or(CONNECTIONS)?;
             }
@@ -244,7 +244,7 @@ impl Draft {
             }
             "admin.serverAddress" => {
                 self.admin_named = true;
-                self.admin.addr.set_ip(value.parse().map_err(|_| ADDRESS)?);
+                self.admin.addr.set_ip(address(value)?);
             }
             "admin.commandURL" => {
                 if !value.starts_with('/') {
@@ -267,7 +267,7 @@ impl Draft {
             "metricsProvider.httpPort" => {
                 self.metrics.set_port(number(value).ok_or(PORT)?);
             }
-            "metricsProvider.httpHost" => self.metrics.set_ip(value.parse().map_err(|_| ADDRESS)?),
+            "metricsProvider.httpHost" => self.metrics.set_ip(address(value)?),
             // There is no Java to tell of, and no pool of threads to size.
             "metricsProvider.exportJvmInfo"
             | "metricsProvider.numWorkerThreads"
@@ -275,7 +275,7 @@ impl Draft {
             | "metricsProvider.workerShutdownTimeoutMs" => {}
             "secureClientPort" => self.secure_port = Some(number(value).ok_or(PORT)?),
             "secureClientPortAddress" => {
-                self.secure_address = Some(value.parse().map_err(|_| ADDRESS)?);
+                self.secure_address = Some(address(value)?);
             }
             "client.portUnification" => self.unify = switch(value)?,
             "client.certReload" => self.reload = switch(value)?,
@@ -343,7 +343,9 @@ impl Draft {
             "peerType" if matches!(value, "participant" | "observer") => {}
             "peerType" => return Err("participant or observer"),
             // Retention is always on.
-            "autopurge.purgeInterval" => {}
+            "autopurge.purgeInterval" => {
+                number::<i32>(value).ok_or("a number of hours, or 0")?;
+            }
             // Threads, caches and shortcuts of Apache's own that have no counterpart.
             "nio.numSelectorThreads"
             | "nio.numWorkerThreads"
@@ -386,9 +388,11 @@ impl Draft {
             (false, true) if self.schemes.is_empty() => {
                 return Err(missing("enforce.auth.schemes"));
             }
-            (false, true) => self.schemes,
+            (false, true) => std::mem::take(&mut self.schemes),
             (false, false) => Vec::new(),
         };
+        self.check_schemes(path)?;
+        self.check_timeouts(path)?;
         // Apache opens 8080 to everyone unasked; here somebody must want it.
         let wanted = self.admin_enabled.unwrap_or(self.admin_named);
         self.config.admin = wanted.then_some(self.admin);
@@ -420,6 +424,35 @@ impl Draft {
             return Err(missing("clientPort"));
         }
         Ok(self.config)
+    }
+
+    /// Whether the ids that are asked for can be proven.
+    fn check_schemes(&self, path: &Path) -> Result<(), ConfigError> {
+        let config = &self.config;
+        let is_there = |scheme: &&String| match scheme.as_str() {
+            "digest" | "ip" => true,
+            "sasl" => config.sasl.is_some() || config.rules.sasl_ids,
+            "x509" => config.rules.x509_ids,
+            _ => false,
+        };
+        match config.required_schemes.iter().find(|scheme| !is_there(scheme)) {
+            // Apache starts so, too.
+            Some(_) if self.require_sasl => Ok(()),
+            Some(scheme) => {
+                Err(ConfigError::Scheme { path: path.to_owned(), scheme: scheme.clone() })
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn check_timeouts(&self, path: &Path) -> Result<(), ConfigError> {
+        let MemberConfig { min_session_timeout, max_session_timeout, tick_time, .. } = &self.config;
+        let least = min_session_timeout.unwrap_or(*tick_time * 2).as_millis();
+        let most = max_session_timeout.unwrap_or(*tick_time * 20).as_millis();
+        if least > most {
+            return Err(ConfigError::Timeouts { path: path.to_owned(), least, most });
+        }
+        Ok(())
     }
 
     fn tls(
@@ -484,6 +517,22 @@ fn integer(text: &str) -> Option<usize> {
     .filter(|bytes| (1024..=MAX_REQUEST).contains(bytes))
 }
 
+/// 0, or less as Apache has it, is no limit.
+fn limit(text: &str) -> Result<usize, &'static str> {
+    let most: i64 = number(text).ok_or(CONNECTIONS)?;
+    usize::try_from(most.max(0)).map_err(|_| CONNECTIONS)
+}
+
+/// An address, or the first one of a name.
+fn address(text: &str) -> Result<IpAddr, &'static str> {
+    let text = text.trim();
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let mut found = (text, 0).to_socket_addrs().map_err(|_| ADDRESS)?;
+    found.next().map(|found| found.ip()).ok_or(ADDRESS)
+}
+
 fn millis(text: &str) -> Option<Duration> {
     number::<u32>(text).filter(|ms| *ms > 0).map(|ms| Duration::from_millis(ms.into()))
 }
@@ -516,7 +565,7 @@ pub(super) const BARE: &[&str] = &[
 const PORT: &str = "a port from 0 to 65535";
 const TICKS: &str = "a number of ticks";
 const SERVER: &str = "host:port:port[:role][;[address:]port], sid:sid… or a number";
-const ADDRESS: &str = "an IP address";
+const ADDRESS: &str = "an IP address, or a name that is one's";
 const CONNECTIONS: &str = "a number of connections, or 0";
 const MILLIS: &str = "a number of milliseconds above 0";
 /// A frame's length is a signed 32-bit number; half of that leaves room for what a transaction adds.

@@ -57,6 +57,24 @@ pub enum ConfigError {
         /// What it must be.
         expected: &'static str,
     },
+    /// No session timeout is allowed.
+    #[error("{}: minSessionTimeout, {least} ms, is above maxSessionTimeout, {most} ms; they are 2 and 20 times tickTime unless they are set", path.display())]
+    Timeouts {
+        /// The file.
+        path: PathBuf,
+        /// In ms.
+        least: u128,
+        /// In ms.
+        most: u128,
+    },
+    /// All clients would be refused.
+    #[error("{}: enforce.auth.schemes={scheme} lets nobody in: this member has no such scheme", path.display())]
+    Scheme {
+        /// The file.
+        path: PathBuf,
+        /// The scheme.
+        scheme: String,
+    },
     /// The servers' lines do not make an ensemble.
     #[error("{}: the servers' lines", path.display())]
     Members {
@@ -274,6 +292,16 @@ mod tests {
             error("tickTime=0"),
             "zoo.cfg: line 1: tickTime=0 is not a number of milliseconds above 0"
         );
+        assert_eq!(
+            error("dataDir=/d\nclientPort=1\nmaxSessionTimeout=1000"),
+            "zoo.cfg: minSessionTimeout, 6000 ms, is above maxSessionTimeout, 1000 ms; they are 2 and 20 times \
+            tickTime unless they are set"
+        );
+        let enforced = "dataDir=/d\nclientPort=1\nenforce.auth.enabled=true\n";
+        assert_eq!(
+            error(&format!("{enforced}enforce.auth.schemes=digest,x509")),
+            "zoo.cfg: enforce.auth.schemes=x509 lets nobody in: this member has no such scheme"
+        );
         let two = "dataDir=/d\nserver.1=a:1:2;3\nserver.2=b:1:2|c:1:2;3\n";
         assert!(error(two).contains("multiAddress.enabled is missing"), "{}", error(two));
         let two = "dataDir=/d\nserver.1=a:1:2;3\nserver.2=b:1:2;3\nquorum.auth.enableSasl=true\n";
@@ -297,6 +325,17 @@ mod tests {
         assert!(
             error("dataDir=/d\nserver.1=a:1:1").contains("line 2: server.1=a:1:1 is not host:")
         );
+    }
+
+    #[test]
+    fn addresses_may_be_names_and_no_limit_may_be_below_zero() {
+        let text = "dataDir=/d\nclientPort=1\nclientPortAddress=localhost\nmaxClientCnxns=-1\n\
+            admin.serverAddress=localhost\nautopurge.purgeInterval=24\n";
+        let (config, warnings) = check(text).expect("it is complete");
+        assert!(warnings.is_empty(), "{warnings:?}");
+        assert!(config.client_addr.is_some_and(|addr| addr.ip().is_loopback()));
+        assert!(config.admin.is_some_and(|admin| admin.addr.ip().is_loopback()));
+        assert_eq!(config.max_client_connections, 0);
     }
 
     #[test]
