@@ -133,9 +133,16 @@ def test_scaling_up_and_down_under_load_loses_nothing(kubectl, up):
             load.follow()
             load.goes_on()
     until("Events that tell it", lambda: {"MemberAdded", "MemberRemoved"} <= set(ensemble.events()))
+    until("an Event for each that was added", lambda: told_of_each(ensemble))
     kubectl("delete", "ens", "scaled", "--timeout=60s")
     left = [c for c in processes_of(up.data_dir).values() if "/ensembles/default/scaled/" in c]
     assert not left, left
+
+
+def told_of_each(ensemble):
+    """Whether each member that was added has an Event of its own: none stands for others that say something else."""
+    told = sorted(e["note"] for e in ensemble.news() if e["reason"] == "MemberAdded")
+    return told == [f"member {id} was added and is filled from the others" for id in (2, 3, 4, 5)]
 
 
 def test_observers_follow_without_a_vote(kubectl, up):

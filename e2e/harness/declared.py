@@ -123,8 +123,12 @@ class Ensemble:
         return found[0] if found else None
 
     def events(self):
-        items = self.kubectl.json("get", "events", "--field-selector", f"involvedObject.name={self.name}")["items"]
-        return [event["reason"] for event in items]
+        return [event["reason"] for event in self.news()]
+
+    def news(self):
+        """The Events about it, as events.k8s.io has them."""
+        items = self.kubectl.json("get", "events.v1.events.k8s.io")["items"]
+        return [event for event in items if event["regarding"]["name"] == self.name]
 
     def settled(self, members, limit=120):
         """Waits until it is Ready with exactly so many members, of which one leads."""

@@ -1,7 +1,8 @@
 //! What every reconciler needs: the API, the platform, the way to tell people.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use kube::runtime::controller::Action;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
@@ -19,14 +20,15 @@ pub(crate) struct Context {
     pub(crate) platform: Arc<dyn Platform>,
     pub(crate) sessions: Sessions,
     pub(crate) runs: Arc<dyn Runs>,
-    recorder: Recorder,
+    /// One a note, and when it was used: to a recorder all is the same that has one reason, and it goes on saying what it was told
+    /// first.
+    recorders: Mutex<HashMap<String, (Recorder, Instant)>>,
 }
 
 impl Context {
     pub(crate) fn new(client: Client, platform: Arc<dyn Platform>, runs: Arc<dyn Runs>) -> Self {
-        let reporter = Reporter { controller: "troupe-controller".into(), instance: None };
-        let recorder = Recorder::new(client.clone(), reporter);
-        Self { client, platform, sessions: Sessions::default(), runs, recorder }
+        let (sessions, recorders) = (Sessions::default(), Mutex::default());
+        Self { client, platform, sessions, runs, recorders }
     }
 
     /// Tells of something that went as it should.
@@ -49,6 +51,7 @@ impl Context {
         note: &str,
     ) {
         let note: String = note.chars().take(1_000).collect();
+        let recorder = self.recorder(&note);
         let event = Event {
             type_,
             reason: reason.to_owned(),
@@ -57,9 +60,21 @@ impl Context {
             secondary: None,
         };
         let about_ref = Resource::object_ref(about, &());
-        if let Err(why) = self.recorder.publish(&event, &about_ref).await {
+        if let Err(why) = recorder.publish(&event, &about_ref).await {
             tracing::warn!("tell {reason} of {}: {why}", named(about));
         }
+    }
+
+    fn recorder(&self, note: &str) -> Recorder {
+        let mut recorders = self.recorders.lock().expect("nobody panics while holding it");
+        let now = Instant::now();
+        recorders.retain(|_, (_, used)| now.duration_since(*used) < REPEATED_WITHIN);
+        let (recorder, used) = recorders.entry(note.to_owned()).or_insert_with(|| {
+            let reporter = Reporter { controller: "troupe-controller".into(), instance: None };
+            (Recorder::new(self.client.clone(), reporter), now)
+        });
+        *used = now;
+        recorder.clone()
     }
 }
 
@@ -86,3 +101,6 @@ pub(crate) fn soon() -> Action {
 pub(crate) fn now_and_then() -> Action {
     Action::requeue(Duration::from_secs(5))
 }
+
+/// Later than that the same is told anew, as recorders do.
+const REPEATED_WITHIN: Duration = Duration::from_secs(360);
