@@ -145,6 +145,40 @@ def told_of_each(ensemble):
     return told == [f"member {id} was added and is filled from the others" for id in (2, 3, 4, 5)]
 
 
+def test_two_of_five_without_their_data_are_filled_and_where_too_few_have_theirs_the_remedy_is_told(kubectl, up):
+    ensemble = Ensemble(kubectl, up.data_dir, "five", 5)
+    with Load(ensemble) as load:
+        load.goes_on()
+        lose_data(ensemble, 2)
+        until("Events that tell it", lambda: ensemble.events().count("MemberRebuilt") == 2)
+        ensemble.settled(5)
+        load.goes_on()
+    lost = lose_data(ensemble, 3)
+    left = next(m["id"] for m in ensemble.members() if m["id"] not in lost)
+    ensemble.told(f"the rest (member {left} and", "copy version-2 of the rest there")
+    # What it says can be done.
+    for id in lost:
+        data = ensemble.folder / str(id) / "data"
+        data.mkdir(exist_ok=True)
+        shutil.copytree(ensemble.folder / str(left) / "data" / "version-2", data / "version-2")
+    ensemble.settled(5)
+    for member in ensemble.members():
+        assert ensemble.children(member, "/load")
+    kubectl("delete", "ens", "five", "--timeout=60s")
+
+
+def lose_data(ensemble, count):
+    """Kills so many members at once whose data is gone then, among them who leads; answers with their ids."""
+    leader = ensemble.leader()["id"]
+    victims = sorted(ensemble.members(), key=lambda m: m["id"] != leader)[:count]
+    for victim in victims:
+        os.kill(victim["pid"], signal.SIGSTOP)
+        shutil.rmtree(ensemble.folder / str(victim["id"]) / "data" / "version-2")
+    for victim in victims:
+        os.kill(victim["pid"], signal.SIGKILL)
+    return [victim["id"] for victim in victims]
+
+
 def test_observers_follow_without_a_vote(kubectl, up):
     ensemble = Ensemble(kubectl, up.data_dir, "observed", 1, observers=1)
     with Load(ensemble) as load:

@@ -213,6 +213,10 @@ impl View<'_> {
                     || matches!(part.state, PartState::PortInUse { declared: true, .. })
             };
             let mut silent = silent;
+            // What is lost for good does not come back by itself, either.
+            if let Next::Wait(Health::Stalled { message, .. }) = self.next {
+                return Health::stalled(reasons::NO_QUORUM, format!("{why}; {message}"));
+            }
             return if silent.any(is_personal) {
                 Health::stalled(reasons::NO_QUORUM, why.clone())
             } else {

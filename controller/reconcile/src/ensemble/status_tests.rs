@@ -149,6 +149,18 @@ fn lost_data_is_known_with_the_zxid_of_the_look_after() {
 }
 
 #[test]
+fn what_only_a_person_can_mend_is_told_while_the_quorum_is_lost() {
+    let up = [serving(1, "leader", 5), serving(2, "follower", 5)];
+    let (mut told, _) = check(&up);
+    let lost = |id| silent(id, PartState::DataLost { path: "/d".into() });
+    let next = Next::Wait(Health::stalled(reasons::DATA_LOST, "put it back"));
+    let health = check_from(&mut told, &[lost(1), lost(2)], &next, 2);
+    let Health::Stalled { reason, message } = health else { panic!("{health:?}") };
+    assert_eq!(reason, reasons::NO_QUORUM);
+    assert!(message.contains("0 of 2 voters") && message.ends_with("put it back"), "{message}");
+}
+
+#[test]
 fn a_full_disk_is_told_with_the_remedy_while_reads_go_on() {
     let (part, answer) = serving(1, "standalone", 5);
     let Answer::Serves(report) = answer else { unreachable!("it serves") };

@@ -208,13 +208,24 @@ impl<'a> Look<'a> {
             ));
         }
         // By either list: all that it may have acknowledged something together with.
-        let others: BTreeSet<i32> =
-            own.union(&self.newest.voters).copied().filter(|other| *other != id).collect();
+        let all = own.union(&self.newest.voters).copied().filter(|other| *other != id);
+        let (gone, others): (BTreeSet<i32>, BTreeSet<i32>) =
+            all.partition(|other| self.is_without_data(*other));
+        // Where others are without theirs, too, those that are left have everything only if nobody serves without them all.
+        let is_majority =
+            |list: &BTreeSet<i32>| list.intersection(&others).count() > list.len() / 2;
+        let is_enough = gone.is_empty() || is_majority(own) && is_majority(&self.newest.voters);
+        if !is_enough {
+            return Next::Wait(Health::stalled(
+                reasons::DATA_LOST,
+                too_few(id, why, &gone, &others),
+            ));
+        }
         let has_all = |other: &i32| {
             let Some(member) = self.member(*other) else { return false };
             match (&member.answer, self.since_loss) {
                 // Of two, both have every acknowledged write, and the one that is left has the higher zxid.
-                _ if others.len() == 1 => member.runs(),
+                _ if others.len() == 1 && gone.is_empty() => member.runs(),
                 // One that serves has all of earlier epochs.
                 (Answer::Serves(report), Some(zxid)) => report.zxid >= zxid || zxid & COUNTER == 0,
                 _ => false,
@@ -227,6 +238,14 @@ impl<'a> Look<'a> {
             "member {id}: {why}; it is filled again from the others as soon as all of them serve and are in step"
         );
         Next::Wait(Health::waiting(reasons::DATA_LOST, message))
+    }
+
+    /// Whether a voter has lost what it had.
+    fn is_without_data(&self, id: i32) -> bool {
+        match self.member(id) {
+            Some(member) => matches!(member.state, PartState::DataLost { .. }),
+            None => self.newest.voters.contains(&id),
+        }
     }
 
     /// Ports between members stay, but for one that is alone.
@@ -461,6 +480,25 @@ impl<'a> Look<'a> {
         let voters = &self.newest.voters;
         self.seen.iter().filter(move |member| voters.contains(&member.wish.id))
     }
+}
+
+/// What a person must decide: too few voters still have theirs.
+fn too_few(id: i32, why: &str, gone: &BTreeSet<i32>, left: &BTreeSet<i32>) -> String {
+    let members = |ids: &BTreeSet<i32>| {
+        let ids: Vec<_> = ids.iter().map(|id| format!("member {id}")).collect();
+        ids.join(" and ")
+    };
+    let (gone, left) = (members(gone), members(left));
+    if left.is_empty() {
+        return format!(
+            "member {id}: {why}, and that of {gone} is, too; put one back (a backup, or the data of a removed member), or \
+             delete the Ensemble and create it again to begin with nothing"
+        );
+    }
+    format!(
+        "member {id}: {why}, and that of {gone} is, too, and nobody knows whether the rest ({left}) has all that was \
+         acknowledged; put it back (a backup), or copy version-2 of the rest there to go on with what that has"
+    )
 }
 
 /// The part of a zxid that counts within an epoch.

@@ -313,6 +313,37 @@ fn a_member_without_its_data_waits_until_the_others_have_everything() {
     assert_eq!(world.told(), ["filling member 2 again from the others"]);
 }
 
+#[test]
+fn two_of_five_without_their_data_are_filled_while_the_others_serve() {
+    let mut world = settled(5);
+    world.tick(&[false, true]);
+    for id in [2, 5] {
+        let lost = world.members.get_mut(&id).expect("it is there");
+        (lost.state, lost.log) = (PartState::DataLost { path: "/d".into() }, 0);
+    }
+    world.settle();
+    let filled = [2, 5].map(|id| format!("filling member {id} again from the others"));
+    assert_eq!(world.told(), filled);
+}
+
+#[test]
+fn where_too_few_have_their_data_a_person_is_told_what_to_do() {
+    let mut world = settled(3);
+    for (lost, words) in [(1, ""), (2, "the rest (member 3) has all"), (3, "create it again")] {
+        world.members.get_mut(&lost).expect("it is there").state =
+            PartState::DataLost { path: "/d".into() };
+        let next = world.tick(&[]);
+        match next {
+            Next::Wait(Health::Reconciling { .. }) => assert_eq!(lost, 1),
+            Next::Wait(Health::Stalled { reason, message }) => {
+                assert_eq!(reason, reasons::DATA_LOST);
+                assert!(lost > 1 && message.contains(words), "{message}");
+            }
+            next => panic!("{next:?}"),
+        }
+    }
+}
+
 /// What happens between two looks.
 #[derive(Clone, Debug)]
 enum Event {
@@ -324,6 +355,7 @@ enum Event {
     Suspend(i32),
     Continue(i32),
     LoseDisk(i32),
+    LoseDisks(i32, i32),
 }
 
 impl World {
@@ -337,6 +369,12 @@ impl World {
                 }
             }
         };
+        let lose = |world: &mut Self, id: i32| {
+            change(world, id, PartState::DataLost { path: "/d".into() });
+            if let Some(model) = world.members.get_mut(&id) {
+                model.log = 0;
+            }
+        };
         match event {
             Event::Nothing => {}
             Event::Voters(voters) => self.target.voters = *voters,
@@ -348,13 +386,12 @@ impl World {
             Event::Suspend(id) => change(self, *id, PartState::Suspended),
             Event::Continue(id) => change(self, *id, PartState::Running),
             // Only where others are left: nothing brings back what nobody has.
-            Event::LoseDisk(id) if healthy && self.has_copies(*id) => {
-                change(self, *id, PartState::DataLost { path: "/d".into() });
-                if let Some(model) = self.members.get_mut(id) {
-                    model.log = 0;
-                }
+            Event::LoseDisk(id) if healthy && self.has_copies(*id) => lose(self, *id),
+            Event::LoseDisks(one, other) if healthy && self.do_without(&[*one, *other]) => {
+                lose(self, *one);
+                lose(self, *other);
             }
-            Event::LoseDisk(_) => {}
+            Event::LoseDisk(_) | Event::LoseDisks(..) => {}
         }
         self.elect();
     }
@@ -366,6 +403,14 @@ impl World {
         self.members.get(&id).is_some_and(|model| {
             let voters = &model.wish.membership.voters;
             voters.len() > 1 || !voters.contains(&id)
+        })
+    }
+
+    /// Whether a majority is left without these, whatever list counts.
+    fn do_without(&self, ids: &[i32]) -> bool {
+        self.members.values().all(|model| {
+            let voters = &model.wish.membership.voters;
+            voters.iter().filter(|voter| !ids.contains(voter)).count() > voters.len() / 2
         })
     }
 }
@@ -381,6 +426,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => id().prop_map(Event::Suspend),
         1 => id().prop_map(Event::Continue),
         1 => id().prop_map(Event::LoseDisk),
+        1 => (1..=5, prop_oneof![1..=5, 101..=102]).prop_map(|(one, other)| Event::LoseDisks(one, other)),
     ]
 }
 
