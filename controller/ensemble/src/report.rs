@@ -12,6 +12,7 @@ use types::{Instant, SessionId};
 
 use crate::MemberConfig;
 use crate::conn::{Conn, Talk};
+use crate::metrics::Sizes;
 use crate::shared::Shared;
 use crate::standing::{Learner, Role, View};
 
@@ -178,26 +179,35 @@ pub(crate) fn peer_state(view: &View) -> String {
 }
 
 /// The figures that only a member of an ensemble has.
-pub(crate) fn each_of_ensemble(shared: &Shared, view: &View, put: &mut dyn FnMut(&str, u64)) {
+pub(crate) fn each_of_ensemble(shared: &Shared, view: &View, put: &mut dyn FnMut(&str, i64)) {
     let Some(members) = shared.members() else { return };
     if view.role == Role::Observing {
-        put("observer_master_id", view.master.map_or(0, |master| master.0.unsigned_abs()));
+        put("observer_master_id", view.master.map_or(0, |master| master.0));
     }
-    put("quorum_size", members.voters().count() as u64);
+    put("quorum_size", figure(members.voters().count()));
     if view.role == Role::Leading {
         let count = |of: &dyn Fn(&Learner) -> bool| {
-            view.learners.iter().filter(|learner| of(learner)).count() as u64
+            figure(view.learners.iter().filter(|learner| of(learner)).count())
         };
         put("learners", count(&|_| true));
         put("synced_followers", count(&|learner| learner.votes && learner.synced));
         put("synced_non_voting_followers", 0);
         put("synced_observers", count(&|learner| !learner.votes && learner.synced));
         put("pending_syncs", count(&|learner| !learner.synced));
+        let Sizes { last, min, max } = &shared.stats.proposal_sizes;
+        put("last_proposal_size", last.load(Relaxed));
+        put("min_proposal_size", min.load(Relaxed));
+        put("max_proposal_size", max.load(Relaxed));
     }
     let takes = shared.config.ensemble.as_ref().and_then(|ensemble| ensemble.observer_master_port);
     if view.role == Role::Following && takes.is_some() {
-        put("synced_observers", view.learners.iter().filter(|one| one.synced).count() as u64);
+        let synced = view.learners.iter().filter(|one| one.synced).count();
+        put("synced_observers", figure(synced));
     }
+}
+
+fn figure(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// The member's configuration by the keys of `conf`.

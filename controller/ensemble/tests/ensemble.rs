@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -34,6 +34,45 @@ async fn three_elect_a_leader_and_each_takes_writes() {
         }
     }
     ensemble.assert_alike().await;
+    ensemble.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_tells_of_its_learners_and_of_what_it_proposes() {
+    let ensemble = Ensemble::start(3, 1).await;
+    let client = ensemble.client(&[ensemble.leader()]).await;
+    client.create("/long", &[b'x'; 5000], OPEN).await.expect("it is new");
+    client.create("/short", b"", OPEN).await.expect("it is new");
+    let leader = &ensemble.running[&ensemble.leader()];
+    // It is looked at now and then.
+    while leader.view().learners.iter().filter(|learner| learner.synced).count() < 3 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let addr = leader.metrics_addr().expect("it was asked for");
+    let ask = move || {
+        let mut stream = TcpStream::connect(addr).expect("it listens");
+        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers and closes");
+        answer
+    };
+    let said = tokio::task::spawn_blocking(ask).await.expect("it does not panic");
+    let figure = |name: &str| {
+        let value = said.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.unwrap_or_else(|| panic!("{name}")).parse::<f64>().expect("a number")
+    };
+    for (name, expected) in [
+        ("quorum_size", 3.0),
+        ("learners", 3.0),
+        ("synced_followers", 2.0),
+        ("synced_observers", 1.0),
+        ("pending_syncs", 0.0),
+    ] {
+        assert_eq!(figure(name), expected, "{name}");
+    }
+    assert!((5000.0..6000.0).contains(&figure("max_proposal_size")));
+    assert!((1.0..5000.0).contains(&figure("last_proposal_size")));
+    assert!((1.0..5000.0).contains(&figure("min_proposal_size")));
     ensemble.shutdown().await;
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use serde_json::{Map, Value as Json, json};
 
 use crate::four_letter::{self, PERCENTILES};
-use crate::metrics::{self, Summary, VERSION, Value};
+use crate::metrics::{self, Sizes, Summary, VERSION, Value};
 use crate::report::{self, Client};
 use crate::shared::Shared;
 use crate::standing::Role;
@@ -287,12 +287,8 @@ fn monitor(shared: &Shared) -> Json {
 fn server_stats(shared: &Shared) -> Json {
     let stats = &shared.stats;
     let latency = metrics::latency(stats);
-    let responses = json!({
-        "last_buffer_size": stats.responses.last.load(Relaxed),
-        "min_buffer_size": stats.responses.min.load(Relaxed),
-        "max_buffer_size": stats.responses.max.load(Relaxed),
-    });
-    json!({
+    let responses = sizes(&stats.responses);
+    let all = json!({
         "version": VERSION,
         "read_only": shared.standing.role() == Role::ReadOnly,
         "server_stats": {
@@ -317,6 +313,18 @@ fn server_stats(shared: &Shared) -> Json {
         },
         "client_response": responses,
         "node_count": shared.tree().node_count(),
+    });
+    match shared.standing.role() {
+        Role::Leading => merged(all, json!({ "proposal_stats": sizes(&stats.proposal_sizes) })),
+        _ => all,
+    }
+}
+
+fn sizes(sizes: &Sizes) -> Json {
+    json!({
+        "last_buffer_size": sizes.last.load(Relaxed),
+        "min_buffer_size": sizes.min.load(Relaxed),
+        "max_buffer_size": sizes.max.load(Relaxed),
     })
 }
 

@@ -485,6 +485,7 @@ impl Core {
         entry.encode(&mut self.encoding);
         self.encoded.extend_from_slice(&self.encoding);
         let body = self.encoded.split().freeze();
+        self.shared.stats.proposal_sizes.note(body.len());
         self.outstanding.push_back(Outstanding { entry, origin, audited });
         self.shared.stats.outstanding.store(self.outstanding.len() as u64, Relaxed);
         let txn = Txn { zxid, body };

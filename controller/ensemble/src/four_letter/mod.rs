@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::MemberConfig;
-use crate::metrics::{self, Summary, VERSION, Value};
+use crate::metrics::{self, Sizes, Summary, VERSION, Value};
 use crate::report;
 use crate::shared::Shared;
 use crate::standing::Role;
@@ -145,7 +145,9 @@ fn server(shared: &Shared, clients: Option<String>) -> String {
         ),
     );
     if role == Role::Leading {
-        out.push_str("Proposal sizes last/min/max: -1/-1/-1\n");
+        let Sizes { last, min, max } = &stats.proposal_sizes;
+        let [last, min, max] = [last, min, max].map(|size| size.load(Relaxed));
+        put(&mut out, format_args!("Proposal sizes last/min/max: {last}/{min}/{max}\n"));
     }
     out
 }

@@ -9,7 +9,7 @@ pub(crate) mod prometheus;
 mod stats;
 mod summary;
 
-pub(crate) use stats::{Stats, micros};
+pub(crate) use stats::{Sizes, Stats, micros};
 pub(crate) use summary::{Seen, Summary};
 
 use std::sync::atomic::Ordering::Relaxed;

@@ -3,12 +3,16 @@
 use std::fmt::Write as _;
 
 use super::{Summary, Value, each};
+use crate::report;
 use crate::shared::Shared;
 
 /// The body of `GET /metrics`.
 pub(crate) fn text(shared: &Shared) -> String {
     let mut out = String::with_capacity(32 << 10);
     each(shared, &mut |name, value| put(&mut out, name, value));
+    let view = shared.standing.view();
+    let gauge = &mut |name: &str, value| put(&mut out, name, Value::Gauge(value));
+    report::each_of_ensemble(shared, &view, gauge);
     out
 }
 

@@ -54,20 +54,47 @@ pub(crate) struct Stats {
     pub(crate) deleted_watches: Summary,
     pub(crate) changed_watches: Summary,
     pub(crate) children_watches: Summary,
-    pub(crate) responses: ResponseSizes,
+    pub(crate) responses: Sizes,
+    /// Of what this member proposed while it led.
+    pub(crate) proposal_sizes: Sizes,
 }
 
-/// Sizes of answers in bytes; -1 before the first.
+/// Sizes in bytes; -1 before the first.
 #[derive(Debug)]
-pub(crate) struct ResponseSizes {
+pub(crate) struct Sizes {
     pub(crate) last: AtomicI64,
     pub(crate) min: AtomicI64,
     pub(crate) max: AtomicI64,
 }
 
-impl Default for Stats {
+impl Default for Sizes {
     fn default() -> Self {
         let none = || AtomicI64::new(-1);
+        Self { last: none(), min: none(), max: none() }
+    }
+}
+
+impl Sizes {
+    /// One more.
+    pub(crate) fn note(&self, bytes: usize) {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        let Self { last, min, max } = self;
+        if last.load(Relaxed) != bytes {
+            last.store(bytes, Relaxed);
+        }
+        let least = min.load(Relaxed);
+        if bytes < least || least < 0 {
+            // Two at once may keep the larger one: it is a figure to look at.
+            min.store(bytes, Relaxed);
+        }
+        if bytes > max.load(Relaxed) {
+            max.fetch_max(bytes, Relaxed);
+        }
+    }
+}
+
+impl Default for Stats {
+    fn default() -> Self {
         Self {
             received: AtomicU64::default(),
             sent: AtomicU64::default(),
@@ -109,7 +136,8 @@ impl Default for Stats {
             deleted_watches: Summary::basic(),
             changed_watches: Summary::basic(),
             children_watches: Summary::basic(),
-            responses: ResponseSizes { last: none(), min: none(), max: none() },
+            responses: Sizes::default(),
+            proposal_sizes: Sizes::default(),
         }
     }
 }
@@ -123,19 +151,7 @@ impl Stats {
     pub(crate) fn responded(&self, bytes: usize) {
         self.sent.fetch_add(1, Relaxed);
         self.response_bytes.fetch_add(bytes as u64, Relaxed);
-        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-        let ResponseSizes { last, min, max } = &self.responses;
-        if last.load(Relaxed) != bytes {
-            last.store(bytes, Relaxed);
-        }
-        let least = min.load(Relaxed);
-        if bytes < least || least < 0 {
-            // Two at once may keep the larger one: it is a figure to look at.
-            min.store(bytes, Relaxed);
-        }
-        if bytes > max.load(Relaxed) {
-            max.fetch_max(bytes, Relaxed);
-        }
+        self.responses.note(bytes);
     }
 
     /// What `srst` does: packets, sizes of answers and all summaries begin anew.

@@ -122,6 +122,7 @@ impl Ensemble {
         config.myid = PeerId(id);
         config.tick_time = self.tick;
         config.client_addr = Some(self.client_addr(id));
+        config.prometheus = Some((Ipv4Addr::LOCALHOST, 0).into());
         config.four_letter_words = vec!["*".to_owned()];
         let mut ensemble = EnsembleConfig::of(self.members.clone());
         ensemble.read_only_mode = self.read_only_mode;
