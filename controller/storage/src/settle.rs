@@ -65,9 +65,7 @@ fn settle_log(dirs: &DataDir, last: Zxid) -> Result<(), TxnLogError> {
             .pop()
             .map_or(Zxid::ZERO, |(newest, _)| newest),
     };
-    if flushed < last {
-        write_anew(log_dir, flushed)?;
-    }
+    settle_newest(log_dir, flushed, last)?;
     sync_dir(log_dir).map_err(read(log_dir))?;
     match links::complete(log_dir, marked.unwrap_or_default()) {
         Err(TxnLogError::Read { source, .. }) if is_full(&source) => return Ok(()),
@@ -82,13 +80,14 @@ fn settle_log(dirs: &DataDir, last: Zxid) -> Result<(), TxnLogError> {
     }
 }
 
-/// Writes once more, in its place, what the newest file has behind `flushed`. A flush alone is not enough: one that failed
-/// leaves pages in memory that the system takes for written, and the process that saw it has ended. Files before the newest one were
-/// flushed before that was begun.
-fn write_anew(log_dir: &Path, flushed: Zxid) -> Result<(), TxnLogError> {
+/// Has the newest file on the disk as it was read, up to `last`. What it has behind `flushed` is written once more, in its place: a
+/// flush alone is not enough, since one that failed leaves pages in memory that the system takes for written, and the process
+/// that saw it has ended. If that one cut off what it had written, the cut may be in memory only, too: without a flush what nobody
+/// was told of would come back behind what is served now. Files before the newest one were flushed before that was begun.
+fn settle_newest(log_dir: &Path, flushed: Zxid, last: Zxid) -> Result<(), TxnLogError> {
     let Some(newest) = logs(log_dir, &read_links(log_dir)?)?.pop() else { return Ok(()) };
     let path = newest.path.clone();
-    let bytes = bytes_behind(newest, flushed)?;
+    let bytes = if flushed < last { bytes_behind(newest, flushed)? } else { 0..0 };
     let copy = || {
         let (from, to) = (fs::File::open(&path)?, File::open(&path)?);
         let mut piece = vec![0; PIECE_BYTES];

@@ -140,6 +140,39 @@ fn what_a_failed_flush_left_in_memory_is_written_anew() {
     }
 }
 
+/// A new file of the log was flushed and its name could not be: who saw that cut off what it had written. The next one serves what is
+/// left, and the power is cut.
+#[test]
+fn what_was_cut_off_by_who_saw_a_flush_fail_does_not_come_back() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    for flushes in 0.. {
+        let dir = scratch();
+        let dirs = DataDir::open(dir.path(), None).expect("it is free");
+        let mut disk = Disk::of(dir.path());
+        begin_failing(dir.path(), ("SyncDir", "version-2".to_owned()), flushes);
+        let mut writer = LogWriter::new(dirs.logs(), 0, true).behind(Zxid::ZERO);
+        writer.stage(zxid(1, 1), &body(zxid(1, 1), 90));
+        let written = writer.commit();
+        drop(writer);
+        end().iter().for_each(|event| disk.apply(event));
+        if written.is_ok() {
+            assert!(flushes > 0, "none was tried");
+            break;
+        }
+        let ended = scratch();
+        let mut disk = disk.leave(Crash::Killed, None, ended.path());
+        begin(ended.path());
+        let found = read(ended.path(), Dirs::One).expect("it is whole");
+        end().iter().for_each(|event| disk.apply(event));
+        for seed in 0..50 {
+            let cut = scratch();
+            disk.leave(Crash::SomeLost(seed), None, cut.path());
+            let again = read(cut.path(), Dirs::One);
+            assert_eq!(again.as_ref(), Ok(&found), "{flushes} {seed}");
+        }
+    }
+}
+
 /// All that is done to a member's files: an epoch written, cut, written again, and exchanged for another's.
 fn run(root: &Path, dirs: Dirs) {
     let writer = Writer::open(root, dirs);
