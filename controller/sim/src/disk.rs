@@ -46,6 +46,8 @@ struct Opened {
     dirs: DataDir,
     worker: LogWorker<Tell>,
     told: Rc<RefCell<Vec<LogEvent>>>,
+    /// The disk has failed: what waits is not done any more.
+    ended: bool,
 }
 
 type Tell = Box<dyn FnMut(LogEvent)>;
@@ -148,7 +150,7 @@ impl Disk {
         let tells = Rc::clone(&told);
         let tell: Tell = Box::new(move |event| tells.borrow_mut().push(event));
         let worker = LogWorker::new(writer, dirs.snapshots(), tell);
-        self.open = Some(Opened { dirs, worker, told });
+        self.open = Some(Opened { dirs, worker, told, ended: false });
         Ok(match found {
             Ok((tree, durable)) => Found::Whole { tree: Box::new(tree), durable, marked },
             Err(Damage::Files(why)) => Found::Damaged(why),
@@ -366,6 +368,9 @@ fn perform(
     writes: Vec<Write>,
     known: &Known,
 ) -> Vec<Written> {
+    if open.ended {
+        return Vec::new();
+    }
     let mut records = storage::Records::default();
     let mut refused = Vec::new();
     let dirs = (open.dirs.snapshots().to_owned(), open.dirs.logs().to_owned());
@@ -386,35 +391,41 @@ fn perform(
                 known.note(&base);
                 let marked = if marks { storage::mark(&dirs.0).is_ok() } else { true };
                 match put(&base, SnapshotWriter::stage(&dirs.0, base.zxid)) {
-                    _ if !marked => return vec![Written::Failed],
-                    Ok(()) => LogCommand::Install,
-                    Err(error) if error.is_full() => {
+                    Ok(()) if marked => LogCommand::Install,
+                    Err(error) if marked && error.is_full() => {
                         refused.push(Written::InstallRefused(base.zxid));
                         continue;
                     }
-                    Err(_) => return vec![Written::Failed],
+                    _ => {
+                        open.ended = true;
+                        return vec![Written::Failed];
+                    }
                 }
             }
             Write::Snapshot(base) => {
                 known.note(&base);
-                if open.worker.on(now, &LogCommand::Roll).is_ok() {
-                    let begun = SnapshotWriter::create(&dirs.0, base.zxid, Compression::None);
-                    // The log still has everything; the next one is tried after as many transactions.
-                    if put(&base, begun).is_ok() {
-                        let _removed = storage::purge(&dirs.0, &dirs.1, SNAPSHOTS_KEPT);
-                    }
+                open.ended = open.worker.on(now, &LogCommand::Roll).is_err();
+                if open.ended {
+                    break;
+                }
+                let begun = SnapshotWriter::create(&dirs.0, base.zxid, Compression::None);
+                // The log still has everything; the next one is tried after as many transactions.
+                if put(&base, begun).is_ok() {
+                    let _removed = storage::purge(&dirs.0, &dirs.1, SNAPSHOTS_KEPT);
                 }
                 continue;
             }
             Write::Probe => LogCommand::Probe,
         };
-        if open.worker.on(now, &command).is_err() {
+        open.ended = open.worker.on(now, &command).is_err();
+        if open.ended {
             break;
         }
     }
-    if !records.is_empty() && open.worker.on(now, &LogCommand::Append(records)).is_ok() {
-        // What it says is told.
-        let _ended = open.worker.commit(now);
+    if !open.ended && !records.is_empty() {
+        let worker = &mut open.worker;
+        let appended = worker.on(now, &LogCommand::Append(records));
+        open.ended = appended.and_then(|()| worker.commit(now)).is_err();
     }
     let told = open.told.borrow_mut().drain(..).collect::<Vec<_>>();
     told.into_iter().map(written).chain(refused).collect()
