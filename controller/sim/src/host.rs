@@ -53,6 +53,8 @@ pub(crate) struct Running {
     pub(crate) up: Option<(usize, u64)>,
     /// It is one to a follower.
     pub(crate) fed: bool,
+    /// So many followers were called since it was in step.
+    pub(crate) in_vain: usize,
     /// As a leader: the newest connection of each learner.
     pub(crate) learners: BTreeMap<usize, u64>,
     /// When the next tick is due, as scheduled.
@@ -138,6 +140,7 @@ impl Host {
             began_ms: time.wall_ms,
             up: None,
             fed: false,
+            in_vain: 0,
             learners: BTreeMap::new(),
             tick_at: None,
             rests_at: None,

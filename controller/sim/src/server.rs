@@ -221,6 +221,7 @@ impl Running {
         chance: u64,
     ) {
         self.serves = true;
+        self.in_vain = 0;
         let by_clock = self.planted.has(Defect::IdsByClock);
         let chance = if by_clock { time.wall_ms.cast_unsigned() << 16 } else { chance };
         self.server.ids = SessionIds::new(me, chance);

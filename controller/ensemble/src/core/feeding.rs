@@ -26,10 +26,14 @@ pub(super) struct Masters {
     /// The same in an order of this member's own, so that not all observers go to one follower.
     shuffled: Vec<PeerId>,
     next: usize,
+    /// So many were called since this member was in step.
+    in_vain: usize,
 }
 
 impl Masters {
-    /// The next one of `voters` that does not lead, and whether all others have had their turn.
+    /// The next one of `voters` that does not lead, and whether all others have had their turn. `None`: it is the leader's turn. All
+    /// others were called in vain: they may follow only once the leader has this member's promise, which has a vote by members that
+    /// were proposed and does not know it.
     fn next(&mut self, voters: BTreeSet<PeerId>, leader: PeerId) -> Option<(PeerId, bool)> {
         if voters != self.all {
             let chance = RandomState::new();
@@ -37,16 +41,27 @@ impl Masters {
             self.shuffled.sort_by_key(|peer| chance.hash_one(peer));
             (self.all, self.next) = (voters, 0);
         }
+        let others = self.shuffled.iter().filter(|peer| **peer != leader).count();
+        if self.in_vain >= others {
+            self.in_vain = 0;
+            return None;
+        }
         let mut again = false;
         for _ in 0..self.shuffled.len() {
             again |= self.next > 0 && self.next.is_multiple_of(self.shuffled.len());
             let peer = self.shuffled[self.next % self.shuffled.len()];
             self.next += 1;
             if peer != leader {
+                self.in_vain += 1;
                 return Some((peer, again));
             }
         }
         None
+    }
+
+    /// This member is in step.
+    pub(super) fn settle(&mut self) {
+        self.in_vain = 0;
     }
 }
 
@@ -239,7 +254,7 @@ mod tests {
         let voters = |ids: &[i64]| ids.iter().map(|id| PeerId(*id)).collect::<BTreeSet<_>>();
         let mut masters = Masters::default();
         let all = voters(&[1, 2, 3, 4, 5]);
-        let mut round = |leader, again| {
+        let round = |masters: &mut Masters, leader, again| {
             let mut met = BTreeSet::new();
             while met.len() < 4 {
                 let next = masters.next(all.clone(), PeerId(leader)).expect("there are others");
@@ -248,9 +263,21 @@ mod tests {
             }
             met
         };
-        assert_eq!(round(3, false), voters(&[1, 2, 4, 5]));
-        assert_eq!(round(3, true), voters(&[1, 2, 4, 5]));
+        assert_eq!(round(&mut masters, 3, false), voters(&[1, 2, 4, 5]));
+        masters.settle();
+        assert_eq!(round(&mut masters, 3, true), voters(&[1, 2, 4, 5]));
         assert_eq!(masters.next(voters(&[7]), PeerId(7)), None);
         assert_eq!(masters.next(voters(&[7, 8]), PeerId(8)), Some((PeerId(7), false)));
+    }
+
+    #[test]
+    fn the_leader_has_its_turn_when_all_others_were_called_in_vain() {
+        let all = BTreeSet::from([1, 2, 3].map(PeerId));
+        let mut masters = Masters::default();
+        for _ in 0..3 {
+            let called = [0; 3].map(|_| masters.next(all.clone(), PeerId(2)).map(|next| next.0));
+            assert!(called[0].is_some() && called[1].is_some(), "{called:?}");
+            assert_eq!(called[2], None);
+        }
     }
 }

@@ -18,6 +18,7 @@ impl Core {
         let Some(ensemble) = &mut self.ensemble else { return };
         if let Some(upstream) = &mut ensemble.upstream {
             upstream.serving = true;
+            ensemble.masters.settle();
             upstream.kin = kin;
         }
         let master = ensemble.upstream.as_ref().map(|one| one.master);

@@ -286,14 +286,22 @@ impl World {
         self.step(learner, Input::LeaderUp(peer(leader)))
     }
 
-    /// The follower that an observer learns from; `None`: it learns from the leader.
+    /// The follower that an observer learns from; `None`: it learns from the leader, as it does once as many were called in vain.
     fn master(&mut self, learner: usize, leader: usize) -> Option<usize> {
         if !self.feeding {
             return None;
         }
         let (voters, observes) = self.hosts[learner].ensemble();
         let others = voters.iter().map(index).filter(|voter| *voter != leader);
-        self.rng.choice(others.filter(|_| observes).collect::<Vec<_>>())
+        let others: Vec<_> = others.filter(|_| observes).collect();
+        let chosen = self.rng.choice(&others).copied()?;
+        let running = self.hosts[learner].running.as_mut()?;
+        running.in_vain += 1;
+        if running.in_vain > others.len() {
+            running.in_vain = 0;
+            return None;
+        }
+        Some(chosen)
     }
 
     pub(super) fn on_packet(&mut self, connection: u64, to_leader: bool) -> Result<(), Violation> {
