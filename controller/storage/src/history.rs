@@ -3,8 +3,6 @@
 //! Lives here: where a transaction is, and those behind it, without changing a file. Must not: cut or judge a
 //! tail; what is asked for was flushed, so anything but whole records up to it is damage.
 
-use std::fs::File;
-use std::io::{BufReader, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +10,7 @@ use types::Zxid;
 
 use crate::links::{Links, LogFile};
 use crate::log_file::{HEADER_BYTES, header};
-use crate::log_reader::{BUFFER_BYTES, Found, OpenFile, follows, logs, logs_behind, read_links};
+use crate::log_reader::{Found, OpenFile, follows, logs, logs_behind, read_links};
 use crate::{LogEntry, TxnLogError};
 
 /// The transactions behind one and up to another, read as they are asked for.
@@ -115,16 +113,13 @@ pub(crate) fn bytes_behind(file: LogFile, zxid: Zxid) -> Result<Range<u64>, TxnL
     Ok(begins..file.offset)
 }
 
-fn open(LogFile { path, gone, .. }: LogFile) -> Result<OpenFile, TxnLogError> {
-    let read = |source| TxnLogError::Read { path: path.clone(), source };
-    let mut input = BufReader::with_capacity(BUFFER_BYTES, File::open(&path).map_err(read)?);
-    let size = input.get_ref().metadata().map_err(read)?.len();
-    let mut start = Vec::new();
-    input.by_ref().take(HEADER_BYTES).read_to_end(&mut start).map_err(read)?;
-    if start != header() {
-        return Err(TxnLogError::Corrupt { path, offset: 0, last: Zxid::ZERO });
+fn open(file: LogFile) -> Result<OpenFile, TxnLogError> {
+    let path = file.path.clone();
+    match OpenFile::open(file) {
+        Ok((file, start)) if start == header() => Ok(file),
+        Ok(_) => Err(TxnLogError::Corrupt { path, offset: 0, last: Zxid::ZERO }),
+        Err(source) => Err(TxnLogError::Read { path, source }),
     }
-    Ok(OpenFile::new(path, input, size, gone))
 }
 
 /// The next whole record of a file; `None` at its end, and at what may be one that is being written.

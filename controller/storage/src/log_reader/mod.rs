@@ -12,7 +12,7 @@ mod files;
 mod records;
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -26,7 +26,7 @@ use crate::watermark;
 use records::rest_is_zero;
 
 pub(crate) use files::{first_needed, logs, logs_behind, read_links};
-pub(crate) use records::{BUFFER_BYTES, Found, OpenFile};
+pub(crate) use records::{Found, OpenFile};
 
 /// One record of the log.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -187,18 +187,16 @@ impl LogReader {
     }
 
     fn open_next(&mut self) -> Result<bool, TxnLogError> {
-        let Some(LogFile { path, gone, .. }) = self.files.pop() else { return Ok(false) };
+        let Some(file) = self.files.pop() else { return Ok(false) };
         let is_last = self.files.is_empty();
+        let path = file.path.clone();
         let read = |source| TxnLogError::Read { path: path.clone(), source };
-        let mut input = BufReader::with_capacity(BUFFER_BYTES, File::open(&path).map_err(read)?);
-        let size = input.get_ref().metadata().map_err(read)?.len();
-        let mut start = Vec::new();
-        input.by_ref().take(HEADER_BYTES).read_to_end(&mut start).map_err(read)?;
+        let (mut file, start) = OpenFile::open(file).map_err(read)?;
         if start != header() {
             let written = start.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
             let cut_short = header().starts_with(&start[..written]);
             // A crash while the file was made: nothing was ever in it.
-            if is_last && cut_short && rest_is_zero(&mut input).map_err(read)? {
+            if is_last && cut_short && rest_is_zero(&mut file.input).map_err(read)? {
                 disk::remove(&path).and_then(|()| sync_dir(&self.dir)).map_err(read)?;
                 return Ok(false);
             }
@@ -212,7 +210,7 @@ impl LogReader {
             }
             return Err(TxnLogError::Corrupt { path, offset: 0, last: self.last });
         }
-        self.open = Some(OpenFile::new(path, input, size, gone));
+        self.open = Some(file);
         Ok(true)
     }
 

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use types::Zxid;
 
 use super::LogEntry;
-use crate::links::Gone;
+use crate::links::{Gone, LogFile};
 use crate::log_file::{
     END_OF_RECORD, HEADER_BYTES, MIN_ENTRY_BYTES, RECORD_HEAD_BYTES, checksum, zxid_of,
 };
@@ -35,9 +35,14 @@ pub(crate) enum Found {
 }
 
 impl OpenFile {
-    /// Stands behind the header.
-    pub(crate) fn new(path: PathBuf, input: BufReader<File>, size: u64, gone: Gone) -> Self {
-        Self { path, input, offset: HEADER_BYTES.min(size), size, last: Zxid::ZERO, gone }
+    /// Stands behind what should be the header, which is told, too.
+    pub(crate) fn open(LogFile { path, gone, .. }: LogFile) -> io::Result<(Self, Vec<u8>)> {
+        let mut input = BufReader::with_capacity(BUFFER_BYTES, File::open(&path)?);
+        let size = input.get_ref().metadata()?.len();
+        let mut start = Vec::new();
+        input.by_ref().take(HEADER_BYTES).read_to_end(&mut start)?;
+        let offset = HEADER_BYTES.min(size);
+        Ok((Self { path, input, offset, size, last: Zxid::ZERO, gone }, start))
     }
 
     /// The next record that was not taken back.
@@ -141,7 +146,7 @@ pub(super) fn rest_is_zero(input: &mut BufReader<File>) -> io::Result<bool> {
     }
 }
 
-pub(crate) const BUFFER_BYTES: usize = 64 << 10;
+const BUFFER_BYTES: usize = 64 << 10;
 
 #[cfg(test)]
 mod tests {

@@ -1,8 +1,7 @@
 //! What is whole in a log that is not: every record that can be read, past damage, and what is known of the
 //! order between them.
 
-use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -16,7 +15,7 @@ use crate::log_file::{
     END_OF_RECORD, HEADER_BYTES, MIN_ENTRY_BYTES, PREFIX, RECORD_HEAD_BYTES, checksum, header,
     zxid_of,
 };
-use crate::log_reader::{self, BUFFER_BYTES, Found, OpenFile};
+use crate::log_reader::{self, Found, OpenFile};
 use crate::watermark;
 
 /// A record, and the transaction before it where that is known.
@@ -82,14 +81,8 @@ impl Survey {
 
     /// The records of one file, in order; each zxid once.
     pub(super) fn read(&self, at: usize) -> io::Result<Pieces<'_>> {
-        let LogFile { path, gone, .. } = self.files[at].clone();
-        let mut input = BufReader::with_capacity(BUFFER_BYTES, File::open(&path)?);
-        let size = input.get_ref().metadata()?.len();
-        let mut start = Vec::new();
-        input.by_ref().take(HEADER_BYTES).read_to_end(&mut start)?;
+        let (file, start) = OpenFile::open(self.files[at].clone())?;
         let damaged = start != header();
-        let mut file = OpenFile::new(path, input, size, gone);
-        file.input.seek(SeekFrom::Start(file.offset))?;
         Ok(Pieces { survey: self, file, last: None, damaged })
     }
 }
