@@ -147,12 +147,18 @@ impl MemberConfig {
 
     /// The shortest and the longest session timeout granted, in milliseconds.
     pub(crate) fn session_timeouts(&self) -> (i32, i32) {
+        let (least, most) = self.declared_timeouts();
+        (least, most.max(least))
+    }
+
+    /// The same as they are declared: the longest may be below the shortest.
+    pub(crate) fn declared_timeouts(&self) -> (i32, i32) {
         let ms = |time: Duration| i32::try_from(time.as_millis()).unwrap_or(i32::MAX);
         let least =
             ms(self.min_session_timeout.unwrap_or_else(|| self.tick_time.saturating_mul(2)));
         let most =
             ms(self.max_session_timeout.unwrap_or_else(|| self.tick_time.saturating_mul(20)));
-        (least, most.max(least))
+        (least, most)
     }
 }
 

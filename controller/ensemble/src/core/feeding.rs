@@ -46,17 +46,16 @@ impl Masters {
             self.in_vain = 0;
             return None;
         }
+        self.in_vain += 1;
         let mut again = false;
-        for _ in 0..self.shuffled.len() {
+        loop {
             again |= self.next > 0 && self.next.is_multiple_of(self.shuffled.len());
             let peer = self.shuffled[self.next % self.shuffled.len()];
             self.next += 1;
             if peer != leader {
-                self.in_vain += 1;
                 return Some((peer, again));
             }
         }
-        None
     }
 
     /// This member is in step.

@@ -43,7 +43,7 @@ pub(super) struct Ensemble {
     /// Callers without a number of their own get these, downwards.
     nameless: i64,
     /// As a learner: requests on their way through the leader, by session, oldest first.
-    pub(super) forwarded: HashMap<SessionId, VecDeque<Forwarded>>,
+    pub(super) forwarded: HashMap<SessionId, VecDeque<(Zxid, Forwarded)>>,
     pub(super) forwarded_count: u64,
     /// As a learner: who waits for the leader's SYNC, in order.
     pub(super) syncs: VecDeque<(Origin, Text)>,
@@ -160,9 +160,9 @@ impl Ensemble {
     fn take_caller(&mut self, link: Link) {
         let callers = &mut self.callers;
         let strangers = callers.iter().filter(|(_, caller)| caller.peer.is_none());
-        let strangers: Vec<_> = strangers.map(|(id, _)| *id).collect();
-        if strangers.len() >= MAX_STRANGERS
-            && let Some(first) = strangers.into_iter().min()
+        let strangers = strangers.map(|(id, _)| *id);
+        if strangers.clone().count() >= MAX_STRANGERS
+            && let Some(first) = strangers.min()
         {
             callers.remove(&first);
         }

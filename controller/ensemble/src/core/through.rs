@@ -26,8 +26,6 @@ use crate::standing::Role;
 /// A request that the leader has.
 pub(super) struct Forwarded {
     cxid: i32,
-    /// What had come when it was sent is not its transaction. Some clients number their requests anew on each connection.
-    behind: Zxid,
     /// Whose; `None` of what this member asks for itself.
     auth: Option<Arc<[Id]>>,
     request: Request,
@@ -93,9 +91,8 @@ impl Core {
                         let audited = if audits { Audited::of(&request) } else { None };
                         let origin = Origin::Client(Arc::clone(&conn));
                         let auth = Some(Arc::clone(&auth));
-                        let (cxid, behind) = (xid, self.appended);
-                        let forwarded = Forwarded { cxid, behind, auth, request, origin, audited };
-                        self.forward(session, forwarded);
+                        let cxid = xid;
+                        self.forward(session, Forwarded { cxid, auth, request, origin, audited });
                     }
                 }
                 buffers::give_back_writes(requests);
@@ -107,9 +104,8 @@ impl Core {
                 ensemble.last_local = ensemble.last_local.wrapping_add(1);
                 let (cxid, origin) = (ensemble.last_local, Origin::Local(reply));
                 let auth = Some(Arc::from([SUPER]));
-                let (behind, audited) = (self.appended, None);
-                let forwarded = Forwarded { cxid, behind, auth, request, origin, audited };
-                self.forward(SessionId(0), forwarded);
+                let audited = None;
+                self.forward(SessionId(0), Forwarded { cxid, auth, request, origin, audited });
             }
             // Whoever waits for it hears that nobody will answer.
             _ => {}
@@ -200,8 +196,8 @@ impl Core {
 
     /// Has the leader order what this member asks for itself.
     pub(super) fn forward_own(&mut self, session: SessionId, request: Request, origin: Origin) {
-        let (cxid, behind, auth, audited) = (0, self.appended, None, None);
-        self.forward(session, Forwarded { cxid, behind, auth, request, origin, audited });
+        let (cxid, auth, audited) = (0, None, None);
+        self.forward(session, Forwarded { cxid, auth, request, origin, audited });
     }
 
     fn forward(&mut self, session: SessionId, forwarded: Forwarded) {
@@ -216,9 +212,10 @@ impl Core {
         self.await_transaction(session, forwarded);
     }
 
+    /// What has come by now is not its transaction. Some clients number their requests anew on each connection.
     fn await_transaction(&mut self, session: SessionId, forwarded: Forwarded) {
         let Some(ensemble) = &mut self.ensemble else { return };
-        ensemble.forwarded.entry(session).or_default().push_back(forwarded);
+        ensemble.forwarded.entry(session).or_default().push_back((self.appended, forwarded));
         ensemble.forwarded_count += 1;
         self.shared.stats.outstanding.store(ensemble.forwarded_count, Relaxed);
     }
@@ -226,9 +223,8 @@ impl Core {
     /// The leader refuses a request that it was sent for somebody else. Nobody here waits for that, and least of all a request with
     /// the same number.
     pub(super) fn await_refusal(&mut self, session: SessionId, cxid: i32, request: Request) {
-        let (behind, auth, origin, audited) = (self.appended, None, Origin::Elsewhere, None);
-        let forwarded = Forwarded { cxid, behind, auth, request, origin, audited };
-        self.await_transaction(session, forwarded);
+        let (auth, origin, audited) = (None, Origin::Elsewhere, None);
+        self.await_transaction(session, Forwarded { cxid, auth, request, origin, audited });
     }
 
     /// The leader before has named its successor, which is there now: what it did not order is asked for again, in the
@@ -239,7 +235,7 @@ impl Core {
         {
             ensemble.forwarded_count = 0;
             for (session, queue) in std::mem::take(&mut ensemble.forwarded) {
-                for forwarded in queue {
+                for (_, forwarded) in queue {
                     self.ask_again(session, forwarded);
                 }
             }
@@ -249,7 +245,7 @@ impl Core {
         }
     }
 
-    fn ask_again(&mut self, session: SessionId, mut forwarded: Forwarded) {
+    fn ask_again(&mut self, session: SessionId, forwarded: Forwarded) {
         match &forwarded.origin {
             // Its client does not know any more what became of it.
             Origin::Client(conn) | Origin::Connect { conn, .. } if conn.is_closed() => return,
@@ -258,7 +254,6 @@ impl Core {
             _ => {}
         }
         if self.is_through() {
-            forwarded.behind = self.appended;
             return self.forward(session, forwarded);
         }
         let Forwarded { cxid, auth, request, origin, .. } = forwarded;
@@ -275,8 +270,8 @@ impl Core {
         let session = entry.header.session;
         let waiting = ensemble.forwarded.get_mut(&session)?;
         let (cxid, zxid) = (entry.header.cxid, entry.header.zxid);
-        waiting.front().filter(|first| first.cxid == cxid && first.behind < zxid)?;
-        let first = waiting.pop_front()?;
+        waiting.front().filter(|(behind, first)| first.cxid == cxid && *behind < zxid)?;
+        let (_, first) = waiting.pop_front()?;
         if waiting.is_empty() {
             ensemble.forwarded.remove(&session);
         }

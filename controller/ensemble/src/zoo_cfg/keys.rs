@@ -446,9 +446,7 @@ impl Draft {
     }
 
     fn check_timeouts(&self, path: &Path) -> Result<(), ConfigError> {
-        let MemberConfig { min_session_timeout, max_session_timeout, tick_time, .. } = &self.config;
-        let least = min_session_timeout.unwrap_or(*tick_time * 2).as_millis();
-        let most = max_session_timeout.unwrap_or(*tick_time * 20).as_millis();
+        let (least, most) = self.config.declared_timeouts();
         if least > most {
             return Err(ConfigError::Timeouts { path: path.to_owned(), least, most });
         }

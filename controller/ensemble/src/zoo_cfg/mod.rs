@@ -63,9 +63,9 @@ pub enum ConfigError {
         /// The file.
         path: PathBuf,
         /// In ms.
-        least: u128,
+        least: i32,
         /// In ms.
-        most: u128,
+        most: i32,
     },
     /// All clients would be refused.
     #[error("{}: enforce.auth.schemes={scheme} lets nobody in: this member has no such scheme", path.display())]
