@@ -82,7 +82,7 @@ pub struct MemberConfig {
 }
 
 /// How many clients may connect within a time; whoever comes when none may is let go and tries again.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ConnectionTokens {
     /// So many at once; 0 is no limit.
     pub most: u32,
@@ -90,11 +90,54 @@ pub struct ConnectionTokens {
     pub fill_time: Duration,
     /// so many more.
     pub fill_count: u32,
+    /// What a connection takes by its session, where `most` and `fill_count` are of new sessions; `None`: one token.
+    pub weights: Option<ConnectionWeights>,
+    /// Whether some are let go by chance while there are too many; `None`: only tokens decide.
+    pub drops: Option<ConnectionDrops>,
 }
 
 impl Default for ConnectionTokens {
     fn default() -> Self {
-        Self { most: 0, fill_time: Duration::from_millis(1), fill_count: 1 }
+        let fill_time = Duration::from_millis(1);
+        Self { most: 0, fill_time, fill_count: 1, weights: None, drops: None }
+    }
+}
+
+/// How many tokens a connection takes by its session.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ConnectionWeights {
+    /// For a new session of the ensemble.
+    pub global: u32,
+    /// For a new session of this member alone.
+    pub local: u32,
+    /// For coming back to a session.
+    pub renewed: u32,
+}
+
+impl Default for ConnectionWeights {
+    fn default() -> Self {
+        Self { global: 3, local: 1, renewed: 2 }
+    }
+}
+
+/// How likely a connection is let go whether there are tokens or not: who connects a little later than the others
+/// has the same chance then. Source: BLUE, as Apache's `BlueThrottle` has it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ConnectionDrops {
+    /// The probability stays for so long.
+    pub freeze_time: Duration,
+    /// By so much it rises when no token is left, to at most 1,
+    pub increase: f64,
+    /// and falls by so much, to at least 0,
+    pub decrease: f64,
+    /// when of the tokens no larger part than this is taken.
+    pub decrease_ratio: f64,
+}
+
+impl Default for ConnectionDrops {
+    fn default() -> Self {
+        let freeze_time = Duration::ZERO;
+        Self { freeze_time, increase: 0.02, decrease: 0.002, decrease_ratio: 0.0 }
     }
 }
 

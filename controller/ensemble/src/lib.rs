@@ -32,7 +32,7 @@ mod tls;
 mod zoo_cfg;
 
 pub use admin::AdminConfig;
-pub use config::{ConnectionTokens, MemberConfig, Warning};
+pub use config::{ConnectionDrops, ConnectionTokens, ConnectionWeights, MemberConfig, Warning};
 pub use jute::Stat;
 pub use jute::{HostPort, Members, MembersError, Server, ServerAddress, ServerRole};
 pub use load::LoadError;

@@ -25,6 +25,7 @@ mod upkeep;
 mod wire;
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -231,7 +232,8 @@ impl Core {
             ensemble.map(|(peers, config)| Box::new(Ensemble::new(peers, config, me, reconfig)));
         let reaper = Reaper::new(shared.config.reaper, shared.now());
         let locals = Self::locals_of(&shared.config);
-        let tokens = Tokens::new(shared.config.connection_tokens, shared.now());
+        let seed = RandomState::new().hash_one(0);
+        let tokens = Tokens::new(shared.config.connection_tokens, shared.now(), seed);
         Self {
             shared,
             zab,

@@ -1,23 +1,21 @@
 //! Sessions as the member's own connections hold them: begun, come back to, left, expired.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use jute::{ConnectRequest, ConnectResponse, Request};
 use storage::LogCommand;
 use types::{Instant, SessionId};
 use znodes::password;
 
+use super::tokens::Kind;
 use super::{Core, HERE, Origin, PROBE_EVERY, timeout};
 use crate::conn::{Conn, put_frame};
 use crate::metrics::Stats;
 
 impl Core {
     pub(super) fn on_connect(&mut self, conn: Arc<Conn>, request: &ConnectRequest) {
-        Stats::count(&self.shared.stats.connection_requests);
-        if !self.tokens.take(self.now) {
-            Stats::count(&self.shared.stats.connections_rejected);
-            tracing::info!(remote = %conn.remote, "more clients connect than connection_throttle_tokens lets: closed");
-            conn.close(false);
+        if !self.may_connect(&conn, request) {
             return;
         }
         // As signed numbers: a client that has seen nothing may say so by one below zero.
@@ -50,6 +48,27 @@ impl Core {
             let origin = Origin::Connect { conn, read_only };
             self.propose(session, 0, &[], &Request::CreateSession { timeout_ms }, origin);
         }
+    }
+
+    /// Takes tokens for a connection. False: there were none, and it is closed.
+    pub(super) fn may_connect(&mut self, conn: &Conn, request: &ConnectRequest) -> bool {
+        let kind = match request.session {
+            SessionId(0) if self.locals.is_some() => Kind::Local,
+            SessionId(0) => Kind::Global,
+            _ => Kind::Renewed,
+        };
+        let stats = &self.shared.stats;
+        let taken = self.tokens.take(self.now, kind);
+        stats.drop_probability.store(self.tokens.drop_probability().to_bits(), Relaxed);
+        if !taken {
+            Stats::count(&stats.connections_rejected);
+            tracing::info!(remote = %conn.remote, "more clients connect than connection_throttle_tokens lets: closed");
+            conn.close(false);
+            return false;
+        }
+        Stats::count(&stats.connection_requests);
+        stats.token_deficit.record(self.tokens.deficit().into());
+        true
     }
 
     /// The password is checked first: a wrong one must not disturb the rightful owner.

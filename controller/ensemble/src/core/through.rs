@@ -115,6 +115,9 @@ impl Core {
     /// A session of this member alone, for a client that only reads. One that has a session keeps it for
     /// when there is a leader.
     fn connect_read_only(&mut self, conn: &Arc<Conn>, request: &ConnectRequest) {
+        if !self.may_connect(conn, request) {
+            return;
+        }
         let is_new = request.session == SessionId(0) && request.read_only == Some(true);
         if !is_new || request.last_zxid_seen > self.shared.applied() {
             return conn.close(false);

@@ -60,6 +60,7 @@ pub(crate) fn latency(stats: &Stats) -> Seen {
 fn gauges(shared: &Shared) -> Vec<(&'static str, Value<'static>)> {
     let stats = &shared.stats;
     let latency = latency(stats);
+    let drop_probability = f64::from_bits(stats.drop_probability.load(Relaxed));
     let (connections, watches) = {
         let watchers = shared.watchers();
         (watchers.count(), watchers.watches.total())
@@ -87,7 +88,7 @@ fn gauges(shared: &Shared) -> Vec<(&'static str, Value<'static>)> {
         ("local_sessions", gauge(stats.local_sessions.load(Relaxed))),
         ("open_file_descriptor_count", size(open_files())),
         ("max_file_descriptor_count", gauge(max_files())),
-        ("connection_drop_probability", Value::Fraction(0.0)),
+        ("connection_drop_probability", Value::Fraction(drop_probability)),
         ("last_client_response_size", Value::Gauge(stats.responses.last.load(Relaxed))),
         ("max_client_response_size", Value::Gauge(stats.responses.max.load(Relaxed))),
         ("min_client_response_size", Value::Gauge(stats.responses.min.load(Relaxed))),

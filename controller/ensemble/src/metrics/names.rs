@@ -69,7 +69,7 @@ pub(super) const BASIC: &[Observed] = &[
     ("follower_sync_time", |_| None),
     ("observer_sync_time", |_| None),
     ("election_time", |_| None),
-    ("connection_token_deficit", |_| None),
+    ("connection_token_deficit", |stats| Some(&stats.token_deficit)),
     ("inflight_snap_count", |_| None),
     ("inflight_diff_count", |_| None),
     ("node_created_watch_count", |stats| Some(&stats.created_watches)),

@@ -31,6 +31,8 @@ pub(crate) struct Stats {
     pub(crate) restore_errors: AtomicU64,
     pub(crate) restores_limited: AtomicU64,
     pub(crate) digest_mismatches: AtomicU64,
+    /// The bits of the `f64` `connection_drop_probability`.
+    pub(crate) drop_probability: AtomicU64,
     pub(crate) proposals: AtomicU64,
     pub(crate) watch_bytes: AtomicU64,
     /// Writes on their way.
@@ -41,6 +43,8 @@ pub(crate) struct Stats {
     pub(crate) disk_full: AtomicU64,
     /// Bytes of the newest snapshot; 0 while none was taken or loaded.
     pub(crate) snapshot_bytes: AtomicU64,
+    /// Connection tokens that were missing whenever some had been taken.
+    pub(crate) token_deficit: Summary,
     pub(crate) reads: Summary,
     pub(crate) updates: Summary,
     pub(crate) flush_time: Summary,
@@ -117,12 +121,14 @@ impl Default for Stats {
             restore_errors: AtomicU64::default(),
             restores_limited: AtomicU64::default(),
             digest_mismatches: AtomicU64::default(),
+            drop_probability: AtomicU64::default(),
             proposals: AtomicU64::default(),
             watch_bytes: AtomicU64::default(),
             outstanding: AtomicU64::default(),
             local_sessions: AtomicU64::default(),
             disk_full: AtomicU64::default(),
             snapshot_bytes: AtomicU64::default(),
+            token_deficit: Summary::basic(),
             reads: Summary::latency(),
             updates: Summary::latency(),
             flush_time: Summary::time(),
@@ -162,6 +168,7 @@ impl Stats {
             size.store(-1, Relaxed);
         }
         for summary in [
+            &self.token_deficit,
             &self.reads,
             &self.updates,
             &self.flush_time,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use jute::{Members, Server};
 use types::Zxid;
 
+use super::limits::Limits;
 use super::quorum::Quorum;
 use super::{ConfigError, jaas};
 use crate::{
@@ -44,6 +45,7 @@ pub(super) struct Draft {
     trust_store: Store,
     client_auth: ClientAuth,
     quorum: Quorum,
+    limits: Limits,
     x509_super: Option<String>,
     /// The JAAS file and its section.
     jaas: Option<PathBuf>,
@@ -139,6 +141,7 @@ impl Default for Draft {
             trust_store: Store::default(),
             client_auth: ClientAuth::default(),
             quorum: Quorum::default(),
+            limits: Limits::default(),
             x509_super: None,
             jaas: None,
             jaas_section: "Server".to_owned(),
@@ -157,6 +160,9 @@ impl Draft {
         if let Some(taken) = self.quorum.set(key, value) {
             return taken;
         }
+        if let Some(taken) = self.limits.set(key, value) {
+            return taken;
+        }
         let config = &mut self.config;
         match key {
             "dataDir" => config.data_dir = value.into(),
@@ -171,15 +177,6 @@ impl Draft {
             "maxSessionTimeout" => config.max_session_timeout = optional_millis(value)?,
             "maxClientCnxns" => config.max_client_connections = limit(value)?,
             "maxCnxns" => config.max_connections = limit(value)?,
-            "connection_throttle_tokens" => {
-                config.connection_tokens.most = number(value).ok_or(CONNECTIONS)?;
-            }
-            "connection_throttle_fill_time" => {
-                config.connection_tokens.fill_time = millis(value).ok_or(MILLIS)?;
-            }
-            "connection_throttle_fill_count" => {
-                config.connection_tokens.fill_count = number(value).ok_or(CONNECTIONS)?;
-            }
             "globalOutstandingLimit" => {
                 config.outstanding_limit = number(value).ok_or("a number of requests")?;
             }
@@ -380,6 +377,7 @@ impl Draft {
         if self.config.data_dir.as_os_str().is_empty() {
             return Err(missing("dataDir"));
         }
+        std::mem::take(&mut self.limits).finish(&mut self.config);
         self.config.tls = self.tls(missing)?;
         self.config.rules.x509_ids |= self.config.tls.is_some();
         self.config.sasl = self.sasl()?;
@@ -502,7 +500,7 @@ fn password(word: &str) -> Option<Password> {
     (!word.is_empty()).then(|| Password::new(word.to_owned()))
 }
 
-fn number<T: FromStr>(text: &str) -> Option<T> {
+pub(super) fn number<T: FromStr>(text: &str) -> Option<T> {
     text.trim().parse().ok()
 }
 
@@ -531,7 +529,7 @@ fn address(text: &str) -> Result<IpAddr, &'static str> {
     found.next().map(|found| found.ip()).ok_or(ADDRESS)
 }
 
-fn millis(text: &str) -> Option<Duration> {
+pub(super) fn millis(text: &str) -> Option<Duration> {
     number::<u32>(text).filter(|ms| *ms > 0).map(|ms| Duration::from_millis(ms.into()))
 }
 
@@ -564,8 +562,8 @@ const PORT: &str = "a port from 0 to 65535";
 const TICKS: &str = "a number of ticks";
 const SERVER: &str = "host:port:port[:role][;[address:]port], sid:sid… or a number";
 const ADDRESS: &str = "an IP address, or a name that is one's";
-const CONNECTIONS: &str = "a number of connections, or 0";
-const MILLIS: &str = "a number of milliseconds above 0";
+pub(super) const CONNECTIONS: &str = "a number of connections, or 0";
+pub(super) const MILLIS: &str = "a number of milliseconds above 0";
 /// A frame's length is a signed 32-bit number; half of that leaves room for what a transaction adds.
 const MAX_REQUEST: usize = 1 << 30;
 
@@ -578,14 +576,6 @@ const NOT_YET: &[&str] = &[
     "clientPortListenBacklog",
     "clientTcpKeepAlive",
     "connectToLearnerMasterLimit",
-    "connection_throttle_decrease_ratio",
-    "connection_throttle_drop_decrease",
-    "connection_throttle_drop_increase",
-    "connection_throttle_freeze_time",
-    "connection_throttle_global_session_weight",
-    "connection_throttle_local_session_weight",
-    "connection_throttle_renew_session_weight",
-    "connection_throttle_weight_enabled",
     "datadir.autocreate",
     "db.autocreate",
     "enableEagerACLCheck",

@@ -7,6 +7,7 @@
 mod dynamic;
 mod jaas;
 mod keys;
+mod limits;
 mod properties;
 mod quorum;
 
@@ -257,7 +258,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::ConnectionTokens;
 
     fn check(text: &str) -> Result<(MemberConfig, Vec<Warning>), ConfigError> {
         parse(Path::new("zoo.cfg"), text, &[])
@@ -431,16 +431,11 @@ mod tests {
     #[test]
     fn switches_are_yes_or_no() {
         let text = "dataDir=/d\nclientPort=1\nskipACL=yes\nextendedTypesEnabled=true\n\
-            enforceQuota=true\nglobalOutstandingLimit=5\nmaxCnxns=9\n\
-            connection_throttle_tokens=7\nconnection_throttle_fill_time=20\n\
-            connection_throttle_fill_count=3\n";
+            enforceQuota=true\nglobalOutstandingLimit=5\nmaxCnxns=9\n";
         let (config, warnings) = check(text).expect("it is complete");
         assert!(warnings.is_empty(), "{warnings:?}");
         assert!(config.skip_acl && config.rules.extended_types && config.rules.enforce_quota);
         assert_eq!((config.outstanding_limit, config.max_connections), (5, 9));
-        let fill_time = Duration::from_millis(20);
-        let tokens = ConnectionTokens { most: 7, fill_time, fill_count: 3 };
-        assert_eq!(config.connection_tokens, tokens);
         assert!(!config.rules.reconfig);
     }
 

@@ -26,14 +26,29 @@ pub(crate) struct Ticket {
     pub(crate) password: [u8; 16],
 }
 
+impl Ticket {
+    /// Of who has no session.
+    const NONE: Self = Self { session: SessionId(0), password: [0; 16] };
+}
+
 impl Raw {
     /// Opens a session.
     pub(crate) fn open(addr: SocketAddr, timeout_ms: i32) -> Self {
-        Self::connect(addr, timeout_ms, Ticket { session: SessionId(0), password: [0; 16] })
+        Self::connect(addr, timeout_ms, Ticket::NONE)
     }
 
     /// Opens a session, or comes back to one; the answer is in `ticket`.
     pub(crate) fn connect(addr: SocketAddr, timeout_ms: i32, ticket: Ticket) -> Self {
+        Self::maybe_connect(addr, timeout_ms, Some(ticket)).expect("it answers")
+    }
+
+    /// As [`Self::connect`]; without a ticket it is for a session. `None`: the member closed the connection.
+    pub(crate) fn maybe_connect(
+        addr: SocketAddr,
+        timeout_ms: i32,
+        ticket: Option<Ticket>,
+    ) -> Option<Self> {
+        let ticket = ticket.unwrap_or(Ticket::NONE);
         let stream = TcpStream::connect(addr).expect("it listens");
         stream.set_nodelay(true).expect("it is a socket");
         let mut stream = BufReader::new(stream);
@@ -48,10 +63,11 @@ impl Raw {
         let mut out = BytesMut::new();
         request.encode(&mut out);
         send(&mut stream, &framed(&out));
-        let response = ConnectResponse::decode(&receive(&mut stream)).expect("it is a response");
+        let response = maybe_receive(&mut stream)?;
+        let response = ConnectResponse::decode(&response).expect("it is a response");
         let timeout = Duration::from_millis(response.timeout_ms.unsigned_abs().into());
         let ticket = Ticket { session: response.session, password: response.password };
-        Self { stream, xid: 0, timeout, ticket }
+        Some(Self { stream, xid: 0, timeout, ticket })
     }
 
     /// Sends a write of any version and does not wait for its answer; answers with its number.

@@ -1,0 +1,140 @@
+//! The keys that say how much clients may ask for at a time.
+
+use std::time::Duration;
+
+use super::keys::{CONNECTIONS, Effect, MILLIS, millis, number, switch};
+use crate::{ConnectionDrops, ConnectionTokens, ConnectionWeights, MemberConfig};
+
+/// What the file says of it.
+#[derive(Debug, Default)]
+pub(super) struct Limits {
+    tokens: ConnectionTokens,
+    weighted: bool,
+    weights: ConnectionWeights,
+    /// `None`: nobody is let go by chance.
+    freeze_time: Option<Duration>,
+    drops: ConnectionDrops,
+}
+
+impl Limits {
+    /// Takes one key; `None`: it is about something else.
+    pub(super) fn set(&mut self, key: &str, value: &str) -> Option<Result<Effect, &'static str>> {
+        self.try_set(key, value).transpose()
+    }
+
+    fn try_set(&mut self, key: &str, value: &str) -> Result<Option<Effect>, &'static str> {
+        let Self { tokens, weighted, weights, freeze_time, drops } = self;
+        match key {
+            "connection_throttle_tokens" => tokens.most = number(value).ok_or(CONNECTIONS)?,
+            "connection_throttle_fill_time" => tokens.fill_time = millis(value).ok_or(MILLIS)?,
+            "connection_throttle_fill_count" => {
+                tokens.fill_count = number(value).ok_or(CONNECTIONS)?;
+            }
+            "connection_throttle_freeze_time" => *freeze_time = maybe_millis(value)?,
+            "connection_throttle_drop_increase" => drops.increase = fraction(value)?,
+            "connection_throttle_drop_decrease" => drops.decrease = fraction(value)?,
+            "connection_throttle_decrease_ratio" => drops.decrease_ratio = fraction(value)?,
+            "connection_throttle_weight_enabled" => *weighted = switch(value)?,
+            "connection_throttle_global_session_weight" => weights.global = weight(value)?,
+            "connection_throttle_local_session_weight" => weights.local = weight(value)?,
+            "connection_throttle_renew_session_weight" => weights.renewed = weight(value)?,
+            _ => return Ok(None),
+        }
+        Ok(Some(Effect::Some))
+    }
+
+    /// All keys were taken.
+    pub(super) fn finish(self, config: &mut MemberConfig) {
+        let Self { tokens, weighted, weights, freeze_time, drops } = self;
+        let ConnectionWeights { global, local, renewed } = weights;
+        // A session of one member is the least that there is, as with Apache.
+        let weights =
+            ConnectionWeights { global: global.max(local), local, renewed: renewed.max(local) };
+        config.connection_tokens = ConnectionTokens {
+            weights: weighted.then_some(weights),
+            drops: freeze_time.map(|freeze_time| ConnectionDrops { freeze_time, ..drops }),
+            ..tokens
+        };
+    }
+}
+
+/// -1 is Apache's word for none.
+fn maybe_millis(value: &str) -> Result<Option<Duration>, &'static str> {
+    if value == "-1" {
+        return Ok(None);
+    }
+    let ms: u32 = number(value).ok_or("a number of milliseconds, or -1")?;
+    Ok(Some(Duration::from_millis(ms.into())))
+}
+
+fn fraction(value: &str) -> Result<f64, &'static str> {
+    number(value).filter(|part| (0.0..=1.0).contains(part)).ok_or("a fraction from 0 to 1")
+}
+
+fn weight(value: &str) -> Result<u32, &'static str> {
+    number(value).filter(|weight| *weight > 0).ok_or("a number above 0")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::parse;
+    use super::*;
+
+    fn check(lines: &str) -> Result<MemberConfig, String> {
+        let text = format!("dataDir=/d\nclientPort=1\n{lines}");
+        let (config, warnings) =
+            parse(Path::new("zoo.cfg"), &text, &[]).map_err(|why| why.to_string())?;
+        assert!(warnings.is_empty(), "{warnings:?}");
+        Ok(config)
+    }
+
+    #[test]
+    fn connections_take_tokens_by_their_weight_and_are_let_go_by_chance() {
+        let tokens = |lines: &str| check(lines).expect("it is right").connection_tokens;
+        let lines = "connection_throttle_tokens=7\nconnection_throttle_fill_time=20\n\
+            connection_throttle_fill_count=3\n";
+        let fill_time = Duration::from_millis(20);
+        let plain =
+            ConnectionTokens { most: 7, fill_time, fill_count: 3, ..ConnectionTokens::default() };
+        assert_eq!(tokens(lines), plain);
+        // What is set has no effect while it is not switched on.
+        let off = "connection_throttle_local_session_weight=2\n\
+            connection_throttle_drop_increase=0.5\nconnection_throttle_freeze_time=-1\n";
+        assert_eq!(tokens(&format!("{lines}{off}")), plain);
+        let on = "connection_throttle_weight_enabled=true\n\
+            connection_throttle_local_session_weight=5\n\
+            connection_throttle_renew_session_weight=6\n\
+            connection_throttle_freeze_time=100\nconnection_throttle_drop_increase=0.5\n\
+            connection_throttle_drop_decrease=.25\nconnection_throttle_decrease_ratio=1\n";
+        let weights = Some(ConnectionWeights { global: 5, local: 5, renewed: 6 });
+        let freeze_time = Duration::from_millis(100);
+        let drops = Some(ConnectionDrops {
+            freeze_time,
+            increase: 0.5,
+            decrease: 0.25,
+            decrease_ratio: 1.0,
+        });
+        assert_eq!(tokens(&format!("{lines}{on}")), ConnectionTokens { weights, drops, ..plain });
+    }
+
+    #[test]
+    fn what_no_limit_can_be_is_named() {
+        for (wrong, right) in [
+            ("connection_throttle_tokens=-1", CONNECTIONS),
+            ("connection_throttle_fill_time=0", MILLIS),
+            ("connection_throttle_freeze_time=-2", "a number of milliseconds, or -1"),
+            ("connection_throttle_drop_increase=1.5", "a fraction from 0 to 1"),
+            ("connection_throttle_drop_decrease=NaN", "a fraction from 0 to 1"),
+            ("connection_throttle_decrease_ratio=some", "a fraction from 0 to 1"),
+            ("connection_throttle_weight_enabled=on", "true or false"),
+            ("connection_throttle_global_session_weight=0", "a number above 0"),
+            ("connection_throttle_local_session_weight=-1", "a number above 0"),
+            ("connection_throttle_renew_session_weight=two", "a number above 0"),
+        ] {
+            let expected = format!("zoo.cfg: line 3: {wrong} is not {right}");
+            assert_eq!(check(wrong).expect_err("it is wrong"), expected);
+        }
+    }
+}
