@@ -37,6 +37,8 @@ pub struct MemberConfig {
     pub max_connections: usize,
     /// Clients that may connect within a time.
     pub connection_tokens: ConnectionTokens,
+    /// How much long requests may take together; `None`: no request counts as long.
+    pub large_requests: Option<LargeRequests>,
     /// While more writes than this are on their way, connections that wait for an answer are not read.
     pub outstanding_limit: u64,
     /// Everybody may do everything.
@@ -103,6 +105,15 @@ impl Default for ConnectionTokens {
     }
 }
 
+/// How much long requests may take until they are answered; the connection of one that is too much is closed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct LargeRequests {
+    /// Those of more bytes than this are long.
+    pub threshold: usize,
+    /// The most bytes that they may have together.
+    pub most: usize,
+}
+
 /// How many tokens a connection takes by its session.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ConnectionWeights {
@@ -161,6 +172,7 @@ impl MemberConfig {
             max_watches: 1_000_000,
             max_connections: 0,
             connection_tokens: ConnectionTokens::default(),
+            large_requests: None,
             outstanding_limit: 1000,
             skip_acl: false,
             four_letter_words: ["srvr", "ruok", "mntr"].map(String::from).to_vec(),

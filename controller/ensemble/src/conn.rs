@@ -22,6 +22,7 @@ use crate::core::wall_ms;
 use crate::long_replies::LongReplies;
 use crate::metrics::micros;
 use crate::sasl::Exchange;
+use crate::throttle::Held;
 
 /// One client connection. This part has at most 104 bytes: such fill the room that the allocator leaves beside the
 /// job's own part, which begins at a multiple of 128.
@@ -216,9 +217,9 @@ fn word(op: OpCode) -> &'static str {
 #[derive(Debug)]
 pub(crate) enum Pending {
     /// With the core.
-    Write { xid: i32, op: OpCode, bytes: usize, since: Instant },
+    Write { xid: i32, op: OpCode, bytes: usize, since: Instant, held: Option<Box<Held>> },
     /// To be answered behind the write before it.
-    Read { xid: i32, request: Box<Request>, bytes: usize, since: Instant },
+    Read { xid: i32, request: Box<Request>, bytes: usize, since: Instant, held: Option<Box<Held>> },
     /// The answer is known and waits for its turn.
     Ready { frame: Bytes },
 }
@@ -259,6 +260,12 @@ impl Pending {
         match self {
             Self::Write { bytes, .. } | Self::Read { bytes, .. } => *bytes,
             Self::Ready { frame } => frame.len(),
+        }
+    }
+
+    fn let_go(&mut self) {
+        if let Self::Write { held, .. } | Self::Read { held, .. } = self {
+            *held = None;
         }
     }
 }
@@ -373,6 +380,13 @@ impl Inner {
     /// Whether something could be answered that could not be while the client did not take its answers.
     pub(crate) fn is_held_up(&self) -> bool {
         !matches!(self.oldest(), None | Some(Pending::Write { .. })) && !self.is_stuffed()
+    }
+
+    /// Requests that wait for the client to take its answers hold nothing that others wait for.
+    pub(crate) fn let_go(&mut self) {
+        let is_read = |one: &&mut Pending| !matches!(one, Pending::Write { .. });
+        let pending = self.queue.iter_mut().flat_map(|queue| &mut queue.pending);
+        pending.take_while(is_read).for_each(Pending::let_go);
     }
 
     /// What the oldest write is; a sync through a leader counts as one.
@@ -523,6 +537,7 @@ mod tests {
             op: OpCode::SetData,
             bytes: 100,
             since: Instant::ZERO,
+            held: None,
         });
         inner.reply_in_turn(3, Zxid::ZERO, Some(ErrorCode::BadArguments));
         assert_eq!(inner.out.len(), answered, "not before the write");

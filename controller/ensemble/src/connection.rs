@@ -28,6 +28,7 @@ use crate::sasl::{CLIENTS, Exchange, random};
 use crate::serve;
 use crate::shared::Shared;
 use crate::socket::Socket;
+use crate::throttle::{Held, TooLarge};
 use crate::tls;
 
 /// The job of one connection, polled by hand: an idle one is this struct and nothing else, for there may be a
@@ -51,6 +52,8 @@ pub(crate) struct Connection {
     closing: bool,
     /// Requests were received that wait until the client has taken answers.
     held_back: bool,
+    /// The next request is a long one, and there was room for it when its length came.
+    looked_at: bool,
     /// How often it was heard since its client made a pause; not counted while its socket is busy.
     streak: u8,
 }
@@ -105,6 +108,7 @@ impl Connection {
             stage,
             closing: false,
             held_back: false,
+            looked_at: false,
             streak: 0,
         }
     }
@@ -298,6 +302,7 @@ impl Connection {
         if length > self.shared.max_request_bytes {
             return Err(HangUp);
         }
+        self.look_at_size(length)?;
         let Some(frame) = self.take_frame(length) else { return Ok(false) };
         let request = ConnectRequest::decode(&frame).map_err(|_| HangUp)?;
         self.heard(1)?;
@@ -355,6 +360,11 @@ impl Connection {
                 handled += 1;
                 continue;
             }
+            let mut held = None;
+            if shared.throttle.is_on() {
+                let Poll::Ready(now_held) = self.hold(length)? else { break };
+                held = now_held;
+            }
             let Some(frame) = self.take_frame(length) else { break };
             handled += 1;
             let mut reader = Reader::new(&frame);
@@ -373,7 +383,7 @@ impl Connection {
             match op {
                 Ok(op) if op.is_for_clients() => match Request::decode(op, &mut reader) {
                     Ok(request) if op.is_write() || shared.goes_through(&request) => {
-                        writes.push(Asked { xid: header.xid, request, bytes: length });
+                        writes.push(Asked { xid: header.xid, request, bytes: length, held });
                     }
                     Ok(Request::Ping) => self.pong(),
                     Ok(Request::Auth(packet)) => self.authenticate(header.xid, &packet),
@@ -383,7 +393,8 @@ impl Connection {
                     Ok(request) => {
                         let tree = tree.get_or_insert_with(|| shared.tree());
                         let conn = &self.conn;
-                        serve::read_in_turn(tree, &shared, conn, header.xid, request, length);
+                        let xid = header.xid;
+                        serve::read_in_turn(tree, &shared, conn, xid, request, length, held);
                     }
                     // Who the client is cannot be told then; Apache hangs up too.
                     Err(_) if matches!(op, OpCode::Auth | OpCode::Sasl) => return Err(HangUp),
@@ -403,10 +414,48 @@ impl Connection {
         Ok(handled)
     }
 
+    /// Whether a request of so many bytes may be received, asked once of each.
+    fn look_at_size(&mut self, length: usize) -> Result<(), HangUp> {
+        if self.looked_at || !self.shared.throttle.is_large(length) {
+            return Ok(());
+        }
+        self.looked_at = true;
+        self.shared.throttle.has_room_for(length).map_err(|TooLarge| self.too_large(length))
+    }
+
+    /// What the next request takes, which has so many bytes. Pending: it is not there yet.
+    fn hold(&mut self, length: usize) -> Result<Poll<Option<Box<Held>>>, HangUp> {
+        self.look_at_size(length)?;
+        if self.input.len() < 4 + length {
+            return Ok(Poll::Pending);
+        }
+        let op = self.input.get(8..12).and_then(|op| op.first_chunk().copied());
+        let op = op.map(|op| OpCode::try_from(i32::from_be_bytes(op)));
+        // They are answered without any work.
+        if matches!(op, Some(Ok(OpCode::Auth | OpCode::Sasl | OpCode::Ping))) {
+            return Ok(Poll::Ready(None));
+        }
+        match self.shared.throttle.hold(length) {
+            Ok(held) => Ok(Poll::Ready(Some(Box::new(held)))),
+            Err(TooLarge) => Err(self.too_large(length)),
+        }
+    }
+
+    fn too_large(&self, bytes: usize) -> HangUp {
+        Stats::count(&self.shared.stats.large_requests_rejected);
+        tracing::warn!(
+            remote = %self.conn.remote,
+            bytes,
+            "long requests take more than largeRequestMaxBytes lets them: closed"
+        );
+        HangUp
+    }
+
     fn take_frame(&mut self, length: usize) -> Option<Bytes> {
         if self.input.len() < 4 + length {
             return None;
         }
+        self.looked_at = false;
         self.input.advance(4);
         if self.input.len() == length {
             return Some(std::mem::take(&mut self.input));
@@ -450,8 +499,9 @@ impl Connection {
         let since = self.shared.now();
         let auth = {
             let mut inner = self.conn.lock();
-            for Asked { xid, request, bytes } in &*writes {
-                inner.push(Pending::Write { xid: *xid, op: request.op(), bytes: *bytes, since });
+            for Asked { xid, request, bytes, held } in &mut *writes {
+                let (xid, op, bytes, held) = (*xid, request.op(), *bytes, held.take());
+                inner.push(Pending::Write { xid, op, bytes, since, held });
             }
             Arc::clone(&inner.auth)
         };

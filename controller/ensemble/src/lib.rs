@@ -28,11 +28,14 @@ mod snapshots;
 mod socket;
 mod standing;
 mod stores;
+mod throttle;
 mod tls;
 mod zoo_cfg;
 
 pub use admin::AdminConfig;
-pub use config::{ConnectionDrops, ConnectionTokens, ConnectionWeights, MemberConfig, Warning};
+pub use config::{
+    ConnectionDrops, ConnectionTokens, ConnectionWeights, LargeRequests, MemberConfig, Warning,
+};
 pub use jute::Stat;
 pub use jute::{HostPort, Members, MembersError, Server, ServerAddress, ServerRole};
 pub use load::LoadError;

@@ -15,6 +15,7 @@ use znodes::{Place, State, WatchKind, Watcher};
 use crate::conn::{Conn, Inner, Pending, put_frame};
 use crate::metrics::micros;
 use crate::shared::Shared;
+use crate::throttle::Held;
 
 /// Answers now, or queues the request behind the session's own writes.
 pub(crate) fn read_in_turn(
@@ -24,6 +25,7 @@ pub(crate) fn read_in_turn(
     xid: i32,
     request: Request,
     bytes: usize,
+    held: Option<Box<Held>>,
 ) {
     let since = shared.now();
     let mut inner = conn.lock();
@@ -33,7 +35,7 @@ pub(crate) fn read_in_turn(
     if inner.oldest().is_none() {
         answer(tree, shared, conn, &mut inner, xid, &request, since);
     } else {
-        inner.push(Pending::Read { xid, request: Box::new(request), bytes, since });
+        inner.push(Pending::Read { xid, request: Box::new(request), bytes, since, held });
     }
 }
 

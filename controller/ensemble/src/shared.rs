@@ -25,6 +25,7 @@ use crate::long_replies::Refusals;
 use crate::metrics::Stats;
 use crate::quiet::Quiet;
 use crate::standing::{Role, Standing};
+use crate::throttle::Throttle;
 use crate::tls::Tls;
 use crate::{MemberConfig, MemberFailed};
 
@@ -37,6 +38,7 @@ pub(crate) struct Shared {
     /// What secure connections use.
     pub(crate) tls: Option<Tls>,
     pub(crate) stats: Stats,
+    pub(crate) throttle: Arc<Throttle>,
     pub(crate) standing: Standing,
     /// Where clients connect, once that is known.
     client_addr: Mutex<Option<SocketAddr>>,
@@ -113,6 +115,7 @@ impl Shared {
             }),
             access: Access { super_digest: config.super_digest.clone() },
             tls,
+            throttle: Arc::new(Throttle::new(&config)),
             config,
             stats: Stats::default(),
             standing,

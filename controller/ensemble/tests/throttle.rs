@@ -6,7 +6,10 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use ensemble::{ConnectionDrops, ConnectionTokens, ConnectionWeights, Member, MemberConfig};
+use ensemble::{
+    ConnectionDrops, ConnectionTokens, ConnectionWeights, LargeRequests, Member, MemberConfig,
+};
+use jute::Request;
 use support::raw::Raw;
 
 async fn start(dir: &std::path::Path, set: impl FnOnce(&mut MemberConfig)) -> (Member, SocketAddr) {
@@ -78,5 +81,33 @@ async fn when_too_many_connect_some_are_let_go_by_chance() {
         assert!(Raw::maybe_connect(addr, 30_000, Some(first.ticket)).is_none());
         assert_eq!(metric(addr, "connection_drop_probability"), probability);
     }
+    member.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_connection_of_a_long_request_that_is_too_much_is_closed() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (member, addr) = start(dir.path(), |config| {
+        config.large_requests = Some(LargeRequests { threshold: 1000, most: 5000 });
+    })
+    .await;
+    let mut client = Raw::open(addr, 30_000);
+    assert_eq!(client.create("/a", 0), None);
+    let set = |length| Request::SetData {
+        path: "/a".into(),
+        data: Some(vec![0; length].into()),
+        version: -1,
+    };
+    // What is answered takes nothing any more.
+    for _ in 0..10 {
+        assert_eq!(client.ask(set(4000)), None);
+    }
+    assert_eq!(metric(addr, "large_requests_rejected"), "0");
+    let mut other = Raw::open(addr, 30_000);
+    // Its length is enough.
+    client.send_length(5001);
+    client.closed();
+    assert_eq!(metric(addr, "large_requests_rejected"), "1");
+    assert_eq!(other.ask(set(4000)), None);
     member.shutdown().await;
 }

@@ -225,6 +225,9 @@ impl Core {
         if is_held_up {
             serve::what_waited(tree, &self.shared, conn, &mut inner);
         }
+        if self.shared.throttle.is_on() && inner.is_stuffed() {
+            inner.let_go();
+        }
         drop(inner);
         if is_held_up {
             self.is_anybody_told = self.shared.is_anybody_told();

@@ -55,6 +55,7 @@ use crate::metrics::micros;
 use crate::peers::{Event, LinkId, Peers};
 use crate::shared::Shared;
 use crate::snapshots::Snapshots;
+use crate::throttle::Held;
 
 /// What the core is told.
 #[derive(Debug)]
@@ -93,6 +94,8 @@ pub(crate) struct Asked {
     pub(crate) request: Request,
     /// Its length.
     pub(crate) bytes: usize,
+    /// What it takes, until it has its place among what is to be answered.
+    pub(crate) held: Option<Box<Held>>,
 }
 
 /// The answer to a local write.

@@ -45,7 +45,7 @@ pub(super) const COUNTERS: &[Counter] = &[
     ("stale_requests_dropped", |_| 0),
     ("stale_replies", |_| 0),
     ("request_throttle_wait_count", |_| 0),
-    ("large_requests_rejected", |stats| stats.oversize_requests.load(Relaxed)),
+    ("large_requests_rejected", |stats| stats.large_requests_rejected.load(Relaxed)),
     ("digest_mismatches_count", |stats| stats.digest_mismatches.load(Relaxed)),
     ("unsuccessful_handshake", |stats| stats.tls_failed.load(Relaxed)),
     ("insecure_admin_count", |_| 0),

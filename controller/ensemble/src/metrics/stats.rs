@@ -19,7 +19,9 @@ pub(crate) struct Stats {
     pub(crate) connections_dropped: AtomicU64,
     pub(crate) connections_revalidated: AtomicU64,
     pub(crate) sessionless_expired: AtomicU64,
+    /// Longer than `jute.maxbuffer`.
     pub(crate) oversize_requests: AtomicU64,
+    pub(crate) large_requests_rejected: AtomicU64,
     pub(crate) sessions_expired: AtomicU64,
     pub(crate) auth_failed: AtomicU64,
     pub(crate) tls_failed: AtomicU64,
@@ -110,6 +112,7 @@ impl Default for Stats {
             connections_revalidated: AtomicU64::default(),
             sessionless_expired: AtomicU64::default(),
             oversize_requests: AtomicU64::default(),
+            large_requests_rejected: AtomicU64::default(),
             sessions_expired: AtomicU64::default(),
             auth_failed: AtomicU64::default(),
             tls_failed: AtomicU64::default(),

@@ -582,8 +582,6 @@ const NOT_YET: &[&str] = &[
     "fastleader.maxNotificationInterval",
     "fastleader.minNotificationInterval",
     "fsync.warningthresholdms",
-    "largeRequestMaxBytes",
-    "largeRequestThreshold",
     "leader.maxConcurrentDiffSyncs",
     "leader.maxConcurrentSnapSyncs",
     "leader.maxTimeToWaitForEpoch",

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::keys::{CONNECTIONS, Effect, MILLIS, millis, number, switch};
-use crate::{ConnectionDrops, ConnectionTokens, ConnectionWeights, MemberConfig};
+use crate::{ConnectionDrops, ConnectionTokens, ConnectionWeights, LargeRequests, MemberConfig};
 
 /// What the file says of it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Limits {
     tokens: ConnectionTokens,
     weighted: bool,
@@ -14,6 +14,23 @@ pub(super) struct Limits {
     /// `None`: nobody is let go by chance.
     freeze_time: Option<Duration>,
     drops: ConnectionDrops,
+    /// From which length on requests are long; `None`: none is.
+    large_threshold: Option<usize>,
+    large_most: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            tokens: ConnectionTokens::default(),
+            weighted: false,
+            weights: ConnectionWeights::default(),
+            freeze_time: None,
+            drops: ConnectionDrops::default(),
+            large_threshold: None,
+            large_most: 100 << 20,
+        }
+    }
 }
 
 impl Limits {
@@ -23,7 +40,7 @@ impl Limits {
     }
 
     fn try_set(&mut self, key: &str, value: &str) -> Result<Option<Effect>, &'static str> {
-        let Self { tokens, weighted, weights, freeze_time, drops } = self;
+        let Self { tokens, weighted, weights, freeze_time, drops, .. } = self;
         match key {
             "connection_throttle_tokens" => tokens.most = number(value).ok_or(CONNECTIONS)?,
             "connection_throttle_fill_time" => tokens.fill_time = millis(value).ok_or(MILLIS)?,
@@ -38,6 +55,14 @@ impl Limits {
             "connection_throttle_global_session_weight" => weights.global = weight(value)?,
             "connection_throttle_local_session_weight" => weights.local = weight(value)?,
             "connection_throttle_renew_session_weight" => weights.renewed = weight(value)?,
+            "largeRequestThreshold" if value == "-1" => self.large_threshold = None,
+            "largeRequestThreshold" => {
+                let threshold = bytes(value).ok_or("a number of bytes above 0, or -1")?;
+                self.large_threshold = Some(threshold);
+            }
+            "largeRequestMaxBytes" => {
+                self.large_most = bytes(value).ok_or("a number of bytes above 0")?;
+            }
             _ => return Ok(None),
         }
         Ok(Some(Effect::Some))
@@ -45,7 +70,7 @@ impl Limits {
 
     /// All keys were taken.
     pub(super) fn finish(self, config: &mut MemberConfig) {
-        let Self { tokens, weighted, weights, freeze_time, drops } = self;
+        let Self { tokens, weighted, weights, freeze_time, drops, .. } = self;
         let ConnectionWeights { global, local, renewed } = weights;
         // A session of one member is the least that there is, as with Apache.
         let weights =
@@ -55,6 +80,9 @@ impl Limits {
             drops: freeze_time.map(|freeze_time| ConnectionDrops { freeze_time, ..drops }),
             ..tokens
         };
+        let most = self.large_most;
+        config.large_requests =
+            self.large_threshold.map(|threshold| LargeRequests { threshold, most });
     }
 }
 
@@ -65,6 +93,10 @@ fn maybe_millis(value: &str) -> Result<Option<Duration>, &'static str> {
     }
     let ms: u32 = number(value).ok_or("a number of milliseconds, or -1")?;
     Ok(Some(Duration::from_millis(ms.into())))
+}
+
+fn bytes(value: &str) -> Option<usize> {
+    number(value).filter(|bytes| *bytes > 0)
 }
 
 fn fraction(value: &str) -> Result<f64, &'static str> {
@@ -120,6 +152,18 @@ mod tests {
     }
 
     #[test]
+    fn requests_are_long_from_a_length_on() {
+        let large = |lines: &str| check(lines).expect("it is right").large_requests;
+        assert_eq!(large("largeRequestMaxBytes=5\n"), None);
+        assert_eq!(large("largeRequestThreshold=-1\n"), None);
+        let most = 100 << 20;
+        let threshold = 1000;
+        assert_eq!(large("largeRequestThreshold=1000\n"), Some(LargeRequests { threshold, most }));
+        let both = "largeRequestThreshold=1000\nlargeRequestMaxBytes=5000\n";
+        assert_eq!(large(both), Some(LargeRequests { threshold, most: 5000 }));
+    }
+
+    #[test]
     fn what_no_limit_can_be_is_named() {
         for (wrong, right) in [
             ("connection_throttle_tokens=-1", CONNECTIONS),
@@ -128,6 +172,9 @@ mod tests {
             ("connection_throttle_drop_increase=1.5", "a fraction from 0 to 1"),
             ("connection_throttle_drop_decrease=NaN", "a fraction from 0 to 1"),
             ("connection_throttle_decrease_ratio=some", "a fraction from 0 to 1"),
+            ("largeRequestThreshold=0", "a number of bytes above 0, or -1"),
+            ("largeRequestThreshold=-2", "a number of bytes above 0, or -1"),
+            ("largeRequestMaxBytes=0", "a number of bytes above 0"),
             ("connection_throttle_weight_enabled=on", "true or false"),
             ("connection_throttle_global_session_weight=0", "a number above 0"),
             ("connection_throttle_local_session_weight=-1", "a number above 0"),

@@ -108,6 +108,11 @@ impl Raw {
         errors
     }
 
+    /// Sends the length of a request and nothing of it.
+    pub(crate) fn send_length(&mut self, length: u32) {
+        send(&mut self.stream, &length.to_be_bytes());
+    }
+
     /// Until the member closes the connection.
     pub(crate) fn closed(&mut self) {
         // However it ends.
