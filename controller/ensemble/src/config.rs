@@ -39,6 +39,8 @@ pub struct MemberConfig {
     pub connection_tokens: ConnectionTokens,
     /// How much long requests may take together; `None`: no request counts as long.
     pub large_requests: Option<LargeRequests>,
+    /// How many requests may be in process.
+    pub request_throttle: RequestThrottle,
     /// While more writes than this are on their way, connections that wait for an answer are not read.
     pub outstanding_limit: u64,
     /// Everybody may do everything.
@@ -114,6 +116,40 @@ pub struct LargeRequests {
     pub most: usize,
 }
 
+/// How many requests of clients may be in process; others wait for their turn. A request that comes to nothing ends its
+/// connection, for later ones must not be done without it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct RequestThrottle {
+    /// So many at once; 0 is no limit.
+    pub most: usize,
+    /// When nothing has ended for so long, the one whose turn is next is looked at again.
+    pub stall_time: Duration,
+    /// Whether requests that wait and are stale come to nothing.
+    pub drop_stale: bool,
+    /// A request is stale when its connection has ended.
+    pub stale_connection_check: bool,
+    /// A request is stale when it has taken longer than the timeout of its session.
+    pub stale_latency_check: bool,
+    /// What has waited for longer is refused; `None`: nothing is.
+    pub throttled_op_wait_time: Option<Duration>,
+    /// How long a member that is to end goes on with what waits.
+    pub shutdown_timeout: Duration,
+}
+
+impl Default for RequestThrottle {
+    fn default() -> Self {
+        Self {
+            most: 0,
+            stall_time: Duration::from_millis(100),
+            drop_stale: true,
+            stale_connection_check: true,
+            stale_latency_check: false,
+            throttled_op_wait_time: None,
+            shutdown_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
 /// How many tokens a connection takes by its session.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ConnectionWeights {
@@ -173,6 +209,7 @@ impl MemberConfig {
             max_connections: 0,
             connection_tokens: ConnectionTokens::default(),
             large_requests: None,
+            request_throttle: RequestThrottle::default(),
             outstanding_limit: 1000,
             skip_acl: false,
             four_letter_words: ["srvr", "ruok", "mntr"].map(String::from).to_vec(),

@@ -1,7 +1,9 @@
 //! One client's socket: frames in, answers out.
 //!
-//! Lives here: framing, the first bytes, the request limit, back-pressure. Must not: decide what a write
-//! does (the core) or what a read shows (`serve`). Start at [`Connection::poll_turns`].
+//! Lives here: framing, the first bytes, the request limit, back-pressure; in `turns`, which request may go on. Must
+//! not: decide what a write does (the core) or what a read shows (`serve`). Start at [`Connection::poll_turns`].
+
+mod turns;
 
 use std::io;
 use std::net::TcpStream;
@@ -28,8 +30,8 @@ use crate::sasl::{CLIENTS, Exchange, random};
 use crate::serve;
 use crate::shared::Shared;
 use crate::socket::Socket;
-use crate::throttle::{Held, TooLarge};
 use crate::tls;
+use turns::Wait;
 
 /// The job of one connection, polled by hand: an idle one is this struct and nothing else, for there may be a
 /// hundred thousand of them.
@@ -54,6 +56,8 @@ pub(crate) struct Connection {
     held_back: bool,
     /// The next request is a long one, and there was room for it when its length came.
     looked_at: bool,
+    /// Requests had to wait for their turn.
+    wait: Option<Box<Wait>>,
     /// How often it was heard since its client made a pause; not counted while its socket is busy.
     streak: u8,
 }
@@ -109,6 +113,7 @@ impl Connection {
             closing: false,
             held_back: false,
             looked_at: false,
+            wait: None,
             streak: 0,
         }
     }
@@ -156,6 +161,7 @@ impl Connection {
         let busy = backlog.waiting > 0
             && self.shared.stats.outstanding.load(Relaxed) > self.shared.config.outstanding_limit;
         let read = !closing && self.stage != Stage::Connecting && !backlog.is_too_much() && !busy;
+        let read = read && self.may_read_in_line();
         if read {
             match self.socket.poll_read(cx, &mut self.input) {
                 Poll::Ready(Ok(0) | Err(_)) => return Err(HangUp),
@@ -173,6 +179,9 @@ impl Connection {
                 Poll::Pending => {}
             }
         }
+        if self.poll_stall(cx).is_ready() {
+            return Ok(Poll::Ready(()));
+        }
         if let Some(timer) = &mut self.timer
             && timer.as_mut().poll(cx).is_ready()
         {
@@ -189,7 +198,7 @@ impl Connection {
     }
 
     /// Tells whoever must know that the client is gone.
-    fn end(&self) {
+    fn end(&mut self) {
         match self.stage {
             Stage::Detecting | Stage::Handshake | Stage::Opening if !self.closing => {
                 Stats::count(&self.shared.stats.sessionless_expired);
@@ -202,6 +211,7 @@ impl Connection {
         }
         self.shared.refusals.ended(&self.conn);
         self.conn.close(false);
+        self.leave_line();
         self.shared.tell(Command::Gone(Arc::clone(&self.conn)));
     }
 
@@ -344,9 +354,11 @@ impl Connection {
             // What is gathered is no more than was received at once.
             let is_too_much = || writes.is_empty() && self.conn.lock().backlog().is_too_much();
             if self.conn.is_closed() {
+                self.leave_line();
                 break;
             }
-            if is_too_much() {
+            // In line it takes its turn, or nobody behind it had one.
+            if !self.is_in_line() && is_too_much() {
                 self.held_back = true;
                 break;
             }
@@ -362,7 +374,7 @@ impl Connection {
             }
             let mut held = None;
             if shared.throttle.is_on() {
-                let Poll::Ready(now_held) = self.hold(length)? else { break };
+                let Poll::Ready(now_held) = self.poll_turn_of(length)? else { break };
                 held = now_held;
             }
             let Some(frame) = self.take_frame(length) else { break };
@@ -379,6 +391,12 @@ impl Connection {
                 self.conn.lock().put_reply(header.xid, Zxid::ZERO, error);
                 self.conn.close(true);
                 break;
+            }
+            if held.as_ref().is_some_and(|held| held.is_throttled) {
+                self.submit(writes)?;
+                Stats::count(&shared.stats.throttled);
+                self.refuse(header.xid, ErrorCode::ThrottledOp);
+                continue;
             }
             match op {
                 Ok(op) if op.is_for_clients() => match Request::decode(op, &mut reader) {
@@ -412,43 +430,6 @@ impl Connection {
             }
         }
         Ok(handled)
-    }
-
-    /// Whether a request of so many bytes may be received, asked once of each.
-    fn look_at_size(&mut self, length: usize) -> Result<(), HangUp> {
-        if self.looked_at || !self.shared.throttle.is_large(length) {
-            return Ok(());
-        }
-        self.looked_at = true;
-        self.shared.throttle.has_room_for(length).map_err(|TooLarge| self.too_large(length))
-    }
-
-    /// What the next request takes, which has so many bytes. Pending: it is not there yet.
-    fn hold(&mut self, length: usize) -> Result<Poll<Option<Box<Held>>>, HangUp> {
-        self.look_at_size(length)?;
-        if self.input.len() < 4 + length {
-            return Ok(Poll::Pending);
-        }
-        let op = self.input.get(8..12).and_then(|op| op.first_chunk().copied());
-        let op = op.map(|op| OpCode::try_from(i32::from_be_bytes(op)));
-        // They are answered without any work.
-        if matches!(op, Some(Ok(OpCode::Auth | OpCode::Sasl | OpCode::Ping))) {
-            return Ok(Poll::Ready(None));
-        }
-        match self.shared.throttle.hold(length) {
-            Ok(held) => Ok(Poll::Ready(Some(Box::new(held)))),
-            Err(TooLarge) => Err(self.too_large(length)),
-        }
-    }
-
-    fn too_large(&self, bytes: usize) -> HangUp {
-        Stats::count(&self.shared.stats.large_requests_rejected);
-        tracing::warn!(
-            remote = %self.conn.remote,
-            bytes,
-            "long requests take more than largeRequestMaxBytes lets them: closed"
-        );
-        HangUp
     }
 
     fn take_frame(&mut self, length: usize) -> Option<Bytes> {

@@ -34,7 +34,8 @@ mod zoo_cfg;
 
 pub use admin::AdminConfig;
 pub use config::{
-    ConnectionDrops, ConnectionTokens, ConnectionWeights, LargeRequests, MemberConfig, Warning,
+    ConnectionDrops, ConnectionTokens, ConnectionWeights, LargeRequests, MemberConfig,
+    RequestThrottle, Warning,
 };
 pub use jute::Stat;
 pub use jute::{HostPort, Members, MembersError, Server, ServerAddress, ServerRole};

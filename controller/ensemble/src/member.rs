@@ -308,6 +308,7 @@ impl Member {
     pub async fn halt(mut self) {
         let listeners = std::mem::take(&mut self.listeners);
         listeners.iter().for_each(JoinHandle::abort);
+        self.shared.throttle.drain().await;
         self.stop();
         for listener in listeners {
             // Cancelled; its port is free now.
@@ -379,10 +380,18 @@ fn assemble(
 /// A core that is stepped by hand and hears nothing from its log.
 #[cfg(test)]
 pub(crate) fn stopped_core(config: MemberConfig) -> Result<Core, StartError> {
+    Ok(stopped_core_and_inbox(config)?.0)
+}
+
+/// The same, and what it is to be told.
+#[cfg(test)]
+pub(crate) fn stopped_core_and_inbox(
+    config: MemberConfig,
+) -> Result<(Core, mpsc::UnboundedReceiver<Command>), StartError> {
     let dirs = DataDir::open(&config.data_dir, None)?;
     let found = load(&dirs, config.max_request_bytes, config.trust_empty, config.rules)?;
-    let (commands, _) = mpsc::unbounded_channel();
-    Ok(make_core(config, None, found, dirs, commands, None, |_| {})?.0)
+    let (commands, inbox) = mpsc::unbounded_channel();
+    Ok((make_core(config, None, found, dirs, commands, None, |_| {})?.0, inbox))
 }
 
 fn make_core(

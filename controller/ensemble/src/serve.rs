@@ -103,6 +103,7 @@ fn answer(
     inner.said.set_long(long);
     shared.stats.responded(length);
     shared.stats.reads.record(micros(now - since));
+    shared.count_stale(request.op(), now - since, inner.timeout_ms);
     inner.said.talk.answered(request.op(), xid, shared.applied(), now - since, now);
     inner.said.talk.sent += 1;
 }

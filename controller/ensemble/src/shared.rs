@@ -11,9 +11,10 @@ use std::sync::atomic::{AtomicI64, Ordering::Acquire, Ordering::Release};
 use std::sync::{
     Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
 };
+use std::time::Duration;
 
 use bytes::Bytes;
-use jute::Members;
+use jute::{Members, OpCode};
 use tokio::sync::{mpsc, watch};
 use types::{Instant, Zxid};
 use znodes::{Access, State, Watcher, Watches};
@@ -192,6 +193,16 @@ impl Shared {
     /// Whether the answer to this read waits for the leader, which is another member.
     pub(crate) fn goes_through(&self, request: &jute::Request) -> bool {
         matches!(request, jute::Request::Sync { .. }) && self.standing.is_through()
+    }
+
+    /// A request was answered that late.
+    pub(crate) fn count_stale(&self, op: OpCode, time: Duration, timeout_ms: i32) {
+        if self.config.request_throttle.stale_latency_check
+            && op != OpCode::CloseSession
+            && time.as_millis() > u128::from(timeout_ms.unsigned_abs())
+        {
+            Stats::count(&self.stats.stale_replies);
+        }
     }
 
     /// The tree is as of this transaction.

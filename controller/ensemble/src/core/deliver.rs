@@ -215,10 +215,16 @@ impl Core {
         let mut inner = conn.lock();
         // The queue is empty when the connection has ended meanwhile.
         let answered = inner.answer_write(zxid, response.as_ref().map_err(|error| *error));
-        let Some(Answered { xid, op, since, length }) = answered else { return };
+        let Some(Answered { xid, op, since, length }) = answered else {
+            if self.shared.config.request_throttle.stale_connection_check {
+                Stats::count(&self.shared.stats.stale_replies);
+            }
+            return;
+        };
         let now = self.now;
         self.shared.stats.responded(length);
         self.shared.stats.updates.record(micros(now.saturating_since(since)));
+        self.shared.count_stale(op, now.saturating_since(since), inner.timeout_ms);
         inner.said.talk.answered(op, xid, zxid, now.saturating_since(since), now);
         inner.said.talk.sent += 1;
         let is_held_up = inner.is_held_up();

@@ -22,6 +22,11 @@ pub(crate) struct Stats {
     /// Longer than `jute.maxbuffer`.
     pub(crate) oversize_requests: AtomicU64,
     pub(crate) large_requests_rejected: AtomicU64,
+    pub(crate) stale_requests: AtomicU64,
+    pub(crate) stale_requests_dropped: AtomicU64,
+    pub(crate) stale_replies: AtomicU64,
+    /// How often the next request had to wait for its turn.
+    pub(crate) throttle_waits: AtomicU64,
     pub(crate) sessions_expired: AtomicU64,
     pub(crate) auth_failed: AtomicU64,
     pub(crate) tls_failed: AtomicU64,
@@ -47,6 +52,8 @@ pub(crate) struct Stats {
     pub(crate) snapshot_bytes: AtomicU64,
     /// Connection tokens that were missing whenever some had been taken.
     pub(crate) token_deficit: Summary,
+    /// How long requests waited for their turn.
+    pub(crate) throttle_queue_time: Summary,
     pub(crate) reads: Summary,
     pub(crate) updates: Summary,
     pub(crate) flush_time: Summary,
@@ -113,6 +120,10 @@ impl Default for Stats {
             sessionless_expired: AtomicU64::default(),
             oversize_requests: AtomicU64::default(),
             large_requests_rejected: AtomicU64::default(),
+            stale_requests: AtomicU64::default(),
+            stale_requests_dropped: AtomicU64::default(),
+            stale_replies: AtomicU64::default(),
+            throttle_waits: AtomicU64::default(),
             sessions_expired: AtomicU64::default(),
             auth_failed: AtomicU64::default(),
             tls_failed: AtomicU64::default(),
@@ -132,6 +143,7 @@ impl Default for Stats {
             disk_full: AtomicU64::default(),
             snapshot_bytes: AtomicU64::default(),
             token_deficit: Summary::basic(),
+            throttle_queue_time: Summary::latency(),
             reads: Summary::latency(),
             updates: Summary::latency(),
             flush_time: Summary::time(),
@@ -172,6 +184,7 @@ impl Stats {
         }
         for summary in [
             &self.token_deficit,
+            &self.throttle_queue_time,
             &self.reads,
             &self.updates,
             &self.flush_time,

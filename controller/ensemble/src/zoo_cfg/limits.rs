@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::keys::{CONNECTIONS, Effect, MILLIS, millis, number, switch};
-use crate::{ConnectionDrops, ConnectionTokens, ConnectionWeights, LargeRequests, MemberConfig};
+use crate::{
+    ConnectionDrops, ConnectionTokens, ConnectionWeights, LargeRequests, MemberConfig,
+    RequestThrottle,
+};
 
 /// What the file says of it.
 #[derive(Debug)]
@@ -17,6 +20,7 @@ pub(super) struct Limits {
     /// From which length on requests are long; `None`: none is.
     large_threshold: Option<usize>,
     large_most: usize,
+    requests: RequestThrottle,
 }
 
 impl Default for Limits {
@@ -29,6 +33,7 @@ impl Default for Limits {
             drops: ConnectionDrops::default(),
             large_threshold: None,
             large_most: 100 << 20,
+            requests: RequestThrottle::default(),
         }
     }
 }
@@ -40,7 +45,7 @@ impl Limits {
     }
 
     fn try_set(&mut self, key: &str, value: &str) -> Result<Option<Effect>, &'static str> {
-        let Self { tokens, weighted, weights, freeze_time, drops, .. } = self;
+        let Self { tokens, weighted, weights, freeze_time, drops, requests, .. } = self;
         match key {
             "connection_throttle_tokens" => tokens.most = number(value).ok_or(CONNECTIONS)?,
             "connection_throttle_fill_time" => tokens.fill_time = millis(value).ok_or(MILLIS)?,
@@ -55,6 +60,21 @@ impl Limits {
             "connection_throttle_global_session_weight" => weights.global = weight(value)?,
             "connection_throttle_local_session_weight" => weights.local = weight(value)?,
             "connection_throttle_renew_session_weight" => weights.renewed = weight(value)?,
+            "request_throttle_max_requests" => {
+                requests.most = number(value).ok_or("a number of requests, or 0")?;
+            }
+            "request_throttle_stall_time" => requests.stall_time = millis(value).ok_or(MILLIS)?,
+            "request_throttle_drop_stale" => requests.drop_stale = switch(value)?,
+            "request_stale_connection_check" => requests.stale_connection_check = switch(value)?,
+            "request_stale_latency_check" => requests.stale_latency_check = switch(value)?,
+            "request_throttler.shutdownTimeout" => {
+                requests.shutdown_timeout = millis(value).ok_or(MILLIS)?;
+            }
+            // 0 is none, too, as with Apache.
+            "throttled_op_wait_time" => {
+                let time = maybe_millis(value)?;
+                requests.throttled_op_wait_time = time.filter(|time| !time.is_zero());
+            }
             "largeRequestThreshold" if value == "-1" => self.large_threshold = None,
             "largeRequestThreshold" => {
                 let threshold = bytes(value).ok_or("a number of bytes above 0, or -1")?;
@@ -80,6 +100,7 @@ impl Limits {
             drops: freeze_time.map(|freeze_time| ConnectionDrops { freeze_time, ..drops }),
             ..tokens
         };
+        config.request_throttle = self.requests;
         let most = self.large_most;
         config.large_requests =
             self.large_threshold.map(|threshold| LargeRequests { threshold, most });
@@ -164,6 +185,27 @@ mod tests {
     }
 
     #[test]
+    fn so_many_requests_are_in_process() {
+        let requests = |lines: &str| check(lines).expect("it is right").request_throttle;
+        let plain = RequestThrottle::default();
+        assert_eq!(requests("throttled_op_wait_time=0\nrequest_throttle_max_requests=0\n"), plain);
+        let all = "request_throttle_max_requests=20\nrequest_throttle_stall_time=30\n\
+            request_throttle_drop_stale=false\nrequest_stale_connection_check=false\n\
+            request_stale_latency_check=true\nrequest_throttler.shutdownTimeout=40\n\
+            throttled_op_wait_time=50\n";
+        let expected = RequestThrottle {
+            most: 20,
+            stall_time: Duration::from_millis(30),
+            drop_stale: false,
+            stale_connection_check: false,
+            stale_latency_check: true,
+            throttled_op_wait_time: Some(Duration::from_millis(50)),
+            shutdown_timeout: Duration::from_millis(40),
+        };
+        assert_eq!(requests(all), expected);
+    }
+
+    #[test]
     fn what_no_limit_can_be_is_named() {
         for (wrong, right) in [
             ("connection_throttle_tokens=-1", CONNECTIONS),
@@ -172,6 +214,13 @@ mod tests {
             ("connection_throttle_drop_increase=1.5", "a fraction from 0 to 1"),
             ("connection_throttle_drop_decrease=NaN", "a fraction from 0 to 1"),
             ("connection_throttle_decrease_ratio=some", "a fraction from 0 to 1"),
+            ("request_throttle_max_requests=-1", "a number of requests, or 0"),
+            ("request_throttle_stall_time=0", MILLIS),
+            ("request_throttle_drop_stale=1", "true or false"),
+            ("request_stale_connection_check=", "true or false"),
+            ("request_stale_latency_check=yes", "true or false"),
+            ("request_throttler.shutdownTimeout=never", MILLIS),
+            ("throttled_op_wait_time=-5", "a number of milliseconds, or -1"),
             ("largeRequestThreshold=0", "a number of bytes above 0, or -1"),
             ("largeRequestThreshold=-2", "a number of bytes above 0, or -1"),
             ("largeRequestMaxBytes=0", "a number of bytes above 0"),
