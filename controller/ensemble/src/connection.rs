@@ -251,6 +251,7 @@ impl Connection {
                 Stage::Connecting => {
                     let there = self.conn.lock().session.0 != 0;
                     if there {
+                        self.session_has_begun();
                         self.stage = Stage::Open;
                     }
                     there
@@ -312,7 +313,9 @@ impl Connection {
         if length > self.shared.max_request_bytes {
             return Err(HangUp);
         }
-        self.look_at_size(length)?;
+        if self.shared.throttle.is_on() && self.poll_turn_of_opening(length)?.is_pending() {
+            return Ok(false);
+        }
         let Some(frame) = self.take_frame(length) else { return Ok(false) };
         let request = ConnectRequest::decode(&frame).map_err(|_| HangUp)?;
         self.heard(1)?;

@@ -3,6 +3,7 @@
 //! Apache queues the requests of all connections; here each connection is in line with its next one and leaves the rest
 //! unparsed, so that a line takes no memory of its own. Source: `RequestThrottler`, Apache ZooKeeper 3.9.
 
+use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -18,12 +19,20 @@ use crate::throttle::{Entry, Held, TooLarge};
 pub(super) struct Wait {
     /// What the next request takes, while the connection is in line with it.
     in_line: Option<Held>,
+    /// What the session takes that begins.
+    begins: Option<Held>,
     /// When the first of those requests was there that came as early.
     since: Instant,
     /// How much of the input had come then.
     bytes: usize,
     /// It is first in line, and this is when it looks again.
     stall: Option<Pin<Box<Sleep>>>,
+}
+
+impl Wait {
+    fn begun(since: Instant, bytes: usize) -> Box<Self> {
+        Box::new(Self { in_line: None, begins: None, since, bytes, stall: None })
+    }
 }
 
 impl Connection {
@@ -52,18 +61,50 @@ impl Connection {
             self.parsed(length);
             return Ok(Poll::Ready(None));
         }
-        let held = match self.wait.as_mut().and_then(|wait| wait.in_line.take()) {
-            Some(held) => self.try_enter(held, length, true)?,
-            None => {
-                let held = self.shared.throttle.hold(length);
-                let held = held.map_err(|TooLarge| self.too_large(length))?;
-                match self.shared.throttle.has_line() {
-                    true => self.try_enter(held, length, false)?,
-                    false => Poll::Ready(held),
-                }
+        // The end of a session is wanted however late it comes.
+        let is_patient = self.next_op() == Some(OpCode::CloseSession);
+        Ok(self.try_hold(length, is_patient)?.map(|held| Some(Box::new(held))))
+    }
+
+    /// The same for a connect record. A session that begins is in process until it is there; one that is come back to
+    /// is not.
+    pub(super) fn poll_turn_of_opening(&mut self, length: usize) -> Result<Poll<()>, HangUp> {
+        self.look_at_size(length)?;
+        if self.input.len() < 4 + length {
+            return Ok(Poll::Pending);
+        }
+        let begins = self.input.get(SESSION).is_some_and(|session| session == [0; 8]);
+        if !begins || !self.shared.throttle.has_line() {
+            return Ok(Poll::Ready(()));
+        }
+        let held = self.try_hold(length, true)?;
+        Ok(held.map(|held| {
+            let since = self.shared.now();
+            self.wait.get_or_insert_with(|| Wait::begun(since, 0)).begins = Some(held);
+        }))
+    }
+
+    /// The session is there.
+    pub(super) fn session_has_begun(&mut self) {
+        if let Some(wait) = &mut self.wait {
+            wait.begins = None;
+            if wait.bytes == 0 {
+                self.wait = None;
             }
-        };
-        Ok(held.map(|held| Some(Box::new(held))))
+        }
+    }
+
+    /// `is_patient`: it is neither refused nor stale, however long it has waited.
+    fn try_hold(&mut self, length: usize, is_patient: bool) -> Result<Poll<Held>, HangUp> {
+        if let Some(held) = self.wait.as_mut().and_then(|wait| wait.in_line.take()) {
+            return self.try_enter(held, length, true, is_patient);
+        }
+        let held = self.shared.throttle.hold(length);
+        let held = held.map_err(|TooLarge| self.too_large(length))?;
+        match self.shared.throttle.has_line() {
+            true => self.try_enter(held, length, false, is_patient),
+            false => Ok(Poll::Ready(held)),
+        }
     }
 
     fn try_enter(
@@ -71,14 +112,13 @@ impl Connection {
         mut held: Held,
         length: usize,
         waited: bool,
+        is_patient: bool,
     ) -> Result<Poll<Held>, HangUp> {
         let requests = self.shared.throttle.requests;
         let now = self.shared.now();
         let since = self.wait.as_ref().map_or(now, |wait| wait.since);
         let time = now.saturating_since(since);
-        // The end of a session is wanted however late it comes.
-        let is_close = self.next_op() == Some(OpCode::CloseSession);
-        let is_stale = requests.stale_latency_check && !is_close && {
+        let is_stale = requests.stale_latency_check && !is_patient && {
             let timeout_ms = self.conn.lock().timeout_ms;
             time.as_millis() > u128::from(timeout_ms.unsigned_abs())
         };
@@ -94,15 +134,13 @@ impl Connection {
                 }
                 stats.throttle_queue_time.record(micros(time));
                 let too_long = requests.throttled_op_wait_time.is_some_and(|most| time > most);
-                held.is_throttled = too_long && !is_close;
+                held.is_throttled = too_long && !is_patient;
                 self.parsed(length);
                 Ok(Poll::Ready(held))
             }
             Entry::Waits { is_first } => {
                 let bytes = self.input.len();
-                let wait = self.wait.get_or_insert_with(|| {
-                    Box::new(Wait { in_line: None, since, bytes, stall: None })
-                });
+                let wait = self.wait.get_or_insert_with(|| Wait::begun(since, bytes));
                 wait.in_line = Some(held);
                 if is_first && wait.stall.is_none() {
                     Stats::count(&stats.throttle_waits);
@@ -188,6 +226,8 @@ impl Connection {
     }
 }
 
+/// Where a connect record, behind its length, names the session.
+const SESSION: Range<usize> = 20..28;
 /// What a connection in line keeps of what its client sends meanwhile.
 const READ_IN_LINE: usize = 64 << 10;
 
@@ -201,7 +241,7 @@ mod tests {
     use std::time::Duration;
 
     use bytes::BytesMut;
-    use jute::{ErrorCode, Reader, ReplyHeader, Request, RequestHeader, Response};
+    use jute::{ConnectRequest, ErrorCode, Reader, ReplyHeader, Request, RequestHeader, Response};
     use tempfile::TempDir;
     use tokio::sync::mpsc::UnboundedReceiver;
     use types::{SessionId, Zxid};
@@ -305,8 +345,12 @@ mod tests {
                 all.extend_from_slice(&length.to_be_bytes());
                 all.extend_from_slice(&one);
             }
+            self.send_bytes(&all);
+        }
+
+        fn send_bytes(&mut self, all: &[u8]) {
             let received = self.job.shared.stats.bytes_received.load(Relaxed) + all.len() as u64;
-            self.stream.write_all(&all).expect("it is connected");
+            self.stream.write_all(all).expect("it is connected");
             while self.job.shared.stats.bytes_received.load(Relaxed) < received {
                 assert!(!self.poll(), "it goes on");
             }
@@ -340,6 +384,22 @@ mod tests {
             let header = ReplyHeader::decode(&mut Reader::new(&frame.freeze())).expect("an answer");
             (header.xid, header.error)
         }
+    }
+
+    /// What a client sends first.
+    fn connect_record(session: i64) -> Vec<u8> {
+        let request = ConnectRequest {
+            protocol_version: 0,
+            last_zxid_seen: Zxid::ZERO,
+            timeout_ms: 10_000,
+            session: SessionId(session),
+            password: Some(vec![0; 16].into()),
+            read_only: None,
+        };
+        let mut record = BytesMut::new();
+        request.encode(&mut record);
+        let length = u32::try_from(record.len()).expect("it is short").to_be_bytes();
+        [&length, &record[..]].concat()
     }
 
     fn set(bytes: usize) -> Request {
@@ -386,6 +446,31 @@ mod tests {
         assert_eq!((member.asked(), member.waits()), (0, 1));
         client.answer();
         assert_eq!([client.reply(), client.reply()], [(3, None), (5, None)]);
+    }
+
+    #[tokio::test]
+    async fn a_session_is_in_process_until_it_has_begun() {
+        let mut member = at_once(1);
+        let [mut new, mut other] = [(); 2].map(|()| member.connect());
+        for client in [&mut new, &mut other] {
+            client.job.stage = Stage::Opening;
+            client.conn.lock().session = SessionId(0);
+        }
+        let mut writes = member.connect();
+        writes.send(&[set(1)]);
+        new.send_bytes(&connect_record(0));
+        // It is no request to come back.
+        other.send_bytes(&connect_record(7));
+        assert!(new.job.stage == Stage::Opening && other.job.stage == Stage::Connecting);
+        writes.answer();
+        assert!(new.is_woken() && !new.poll());
+        assert!(new.job.stage == Stage::Connecting);
+        writes.send(&[set(1)]);
+        assert_eq!((member.asked(), member.waits()), (1, 2));
+        new.conn.lock().session = SessionId(8);
+        assert!(!new.poll() && new.job.wait.is_none());
+        assert!(writes.is_woken() && !writes.poll());
+        assert_eq!(member.asked(), 1);
     }
 
     #[tokio::test]
