@@ -190,7 +190,11 @@ impl Disk {
     pub(crate) fn rest(&mut self, now: Instant) -> bool {
         let Some(mut open) = self.open.take() else { return true };
         let at = self.time(now);
-        let (settled, _) = self.change(|| open.worker.settle(at));
+        let (settled, _) = self.change(|| {
+            let settled = open.worker.settle(at);
+            open.worker.give_back();
+            settled
+        });
         self.open = Some(open);
         settled.is_ok()
     }

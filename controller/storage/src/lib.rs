@@ -21,6 +21,7 @@ mod retention;
 mod settle;
 mod snapshot_reader;
 mod snapshot_writer;
+mod spare;
 mod truncate;
 mod watermark;
 

@@ -92,9 +92,11 @@ fn next<T: FnMut(LogEvent)>(
     if worker.is_behind() {
         match inbox.recv_timeout(SETTLE_AFTER) {
             Ok(next) => return Some(next),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+            Err(RecvTimeoutError::Timeout) => {
                 worker.settle(Instant::now()).ok()?;
+                worker.give_back();
             }
+            Err(RecvTimeoutError::Disconnected) => worker.settle(Instant::now()).ok()?,
         }
     }
     inbox.recv().ok()

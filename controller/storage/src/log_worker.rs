@@ -135,9 +135,11 @@ impl<T: FnMut(LogEvent)> LogWorker<T> {
         Self { writer, epoch_dir, tell, refusing: false, saved: None, watermark }
     }
 
-    /// Whether [`Self::settle`] has something to do.
+    /// Whether [`Self::settle`] or [`Self::give_back`] has something to do.
     pub fn is_behind(&self) -> bool {
-        self.saved.is_some() || self.watermark.as_ref().is_some_and(Watermark::is_behind)
+        self.saved.is_some()
+            || self.writer.has_spare()
+            || self.watermark.as_ref().is_some_and(Watermark::is_behind)
     }
 
     /// Nothing else is to be done now: the files of the epoch and of what was flushed are brought up to date. After an error,
@@ -148,6 +150,11 @@ impl<T: FnMut(LogEvent)> LogWorker<T> {
             watermark.settle(now);
         }
         Ok(())
+    }
+
+    /// Nobody waits for the disk: what nobody needs of it is given back.
+    pub fn give_back(&mut self) {
+        self.writer.give_back();
     }
 
     /// Does what is asked for; appends are flushed with [`Self::commit`] at the latest. After an error, which was told, nothing

@@ -19,6 +19,8 @@ pub struct LogWriter {
     prealloc: u64,
     force_sync: bool,
     current: Option<OpenFile>,
+    /// The file before it, whose spare room is to be given back.
+    rolled: Option<OpenFile>,
     /// Encoded records that are not written yet.
     staged: Vec<u8>,
     /// The zxids of the first and the last of them.
@@ -68,6 +70,7 @@ impl LogWriter {
             prealloc: prealloc.max(MIN_PREALLOC),
             force_sync,
             current: None,
+            rolled: None,
             staged: Vec::new(),
             span: None,
             last: None,
@@ -134,9 +137,23 @@ impl LogWriter {
         })
     }
 
-    /// The next record begins a new file. The room kept in the present one is given back.
+    /// The next record begins a new file.
     pub fn roll(&mut self) {
-        if let Some(open) = self.current.take()
+        if let Some(open) = self.current.take() {
+            self.rolled = Some(open);
+        }
+    }
+
+    /// Whether [`Self::give_back`] has something to do.
+    pub(crate) fn has_spare(&self) -> bool {
+        self.rolled.is_some()
+    }
+
+    /// Gives back the room kept in the file that was rolled lastly. Not when it is rolled, nor at the end of the process: on one
+    /// disk all flushes wait while the system takes tens of megabytes back, and behind the end of a leader those of its
+    /// successor do. What is left is given back at the next start (`spare`).
+    pub(crate) fn give_back(&mut self) {
+        if let Some(open) = self.rolled.take()
             && let Err(error) = open.file.set_len(open.end)
         {
             // Zeros behind the last record are part of the format: only room is lost.
@@ -221,12 +238,6 @@ impl LogWriter {
         open.end += need;
         self.current = Some(open);
         Ok(())
-    }
-}
-
-impl Drop for LogWriter {
-    fn drop(&mut self) {
-        self.roll();
     }
 }
 

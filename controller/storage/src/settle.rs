@@ -13,7 +13,7 @@ use crate::disk::{File, sync_dir};
 use crate::history::bytes_behind;
 use crate::log_reader::{logs, read_links};
 use crate::snapshot_writer::PREFIX as SNAPSHOT;
-use crate::{DataDir, EpochError, TxnLogError, epochs, links, watermark};
+use crate::{DataDir, EpochError, TxnLogError, epochs, links, spare, watermark};
 
 /// Why it could not be made durable.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +65,7 @@ fn settle_log(dirs: &DataDir, last: Zxid) -> Result<(), TxnLogError> {
             .pop()
             .map_or(Zxid::ZERO, |(newest, _)| newest),
     };
+    spare::give_back(log_dir).map_err(read(log_dir))?;
     settle_newest(log_dir, flushed, last)?;
     sync_dir(log_dir).map_err(read(log_dir))?;
     match links::complete(log_dir, marked.unwrap_or_default()) {
