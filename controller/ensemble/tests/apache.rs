@@ -319,7 +319,7 @@ async fn the_counter_of_an_epoch_may_run_out_under_either() {
         for (_, path) in all {
             std::fs::remove_file(path).expect("it is there");
         }
-        for name in ["troupe.flushed", "troupe.flushed.copy"] {
+        for name in ["troupe.flushed", "troupe.flushed.copy", "troupe.logs", "troupe.logs.copy"] {
             let _ = std::fs::remove_file(place.files().join(name));
         }
         let server = place.start(writer).await;

@@ -27,6 +27,10 @@ enum Target {
     Beside(&'static str),
     /// All that tells an epoch.
     Epochs,
+    /// All that tells how far the log went.
+    Watermark,
+    /// That, and the log of the second reign.
+    End,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -38,7 +42,7 @@ enum Fault {
 }
 
 const FAULTS: [Fault; 4] = [Fault::Flip, Fault::Zero, Fault::Truncate, Fault::Delete];
-const TARGETS: [Target; 9] = [
+const TARGETS: [Target; 11] = [
     Target::OldLog,
     Target::NewLog,
     Target::Snapshot,
@@ -48,7 +52,20 @@ const TARGETS: [Target; 9] = [
     Target::Beside("troupe.flushed"),
     Target::Beside("troupe.logs"),
     Target::Epochs,
+    Target::Watermark,
+    Target::End,
 ];
+
+impl Target {
+    /// What nobody has any more where it is damaged everywhere.
+    fn record(self) -> Option<Self> {
+        match self {
+            Self::OldLog | Self::NewLog | Self::Snapshot => Some(self),
+            Self::End => Some(Self::NewLog),
+            Self::Beside(_) | Self::Epochs | Self::Watermark => None,
+        }
+    }
+}
 
 /// Three members that have stopped, and what was acknowledged.
 struct Template {
@@ -136,6 +153,16 @@ fn damage(dir: &Path, target: Target, fault: Fault) {
             }
             return;
         }
+        Target::Watermark => {
+            for name in ["troupe.flushed", "troupe.flushed.copy"] {
+                damage(dir, Target::Beside(name), fault);
+            }
+            return;
+        }
+        Target::End => {
+            damage(dir, Target::Watermark, Fault::Delete);
+            return damage(dir, Target::NewLog, fault);
+        }
     };
     if fault == Fault::Delete {
         return fs::remove_file(path).expect("it is there");
@@ -174,7 +201,7 @@ async fn try_placement(template: &Template, target: Target, fault: Fault, mask: 
     for id in 1..=3 {
         ensemble.run(id).await;
     }
-    let lost = mask == 7 && !matches!(target, Target::Beside(_) | Target::Epochs);
+    let lost = mask == 7 && target.record().is_some();
     if lost {
         within(&what, &ensemble, async {
             for member in ensemble.running.values() {
@@ -213,8 +240,10 @@ async fn what_is_damaged_comes_back_and_nothing_else_is_served() {
     let template = Template::new().await;
     if std::env::var("MENDING").is_ok_and(|all| all == "all") {
         for target in TARGETS {
+            // Where all have lost their end, nobody knows that there was more.
+            let masks = if target == Target::End { 1..7 } else { 1..8 };
             for fault in FAULTS {
-                for mask in 1..8 {
+                for mask in masks.clone() {
                     try_placement(&template, target, fault, mask).await;
                 }
             }
@@ -228,6 +257,36 @@ async fn what_is_damaged_comes_back_and_nothing_else_is_served() {
     try_placement(&template, Target::Snapshot, Fault::Flip, 5).await;
     try_placement(&template, Target::Beside("currentEpoch"), Fault::Flip, 7).await;
     try_placement(&template, Target::Epochs, Fault::Delete, 7).await;
+    try_placement(&template, Target::Watermark, Fault::Delete, 7).await;
+    try_placement(&template, Target::End, Fault::Delete, 1).await;
+    try_placement(&template, Target::End, Fault::Truncate, 6).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_end_that_only_one_who_is_down_may_have_is_waited_for() {
+    let template = Template::new().await;
+    let mut ensemble = template.copy();
+    // The third one never had it, and would elect the first if that took itself for whole.
+    damage(&version_2(&ensemble, 1), Target::End, Fault::Delete);
+    damage(&version_2(&ensemble, 3), Target::NewLog, Fault::Delete);
+    for name in ["troupe.flushed", "troupe.flushed.copy", "troupe.logs", "troupe.logs.copy"] {
+        damage(&version_2(&ensemble, 3), Target::Beside(name), Fault::Delete);
+    }
+    for id in [1, 3] {
+        ensemble.run(id).await;
+    }
+    within("it asks in vain", &ensemble, async {
+        let first = &ensemble.running[&1];
+        while !first.view().mending.unwrap_or_default().contains("not all other voters answer") {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(first.view().role, Role::Looking);
+    })
+    .await;
+    ensemble.run(2).await;
+    all_are_whole("the one that has it is back", &ensemble).await;
+    assert_eq!(ensemble.assert_alike().await, template.tree);
+    ensemble.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -68,7 +68,6 @@ const CERTAIN: &[(&str, &str, usize, Outcome)] = &[
     ("Create", "troupe.flushed.copy", 0, Outcome::Stops),
     ("Write", "troupe.flushed.copy", 0, Outcome::Stops),
     ("Sync", "troupe.flushed.copy", 0, Outcome::Stops),
-    // What it acknowledges, and what that follows.
     ("Create", "troupe.logs.tmp", 0, Outcome::Stops),
     ("Write", "troupe.logs.tmp", 0, Outcome::Stops),
     ("Sync", "troupe.logs.tmp", 0, Outcome::Stops),
@@ -77,6 +76,15 @@ const CERTAIN: &[(&str, &str, usize, Outcome)] = &[
     ("Write", "troupe.logs.copy.tmp", 0, Outcome::Stops),
     ("Sync", "troupe.logs.copy.tmp", 0, Outcome::Stops),
     ("Rename", "troupe.logs.copy.tmp", 0, Outcome::Stops),
+    // What it acknowledges, and what that follows.
+    ("Create", "troupe.logs.tmp", 1, Outcome::Stops),
+    ("Write", "troupe.logs.tmp", 1, Outcome::Stops),
+    ("Sync", "troupe.logs.tmp", 1, Outcome::Stops),
+    ("Rename", "troupe.logs.tmp", 1, Outcome::Stops),
+    ("Create", "troupe.logs.copy.tmp", 1, Outcome::Stops),
+    ("Write", "troupe.logs.copy.tmp", 1, Outcome::Stops),
+    ("Sync", "troupe.logs.copy.tmp", 1, Outcome::Stops),
+    ("Rename", "troupe.logs.copy.tmp", 1, Outcome::Stops),
     ("Create", "log", 0, Outcome::Stops),
     ("SetLength", "log", 0, Outcome::Stops),
     ("Write", "log", 0, Outcome::Stops),

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use types::Zxid;
 
-use crate::data_dir::{file_name, list};
+use crate::data_dir::{file_name, is_full, list};
 use crate::disk::{self, sync_dir};
 use crate::log_file::PREFIX as LOG;
 use crate::snapshot_writer::{PREFIX as SNAPSHOT, STAGING};
@@ -39,7 +39,13 @@ pub(crate) fn install(logs: &Path, snapshots: &Path) -> Result<Option<Zxid>, Tru
     let mut staged = list(snapshots, STAGED).map_err(io(snapshots))?;
     let Some((zxid, path)) = staged.pop() else { return Ok(None) };
     remove_in_order(snapshots, staged.into_iter().map(|(_, path)| path))?;
-    watermark::remove(logs).map_err(io(logs))?;
+    // Before anything goes, and not removed: a log that is behind no watermark any more would be in doubt. A full disk
+    // has room for it once the old log is gone.
+    match watermark::lower(logs, zxid) {
+        Err(error) if is_full(&error) => watermark::remove(logs),
+        lowered => lowered,
+    }
+    .map_err(io(logs))?;
     let old = list(logs, LOG).map_err(io(logs))?;
     remove_in_order(logs, old.into_iter().rev().map(|(_, path)| path))?;
     // Older ones too: with the logs behind them gone nothing is to begin from them, should this one be damaged some day.

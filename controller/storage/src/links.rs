@@ -6,6 +6,9 @@
 //! undone at the next power cut. Not Apache's: a file without a line is taken at its word when it is behind the
 //! watermark, for then Apache may have written it since; it gets its line at the next start. Up to the watermark a
 //! file that begins an epoch has had one: where it is lost, the end of the file before may be, too.
+//!
+//! One more line says that the watermark was on the disk here, as it is from the first start on: where both of its files
+//! are lost with the end of the log, nothing else tells that there was more.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -23,29 +26,48 @@ pub(crate) const FILE: &str = "troupe.logs";
 /// The other one's.
 pub(crate) const COPY: &str = "troupe.logs.copy";
 
-/// The transaction before the first of each log file, by that first one.
+/// What the lines say.
 #[derive(Debug, Default)]
-pub(crate) struct Links(BTreeMap<Zxid, Zxid>);
+pub(crate) struct Links {
+    /// The transaction before the first of each log file, by that first one.
+    before: BTreeMap<Zxid, Zxid>,
+    /// The watermark was on the disk.
+    had_watermark: bool,
+}
 
 impl Links {
     /// Lines that cannot be believed count for nothing.
     pub(crate) fn read(logs: &Path) -> io::Result<Self> {
-        let mut lines = BTreeMap::new();
+        let mut links = Self::default();
         // A crash between the two leaves the copy behind.
         for name in [COPY, FILE] {
-            let bytes = read_if_there(&logs.join(name))?.unwrap_or_default();
-            lines.extend(String::from_utf8_lossy(&bytes).lines().filter_map(decode));
+            let one = Self::read_one(&logs.join(name))?;
+            links.before.extend(one.before);
+            links.had_watermark |= one.had_watermark;
         }
-        Ok(Self(lines))
+        Ok(links)
+    }
+
+    fn read_one(path: &Path) -> io::Result<Self> {
+        let bytes = read_if_there(path)?.unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        let before = text.lines().filter_map(decode).collect();
+        Ok(Self { before, had_watermark: text.lines().any(|line| line == HAD_WATERMARK) })
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.before.is_empty()
+    }
+
+    /// Whether the log may have ended later than it does now: the watermark was on the disk, and what it says of it is
+    /// not known.
+    pub(crate) fn is_end_in_doubt(&self, flushed: Option<Zxid>) -> bool {
+        self.had_watermark && flushed.is_none()
     }
 
     /// What came before the transaction that begins a file.
     pub(crate) fn before(&self, first: Zxid) -> Option<Zxid> {
-        self.0.get(&first).copied()
+        self.before.get(&first).copied()
     }
 
     /// What counts of the files that are there, named with their first transactions in rising order.
@@ -97,9 +119,19 @@ pub(crate) struct LogFile {
 /// A file is about to be begun, behind `before`. Durable when it returns: with the file and without the line, what was cut could
 /// come back between the two.
 pub(crate) fn add(logs: &Path, first: Zxid, before: Zxid) -> io::Result<()> {
-    let Links(mut lines) = Links::read(logs)?;
-    lines.insert(first, before);
-    write(logs, lines)
+    let mut links = Links::read(logs)?;
+    links.before.insert(first, before);
+    write(logs, links)
+}
+
+/// Says from now on that the watermark was on the disk, where it is.
+pub(crate) fn note_watermark(logs: &Path) -> io::Result<()> {
+    for name in [FILE, COPY] {
+        if !Links::read_one(&logs.join(name))?.had_watermark {
+            return write(logs, Links { had_watermark: true, ..Links::read(logs)? });
+        }
+    }
+    Ok(())
 }
 
 /// Gives lines to the files that begin an epoch behind `flushed` and have none, as they are now read: they are Apache's. To
@@ -120,17 +152,18 @@ pub(crate) fn complete(logs: &Path, flushed: Zxid) -> Result<(), TxnLogError> {
 /// As [`add`], and lines of files older than all that are there are dropped. Whoever removes those leaves the lines alone:
 /// it is not the one that writes the log.
 pub(crate) fn add_and_forget(logs: &Path, first: Zxid, before: Zxid) -> io::Result<()> {
-    let Links(mut lines) = Links::read(logs)?;
+    let mut links = Links::read(logs)?;
     let oldest = list(logs, PREFIX)?.first().map_or(first, |(oldest, _)| first.min(*oldest));
-    let mut kept = lines.split_off(&oldest);
-    kept.insert(first, before);
-    write(logs, kept)
+    links.before = links.before.split_off(&oldest);
+    links.before.insert(first, before);
+    write(logs, links)
 }
 
 /// Always new files: after a flush that failed the old ones can no longer be trusted.
-fn write(logs: &Path, lines: BTreeMap<Zxid, Zxid>) -> io::Result<()> {
-    let text: Vec<_> = lines.into_iter().map(|(first, before)| encode(first, before)).collect();
-    let text = text.join("\n");
+fn write(logs: &Path, links: Links) -> io::Result<()> {
+    let mark = links.had_watermark.then(|| HAD_WATERMARK.to_owned());
+    let lines = links.before.into_iter().map(|(first, before)| encode(first, before));
+    let text = mark.into_iter().chain(lines).collect::<Vec<_>>().join("\n");
     for name in [FILE, COPY] {
         let tmp = logs.join(format!("{name}.tmp"));
         let mut file = File::create(&tmp)?;
@@ -154,6 +187,9 @@ fn decode(line: &str) -> Option<(Zxid, Zxid)> {
     let (first, before) = (next()?, next()?);
     (line == encode(first, before)).then_some((first, before))
 }
+
+/// No line of a file's, and the Adler-32 of its word.
+const HAD_WATERMARK: &str = "watermark 132a03cf";
 
 #[cfg(test)]
 mod tests {
@@ -196,10 +232,45 @@ mod tests {
     }
 
     #[test]
+    fn that_there_was_a_watermark_is_kept_by_whoever_writes_and_told_by_either_file() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (logs, zxid) = (dir.path(), Zxid::from_bits);
+        let is_in_doubt =
+            |flushed| Links::read(logs).expect("it is readable").is_end_in_doubt(flushed);
+        add(logs, zxid(1), zxid(0)).expect("it is writable");
+        assert!(!is_in_doubt(None), "nothing says so");
+        note_watermark(logs).expect("it is writable");
+        add(logs, zxid(5), zxid(4)).expect("it is writable");
+        add_and_forget(logs, zxid(9), zxid(8)).expect("it is writable");
+        complete(logs, zxid(9)).expect("it is writable");
+        assert!(is_in_doubt(None) && !is_in_doubt(Some(zxid(0))));
+        let links = Links::read(logs).expect("it is there");
+        assert_eq!(
+            [1, 5, 9].map(|first| links.before(zxid(first)).is_some()),
+            [false, false, true]
+        );
+        for (name, bytes) in [(FILE, "damaged"), (COPY, "watermark 00000000\n")] {
+            fs::write(logs.join(name), bytes).expect("it is writable");
+            assert!(is_in_doubt(None), "{name}");
+            note_watermark(logs).expect("it is writable");
+            assert!(Links::read_one(&logs.join(name)).expect("it is there").had_watermark);
+        }
+        for name in [FILE, COPY] {
+            fs::write(logs.join(name), "watermark 00000000\n").expect("it is writable");
+        }
+        assert!(!is_in_doubt(None), "it is not what was written");
+        let words = "watermark";
+        let line = format!("{words} {:08x}", simd_adler32::adler32(&words.as_bytes()));
+        assert_eq!(line, HAD_WATERMARK);
+        assert_eq!(decode(HAD_WATERMARK), None);
+    }
+
+    #[test]
     fn what_a_later_file_does_not_go_on_from_was_taken_back() {
         let of = |firsts: &[i64], lines: &[(i64, i64)]| {
             let zxid = Zxid::from_bits;
-            let links = Links(lines.iter().map(|(a, b)| (zxid(*a), zxid(*b))).collect());
+            let before = lines.iter().map(|(a, b)| (zxid(*a), zxid(*b))).collect();
+            let links = Links { before, had_watermark: false };
             let files = firsts.iter().map(|first| (zxid(*first), PathBuf::new())).collect();
             let found = links.that_count(files);
             let gone = |file: &LogFile| (0..12).filter(|z| file.gone.has(zxid(*z))).collect();

@@ -76,8 +76,13 @@ fn settle_log(dirs: &DataDir, last: Zxid) -> Result<(), TxnLogError> {
     }
     match watermark::lower(log_dir, last) {
         // Nothing can be appended either; and reads go on.
+        Err(error) if is_full(&error) => return Ok(()),
+        noted => noted.map_err(read(&mark))?,
+    }
+    // Only now: a start that is cut short must not leave it without the watermark.
+    match links::note_watermark(log_dir) {
         Err(error) if is_full(&error) => Ok(()),
-        noted => noted.map_err(read(&mark)),
+        noted => noted.map_err(read(&log_dir.join(links::FILE))),
     }
 }
 

@@ -3,7 +3,8 @@
 //!
 //! It tells what a power cut may damage from what it may not: pages of a batch that was never flushed can
 //! reach the disk in any order, and such damage is no rot. Written behind the flushes, never in their way,
-//! so it says "at least up to here". Not Apache's: a directory without it is read by the log alone.
+//! so it says "at least up to here". Not Apache's: a directory without it is read by the log alone, unless it is known to
+//! have had it (`links`).
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -141,7 +142,8 @@ fn encode(zxid: Zxid) -> [u8; LENGTH] {
 fn decode(bytes: &[u8]) -> Option<Zxid> {
     let digits = std::str::from_utf8(bytes.get(..16)?).ok()?;
     let zxid = Zxid::from_bits(u64::from_str_radix(digits, 16).ok()?.cast_signed());
-    (bytes == encode(zxid)).then_some(zxid)
+    // It is written in its place: what might stand behind it would never go.
+    bytes.starts_with(&encode(zxid)).then_some(zxid)
 }
 
 const LENGTH: usize = 26;

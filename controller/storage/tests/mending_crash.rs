@@ -137,6 +137,24 @@ fn damages() -> Vec<(String, Damage)> {
             }),
         );
     }
+    for cut in [true, false] {
+        add(
+            format!("how far the log went is gone, with its end: {cut}"),
+            Box::new(move |root| {
+                for name in ["troupe.flushed", "troupe.flushed.copy"] {
+                    fs::remove_file(root.join("logs/version-2").join(name)).expect("it is there");
+                }
+                let path = log_file(root, ENTRIES[1][0]);
+                let bytes = fs::read(&path).expect("it is there");
+                let last = body(zxid(ENTRIES[1][1]), 90);
+                let begin = bytes.windows(last.len()).position(|some| some == last);
+                if cut {
+                    let end = begin.expect("it is in there") - 12;
+                    fs::write(path, &bytes[..end]).expect("it is writable");
+                }
+            }),
+        );
+    }
     let snapshot = |root: &Path| root.join("data/version-2/snapshot.100000002");
     add(
         "the snapshot is gone".to_owned(),

@@ -60,7 +60,7 @@ pub enum TxnLogError {
         last: Zxid,
     },
     /// The log ends before the last transaction that is known to have been on the disk.
-    #[error("the log in {} ends at {last:?}, and was on the disk up to {flushed:?}; restore the missing log files from a copy, or delete {}* to go on without the transactions in between", dir.display(), dir.join(watermark::FILE).display())]
+    #[error("the log in {} ends at {last:?}, and was on the disk up to {flushed:?}; restore the missing log files from a copy, or delete {}* and {}* to go on without the transactions in between", dir.display(), dir.join(watermark::FILE).display(), links::FILE)]
     Lost {
         /// The log's directory.
         dir: PathBuf,
@@ -69,8 +69,16 @@ pub enum TxnLogError {
         /// The last one that is known to have been.
         flushed: Zxid,
     },
+    /// The log may have ended later: what tells how far it was on the disk was there and is lost.
+    #[error("the log in {} ends at {last:?}, and may have ended later: how far it was on the disk is told by {}, which is lost with its copy; start the member beside all other voters, from whom it learns what is missing, or delete {}* and {}* to take the log at its word", dir.display(), watermark::FILE, dir.join(watermark::FILE).display(), links::FILE)]
+    InDoubt {
+        /// The log's directory.
+        dir: PathBuf,
+        /// The last transaction that is there.
+        last: Zxid,
+    },
     /// Transactions may be missing before one that begins an epoch.
-    #[error("log file {}: whether {found:?} follows {last:?} is told by {}, which is lost with its copy; restore one of them, or delete {}* to take the log at its word", path.display(), links::FILE, watermark::FILE)]
+    #[error("log file {}: whether {found:?} follows {last:?} is told by {}, which is lost with its copy; restore one of them, or delete {}* and {}* to take the log at its word", path.display(), links::FILE, watermark::FILE, links::FILE)]
     Unlinked {
         /// The file that it begins.
         path: PathBuf,
@@ -127,12 +135,15 @@ impl LogReader {
     pub fn next_entry(&mut self) -> Result<Option<LogEntry>, TxnLogError> {
         loop {
             if self.open.is_none() && !self.open_next()? {
-                return match self.flushed.filter(|flushed| *flushed > self.last) {
-                    None => Ok(None),
-                    Some(flushed) => {
-                        let (dir, last) = (self.dir.clone(), self.last);
-                        Err(TxnLogError::Lost { dir, last, flushed })
+                let last = self.last;
+                return match self.flushed {
+                    Some(flushed) if flushed > last => {
+                        Err(TxnLogError::Lost { dir: self.dir.clone(), last, flushed })
                     }
+                    flushed if self.links.is_end_in_doubt(flushed) => {
+                        Err(TxnLogError::InDoubt { dir: self.dir.clone(), last })
+                    }
+                    _ => Ok(None),
                 };
             }
             let may_be_torn = self.may_be_torn();

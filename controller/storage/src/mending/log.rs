@@ -7,12 +7,13 @@ use bytes::Bytes;
 use types::Zxid;
 
 use super::answer::before_in;
+use super::promises::{ends, has};
 use super::survey::{End, Piece, Survey};
 use super::{Answer, Others, Question};
 use crate::data_dir::{file_name, list};
 use crate::disk::{self, File, sync_dir};
 use crate::log_file::{PREFIX, encode, header};
-use crate::{links, watermark};
+use crate::{TxnLogError, links, watermark};
 
 /// What became of the log.
 pub(super) enum Outcome {
@@ -20,6 +21,8 @@ pub(super) enum Outcome {
     Whole(Zxid),
     /// `wanted` or something behind it, in words.
     Missing { wanted: Zxid, why: String },
+    /// Whether anything is missing at its end, in words.
+    InDoubt(String),
 }
 
 /// What one file is found to be.
@@ -42,6 +45,8 @@ enum Filled {
     Never(Zxid),
     /// Nobody tells which transaction begins this hole.
     Unknown,
+    /// Nobody tells whether there was more behind the last one.
+    InDoubt { last: Zxid, why: &'static str },
 }
 
 /// Makes what is behind `base`, a snapshot, whole.
@@ -68,7 +73,7 @@ pub(super) fn mend(
             return mender.mend_end(&survey, last, base);
         }
         let path = survey.files[begin].path.clone();
-        match check(&survey, begin, last)? {
+        match check(&survey, begin, last, false)? {
             Check::Whole(end) => {
                 last = end;
                 done = Some(path);
@@ -105,19 +110,22 @@ pub(super) fn mend(
     }
 }
 
-/// Where the history behind `base` ends; `None`: something is missing, or may be.
+/// Where the history behind `base` ends; `None`: something is missing, or may be. Where just its end is in doubt it is told:
+/// two members that waited for each other's would do so for ever.
 pub(super) fn whole_end(survey: &Survey, base: Zxid) -> io::Result<Option<Zxid>> {
     let mut last = base;
+    let in_doubt = survey.is_end_in_doubt();
     for at in survey.first_needed(base)..survey.files.len() {
-        match check(survey, at, last)? {
+        match check(survey, at, last, in_doubt)? {
             Check::Whole(end) => last = end,
             Check::Gap(_) | Check::Damaged => return Ok(None),
         }
     }
-    Ok((survey.end(last, false) == End::Whole).then_some(last))
+    Ok((in_doubt || survey.end(last, false) == End::Whole).then_some(last))
 }
 
-fn check(survey: &Survey, at: usize, after: Zxid) -> io::Result<Check> {
+/// `in_doubt`: damage at the end of the last file is of what may be missing there.
+fn check(survey: &Survey, at: usize, after: Zxid, in_doubt: bool) -> io::Result<Check> {
     let mut pieces = survey.read(at)?;
     let mut last = after;
     let mut inner = false;
@@ -137,7 +145,7 @@ fn check(survey: &Survey, at: usize, after: Zxid) -> io::Result<Check> {
     let damaged = pieces.damaged;
     let is_last = at + 1 == survey.files.len();
     // What was never flushed may be torn, and is dealt with when the log is read.
-    let torn = is_last && damaged && survey.end(last, true) == End::Whole;
+    let torn = is_last && damaged && (in_doubt || survey.end(last, true) == End::Whole);
     Ok(if inner || damaged && !torn { Check::Damaged } else { Check::Whole(last) })
 }
 
@@ -182,6 +190,7 @@ impl Mender<'_> {
         // What the damage at its end was is told by the file that follows, or by the watermark.
         match survey.files.get(at + 1) {
             Some(next) if pieces.damaged => self.fill(survey, writer, next.first),
+            None if pieces.damaged && survey.is_end_in_doubt() => self.fill_end(survey, writer),
             None if pieces.damaged && survey.end(writer.last, true) == End::Unknown => {
                 Ok(Filled::Unknown)
             }
@@ -223,6 +232,33 @@ impl Mender<'_> {
             }
         }
         Ok(Filled::Done)
+    }
+
+    /// Fetches what the longest of the others' histories has behind the writer's last: all that was committed there and has
+    /// one good copy left.
+    fn fill_end(&mut self, survey: &Survey, writer: &mut Writer) -> io::Result<Filled> {
+        let last = writer.last;
+        let in_doubt = |why| Ok(Filled::InDoubt { last, why });
+        if self.others.count() == 0 {
+            return in_doubt("there is no other voter");
+        }
+        let longest = ends(self.others).and_then(|all| all.into_iter().max_by_key(|end| end.last));
+        let Some(longest) = longest else {
+            return in_doubt("not all other voters answer and are at rest; start them all");
+        };
+        if longest.last <= last {
+            return Ok(Filled::Done);
+        }
+        // Where histories part, what is behind in the other one is no end of this one.
+        if !has(self.others, longest.other, last) {
+            return in_doubt("the longest history of the others is not known to go on from there");
+        }
+        let Some(behind) = longest.last.next() else { return Ok(Filled::Done) };
+        match self.fill(survey, writer, behind)? {
+            Filled::Done => Ok(Filled::Done),
+            // They may have begun to lead or to follow.
+            _ => in_doubt("the others do not give what they had behind it"),
+        }
     }
 
     fn before(&mut self, first: Zxid) -> Option<Zxid> {
@@ -293,6 +329,10 @@ impl Mender<'_> {
         let why = |what: String| format!("the log in {dir}: {what}");
         let (wanted, why) = match missing {
             Filled::Done => return Ok(None),
+            Filled::InDoubt { last, why } => {
+                let error = TxnLogError::InDoubt { dir: self.logs.to_owned(), last };
+                return Ok(Some(Outcome::InDoubt(format!("{error} ({why})"))));
+            }
             Filled::Never(wanted) => {
                 let last = writer.last;
                 tracing::warn!(%last, %wanted, "the log ends before a transaction that nobody else has");
@@ -332,6 +372,7 @@ impl Mender<'_> {
     fn mend_end(&mut self, survey: &Survey, last: Zxid, base: Zxid) -> io::Result<Outcome> {
         let end = match survey.end(last, false) {
             End::Lost(end) => end,
+            End::Unknown if survey.is_end_in_doubt() => return self.settle_end(survey, last),
             // Damage was dealt with file by file; a file that is not there is no sign of a loss.
             End::Whole | End::Unknown => return Ok(Outcome::Whole(last)),
         };
@@ -354,9 +395,32 @@ impl Mender<'_> {
             },
         }
     }
+
+    /// Where the log ended is in doubt: it is found out, and not in doubt any more.
+    fn settle_end(&mut self, survey: &Survey, last: Zxid) -> io::Result<Outcome> {
+        let mut writer = Writer::begin(self.logs, last)?;
+        match self.fill_end(survey, &mut writer)? {
+            Filled::Done => {}
+            missing => match self.give_up(writer, None, missing)? {
+                Some(outcome) => return Ok(outcome),
+                None => return Ok(Outcome::Whole(last)),
+            },
+        }
+        let end = writer.last;
+        writer.finish(None)?;
+        // Apache's files have no lines yet, and would be taken for some of ours that lost them.
+        let completed = links::complete(self.logs, Zxid::ZERO);
+        // What is damaged so far back that nobody reads it has no line.
+        if let Err(TxnLogError::Read { source, .. }) = completed {
+            return Err(source);
+        }
+        watermark::lower(self.logs, end)?;
+        tracing::warn!(last = %end, "the log is known to end here: no other voter has more");
+        Ok(Outcome::Whole(end))
+    }
 }
 
-fn is_run(entries: &[(Zxid, Bytes)], from: Zxid, to: Zxid) -> bool {
+pub(super) fn is_run(entries: &[(Zxid, Bytes)], from: Zxid, to: Zxid) -> bool {
     let mut wanted = Some(from);
     let in_order = entries.iter().all(|(zxid, body)| {
         let fits = Some(*zxid) == wanted && crate::log_file::zxid_of(body) == Some(*zxid);

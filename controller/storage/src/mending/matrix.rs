@@ -13,10 +13,11 @@ use types::{Epoch, Zxid};
 use super::{Answer, Mended, Others, Question, Told, answer, mend};
 use crate::log_file::{HEADER_BYTES, entry_of};
 use crate::{
-    Compression, EpochFile, LogReader, LogWriter, SnapshotDigest, SnapshotWriter, load_newest,
-    watermark,
+    Compression, EpochFile, LogReader, LogWriter, SnapshotDigest, SnapshotWriter, links,
+    load_newest, watermark,
 };
 
+mod ends;
 mod mixed;
 mod pairs;
 mod promises;
@@ -53,6 +54,7 @@ fn member(dir: &Path, entries: usize) {
     drop(writer);
     let last = entries.checked_sub(1).map_or(base, |at| zxid(ENTRIES[at]));
     watermark::lower(dir, last).expect("it is writable");
+    links::note_watermark(dir).expect("it is writable");
     for file in [EpochFile::Accepted, EpochFile::Current] {
         file.write(dir, Epoch(2)).expect("it is writable");
     }
@@ -133,7 +135,8 @@ fn random(seed: &mut u64) -> u64 {
 
 /// All others, who answer from their files as they are.
 struct Peers<'a> {
-    dirs: Vec<&'a Path>,
+    /// `None`: it is down.
+    dirs: Vec<Option<&'a Path>>,
     at_rest: bool,
 }
 
@@ -143,7 +146,7 @@ impl Others for Peers<'_> {
     }
 
     fn ask(&mut self, other: usize, question: &Question) -> Option<Told> {
-        let dir = self.dirs[other];
+        let dir = self.dirs[other]?;
         Some(Told { answer: answer(dir, dir, question), at_rest: self.at_rest })
     }
 }
@@ -151,12 +154,21 @@ impl Others for Peers<'_> {
 struct Ensemble {
     dir: TempDir,
     at_rest: bool,
+    down: Option<usize>,
 }
 
 impl Ensemble {
+    fn empty() -> Self {
+        // In memory, where flushing costs nothing.
+        let memory = Path::new("/dev/shm");
+        let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+        let dir = made.expect("a directory");
+        Self { dir, at_rest: true, down: None }
+    }
+
     /// Members with so many of the transactions.
     fn with(entries: [usize; MEMBERS]) -> Self {
-        let ensemble = Self { dir: tempfile::tempdir().expect("a directory"), at_rest: true };
+        let ensemble = Self::empty();
         for (id, entries) in entries.into_iter().enumerate() {
             fs::create_dir(ensemble.path(id)).expect("it is writable");
             member(&ensemble.path(id), entries);
@@ -165,7 +177,7 @@ impl Ensemble {
     }
 
     fn copy_of(like: &Self) -> Self {
-        let ensemble = Self { dir: tempfile::tempdir().expect("a directory"), at_rest: true };
+        let ensemble = Self::empty();
         for id in 0..MEMBERS {
             fs::create_dir(ensemble.path(id)).expect("it is writable");
             for file in fs::read_dir(like.path(id)).expect("it is there") {
@@ -184,7 +196,8 @@ impl Ensemble {
     fn mend(&self, id: usize) -> Mended {
         let paths: Vec<_> = (0..MEMBERS).map(|id| self.path(id)).collect();
         let others = (0..MEMBERS).filter(|other| *other != id);
-        let dirs = others.map(|other| &*paths[other]).collect();
+        let is_up = |other: &usize| self.down != Some(*other);
+        let dirs = others.map(|other| is_up(&other).then_some(&*paths[other])).collect();
         let mut peers = Peers { dirs, at_rest: self.at_rest };
         mend(&paths[id], &paths[id], &mut peers).expect("the disk works")
     }

@@ -11,10 +11,13 @@
 //! neither leads nor follows, so that nothing is on its way. (3) Whole transactions are taken from files that are
 //! damaged elsewhere. Epochs have a file of their own: `promises`.
 //!
-//! Not seen: the end of a log that is cut off and lost together with both files of the watermark. Files that
-//! cannot be read are no proof, for a first start that a crash cuts short leaves such. It could be asked for as an
-//! epoch is: with all other voters at rest, the history that wins among them has all that was committed. Two such
-//! members would be stuck then even with nothing lost: neither could vouch for the other.
+//! (4) An end that is lost together with both files of the watermark is in doubt, for `links` tells that there was a watermark. It is
+//! found out as an epoch is: of all other voters at rest the longest history has all that was committed. Where this one is a part of
+//! it, it takes the rest. A member in doubt tells where its own ends, so that several in doubt find out each other's; it never says
+//! that it lacks anything.
+//!
+//! Not seen: the end of a log that is lost together with both files of the watermark and both of `links`; nor when that of all who
+//! had a transaction is lost with both of the watermark. Members of Apache's do not answer: beside one a doubt is left to a leader.
 
 mod answer;
 mod log;
@@ -86,6 +89,7 @@ pub fn mend(snapshots: &Path, logs: &Path, others: &mut dyn Others) -> io::Resul
         };
         match log::mend(logs, base, others, &mut taken)? {
             log::Outcome::Whole(last) => break last,
+            log::Outcome::InDoubt(why) => return Ok(Mended::Stuck(why)),
             log::Outcome::Missing { wanted, why } => {
                 // A later snapshot has it too.
                 let later = match tried {

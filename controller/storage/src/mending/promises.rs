@@ -15,6 +15,7 @@ use std::path::Path;
 
 use types::{Epoch, Zxid};
 
+use super::log::is_run;
 use super::survey::{Survey, run};
 use super::{Answer, Others, Question};
 use crate::data_dir::list;
@@ -22,11 +23,11 @@ use crate::snapshot_writer::PREFIX as SNAPSHOT;
 use crate::{EpochError, EpochFile, epochs};
 
 /// Where another's history ends.
-struct End {
-    other: usize,
+pub(super) struct End {
+    pub(super) other: usize,
     accepted: Option<Epoch>,
     current: Option<Epoch>,
-    last: Zxid,
+    pub(super) last: Zxid,
 }
 
 /// Makes the epochs whole behind a whole log, which ends with `last`. `Some`: one of them stays in doubt, in words.
@@ -87,7 +88,7 @@ fn promised(others: &mut dyn Others) -> Option<Epoch> {
 }
 
 /// Where the histories of all others end, if all tell and are at rest.
-fn ends(others: &mut dyn Others) -> Option<Vec<End>> {
+pub(super) fn ends(others: &mut dyn Others) -> Option<Vec<End>> {
     let all = (0..others.count()).map(|other| {
         let told = others.ask(other, &Question::End)?;
         match told.answer {
@@ -98,6 +99,22 @@ fn ends(others: &mut dyn Others) -> Option<Vec<End>> {
         }
     });
     all.collect()
+}
+
+/// Whether another's history is known to have this transaction, and so all that this one has up to it.
+pub(super) fn has(others: &mut dyn Others, other: usize, zxid: Zxid) -> bool {
+    if zxid == Zxid::ZERO {
+        return true;
+    }
+    let question = Question::Entries { from: zxid, to: zxid };
+    match others.ask(other, &question).map(|told| told.answer) {
+        Some(Answer::Entries(entries)) => is_run(&entries, zxid, zxid),
+        // Its log may begin behind it.
+        _ => match others.ask(other, &Question::Holdings).map(|told| told.answer) {
+            Some(Answer::Holdings { snapshots, .. }) => snapshots.contains(&zxid),
+            _ => false,
+        },
+    }
 }
 
 /// The highest epoch that any trace is left of.
@@ -129,9 +146,7 @@ fn worth(
             }
             least = current.map_or(least, |current| current.max(least));
         } else {
-            let question = Question::Entries { from: last, to: last };
-            let told = others.ask(*other, &question).map(|told| told.answer);
-            if last != Zxid::ZERO && !matches!(told, Some(Answer::Entries(_))) {
+            if !has(others, *other, last) {
                 return Ok(None);
             }
             most = [most, *current].into_iter().flatten().min();

@@ -63,18 +63,8 @@ fn try_mixed(template: &Ensemble, told: &[Vec<Damage>; MEMBERS], mut seed: u64) 
     let mut mended = Vec::new();
     for _ in 0..MEMBERS {
         mended = (0..MEMBERS).map(|id| ensemble.mend(id)).collect();
-        let is_whole = |mended: &Mended| matches!(mended, Mended::Whole { .. });
-        if mended.iter().all(is_whole) {
+        if mended.iter().all(|mended| matches!(mended, Mended::Whole { .. })) {
             break;
-        }
-        for id in (0..MEMBERS).filter(|id| is_whole(&mended[*id])) {
-            // As a start does.
-            let dir = ensemble.path(id);
-            if watermark::read(&dir).expect("it is there").is_none()
-                && check_start(&ensemble, id, promised, &all).is_ok()
-            {
-                watermark::lower(&dir, zxid(ENTRIES[3])).expect("it is writable");
-            }
         }
     }
     let lost = |name| {
