@@ -250,6 +250,8 @@ impl<T: FnMut(LogEvent)> LogWorker<T> {
         self.commit(now)?;
         self.finish()?;
         self.writer.roll();
+        // Later it would be of files that are gone, or end elsewhere.
+        self.writer.give_back();
         if let Some(watermark) = &mut self.watermark {
             watermark.restart();
         }
