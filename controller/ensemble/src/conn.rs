@@ -39,8 +39,10 @@ pub(crate) struct Conn {
     to_wake: AtomicBool,
     /// When the client was last heard, in nanoseconds of the member's clock.
     heard: AtomicU64,
-    /// The client has gone or was sent away: what it still had queued counts no more.
+    /// The client has gone or was sent away: nothing more is taken from it, and nobody waits for answers.
     closed: AtomicBool,
+    /// It was sent away: what it asked for and is not begun must not be, for what it asked for before may be lost.
+    sent_away: AtomicBool,
     pub(crate) received: AtomicU64,
     inner: Box<Mutex<Inner>>,
 }
@@ -280,6 +282,7 @@ impl Conn {
             to_wake: AtomicBool::new(false),
             heard: AtomicU64::new(now.as_nanos()),
             closed: AtomicBool::new(false),
+            sent_away: AtomicBool::new(false),
             received: AtomicU64::new(0),
             inner: Box::new(Mutex::new(Inner {
                 out: BytesMut::new(),
@@ -309,6 +312,10 @@ impl Conn {
         self.closed.load(Relaxed)
     }
 
+    pub(crate) fn is_sent_away(&self) -> bool {
+        self.sent_away.load(Relaxed)
+    }
+
     /// True when whoever asks must see to it that [`Self::wake_up`] is called, as nobody else does so far.
     pub(crate) fn is_to_be_woken(&self) -> bool {
         !self.to_wake.swap(true, Relaxed)
@@ -319,7 +326,14 @@ impl Conn {
         self.wake.wake();
     }
 
-    /// Ends the connection: at once, or when what is to be sent is sent.
+    /// The member has nothing more to do with the client: as [`Self::close`], and what waits of its requests is dropped.
+    pub(crate) fn send_away(&self, flush: bool) {
+        self.sent_away.store(true, Relaxed);
+        self.close(flush);
+    }
+
+    /// Ends the connection: at once, or when what is to be sent is sent. What its client has asked for is done, as one that
+    /// says good-bye does not always wait for the answer.
     pub(crate) fn close(&self, flush: bool) {
         self.closed.store(true, Relaxed);
         let mut inner = self.lock();

@@ -6,6 +6,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use ensemble::Member;
+use jute::Request;
 use support::raw::Raw;
 use support::{EPHEMERAL, Ensemble, OPEN};
 use types::PeerId;
@@ -48,19 +50,8 @@ async fn a_leader_tells_of_its_learners_and_of_what_it_proposes() {
     while leader.view().learners.iter().filter(|learner| learner.synced).count() < 3 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let addr = leader.metrics_addr().expect("it was asked for");
-    let ask = move || {
-        let mut stream = TcpStream::connect(addr).expect("it listens");
-        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").expect("it reads");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("it answers and closes");
-        answer
-    };
-    let said = tokio::task::spawn_blocking(ask).await.expect("it does not panic");
-    let figure = |name: &str| {
-        let value = said.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        value.unwrap_or_else(|| panic!("{name}")).parse::<f64>().expect("a number")
-    };
+    let metrics = metrics(leader).await;
+    let figure = |name| figure(&metrics, name);
     for (name, expected) in [
         ("quorum_size", 3.0),
         ("learners", 3.0),
@@ -73,6 +64,53 @@ async fn a_leader_tells_of_its_learners_and_of_what_it_proposes() {
     assert!((5000.0..6000.0).contains(&figure("max_proposal_size")));
     assert!((1.0..5000.0).contains(&figure("last_proposal_size")));
     assert!((1.0..5000.0).contains(&figure("min_proposal_size")));
+    ensemble.shutdown().await;
+}
+
+async fn metrics(member: &Member) -> String {
+    let addr = member.metrics_addr().expect("it was asked for");
+    let ask = move || {
+        let mut stream = TcpStream::connect(addr).expect("it listens");
+        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers and closes");
+        answer
+    };
+    tokio::task::spawn_blocking(ask).await.expect("it does not panic")
+}
+
+fn figure(metrics: &str, name: &str) -> f64 {
+    let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.unwrap_or_else(|| panic!("{name}")).parse().expect("a number")
+}
+
+/// The C client closes its socket as soon as it has said that its session is to end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_client_says_last_is_done_though_it_does_not_wait_for_the_answer() {
+    let ensemble = Ensemble::start(3, 0).await;
+    let leader = ensemble.leader();
+    let watching = ensemble.client(&[leader]).await;
+    for id in [leader, ensemble.any_follower()] {
+        let addr = ensemble.client_addr(id);
+        let (first, second) = (format!("/mine-{id}"), format!("/too-{id}"));
+        let paths = (first.clone(), second.clone());
+        let mut events = watching.watch(&second, zk::AddWatchMode::Persistent).await.expect("any");
+        let leave = move || {
+            let mut client = Raw::open(addr, 10_000);
+            client.create_ephemeral(&first);
+            let create = support::raw::create(&second, jute::create_flags::EPHEMERAL);
+            client.tell(&[Request::Create(create), Request::CloseSession]);
+        };
+        tokio::task::spawn_blocking(leave).await.expect("it does not panic");
+        assert_eq!(events.changed().await.event_type, zk::EventType::NodeCreated, "member {id}");
+        assert_eq!(events.changed().await.event_type, zk::EventType::NodeDeleted, "member {id}");
+        for path in [paths.0, paths.1] {
+            assert_eq!(watching.check_stat(&path).await, Ok(None), "member {id}");
+        }
+    }
+    // By its word, and not because nothing was heard of it.
+    let metrics = metrics(&ensemble.running[&leader]).await;
+    assert_eq!(figure(&metrics, "stale_sessions_expired"), 0.0);
     ensemble.shutdown().await;
 }
 

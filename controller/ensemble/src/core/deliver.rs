@@ -179,7 +179,7 @@ impl Core {
                 self.say_local(session, &conn, &mut response);
                 self.answer_client(tree, &conn, zxid, &response);
                 if ended || response == Err(ErrorCode::SessionMoved) {
-                    conn.close(ended);
+                    conn.send_away(ended);
                 }
             }
             Origin::Connect { conn, read_only } => {
@@ -192,14 +192,14 @@ impl Core {
             Origin::Ending(ending) => self.on_gone_before(*ending, &entry.txn, &response),
             Origin::Elsewhere => {
                 if let Some(conn) = speaking.flatten() {
-                    conn.close(false);
+                    conn.send_away(false);
                 }
             }
             Origin::Expiry => {
                 tracing::info!(%session, "session expired");
                 Stats::count(&self.shared.stats.sessions_expired);
                 if let Some(conn) = speaking.flatten() {
-                    conn.close(false);
+                    conn.send_away(false);
                 }
             }
         }
@@ -306,7 +306,7 @@ impl Core {
                 let zxid = shared.applied();
                 self.answer_client(&tree, &conn, zxid, &Err(ErrorCode::SystemError));
             }
-            Origin::Connect { conn, .. } => conn.close(false),
+            Origin::Connect { conn, .. } => conn.send_away(false),
             Origin::Local(reply) => drop(reply.send(LocalReply::DiskFull)),
             Origin::Ending(ending) => self.refuse_ending(*ending),
             Origin::Expiry | Origin::Reaper | Origin::Observer(_) | Origin::Elsewhere => {}

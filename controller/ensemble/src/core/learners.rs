@@ -93,7 +93,7 @@ impl Core {
             && self.sessions.move_to(session, Speaker(link.0));
         if valid && let Some(here) = self.speaking.remove(&session) {
             // It spoke through this member's own connection before.
-            here.close(false);
+            here.send_away(false);
         }
         let mut answer = BytesMut::new();
         Revalidated { session, valid }.encode(&mut answer);

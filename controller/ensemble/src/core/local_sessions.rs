@@ -55,7 +55,7 @@ impl Core {
         self.count_locals();
         if let Some(before) = self.speaking.insert(session, Arc::clone(conn)) {
             self.shared.refusals.ended(&before);
-            before.close(false);
+            before.send_away(false);
         }
         self.welcome(conn, session, read_only);
         true
@@ -128,7 +128,7 @@ impl Core {
         self.speaking.remove(&session);
         let zxid = self.shared.applied();
         self.answer_client(tree, conn, zxid, &Ok(Response::Empty));
-        conn.close(true);
+        conn.send_away(true);
     }
 
     /// The word for a session that the leader does not know, where the reason is that only this member does.
@@ -178,7 +178,7 @@ impl Core {
             tracing::info!(%session, "session expired, which this member alone knew");
             Stats::count(&self.shared.stats.sessions_expired);
             if let Some(conn) = self.speaking.remove(&session) {
-                conn.close(false);
+                conn.send_away(false);
             }
         }
         self.count_locals();

@@ -399,7 +399,7 @@ impl Core {
         // In place: they are not small.
         for at in 0..requests.len() {
             let asked = &requests[at];
-            if conn.is_closed() {
+            if conn.is_sent_away() {
                 break;
             }
             if self.full.is_some() {
@@ -674,7 +674,7 @@ impl Core {
     fn end(self) {
         let conns: Vec<_> = self.shared.watchers().conns().cloned().collect();
         for conn in conns {
-            conn.close(true);
+            conn.send_away(true);
         }
     }
 }

@@ -60,7 +60,7 @@ impl Core {
     fn replace(&mut self, state: State) {
         let conns: Vec<_> = self.shared.watchers().conns().cloned().collect();
         for conn in conns {
-            conn.close(false);
+            conn.send_away(false);
         }
         self.speaking.clear();
         self.endings.clear();

@@ -103,7 +103,7 @@ impl Core {
         let synced = ensemble.synced.drain(..).map(|(_, origin, _)| origin);
         for origin in synced.chain(ensemble.syncs.drain(..).map(|(origin, _)| origin)) {
             if let Origin::Client(conn) = origin {
-                conn.close(false);
+                conn.send_away(false);
             }
         }
         ensemble.between = successor.is_some();
@@ -142,7 +142,7 @@ impl Core {
         let conns: Vec<_> = self.shared.watchers().conns().cloned().collect();
         for conn in conns {
             // What was answered already is told: a change of the members may be what ended the role.
-            conn.close(true);
+            conn.send_away(true);
         }
     }
 

@@ -25,7 +25,7 @@ impl Core {
                 seen = %request.last_zxid_seen,
                 "client has seen later transactions than this member has: closed"
             );
-            conn.close(false);
+            conn.send_away(false);
             return;
         }
         let (least, most) = self.shared.config.session_timeouts();
@@ -42,7 +42,7 @@ impl Core {
             self.come_back(conn, request, timeout_ms, read_only);
         } else if self.full.is_some() {
             // A session is a transaction, and there is no room for one; the client tries again.
-            conn.close(false);
+            conn.send_away(false);
         } else {
             let session = self.ids.next_id();
             let origin = Origin::Connect { conn, read_only };
@@ -63,7 +63,7 @@ impl Core {
         if !taken {
             Stats::count(&stats.connections_rejected);
             tracing::info!(remote = %conn.remote, "more clients connect than connection_throttle_tokens lets: closed");
-            conn.close(false);
+            conn.send_away(false);
             return false;
         }
         Stats::count(&stats.connection_requests);
@@ -88,7 +88,7 @@ impl Core {
         }
         if let Some(before) = self.speaking.insert(session, Arc::clone(&conn)) {
             self.shared.refusals.ended(&before);
-            before.close(false);
+            before.send_away(false);
         }
         self.welcome(&conn, session, read_only);
     }
@@ -194,7 +194,7 @@ pub(super) fn is_proven(request: &ConnectRequest) -> bool {
 /// The session is not to be had: the client is told so.
 pub(super) fn turn_away(conn: &Conn, read_only: Option<bool>) {
     put_connect_response(conn, &ConnectResponse::invalid(read_only));
-    conn.close(true);
+    conn.send_away(true);
 }
 
 fn put_connect_response(conn: &Conn, response: &ConnectResponse) {

@@ -45,7 +45,7 @@ impl Returning {
     /// No word will come.
     pub(super) fn give_up(self) {
         if let Self::Here { conn, .. } = self {
-            conn.close(false);
+            conn.send_away(false);
         }
     }
 }
@@ -81,13 +81,13 @@ impl Core {
             }
             // Clients come again, here or elsewhere.
             Command::Requests { conn, .. } | Command::Connect { conn, .. } if !serving => {
-                conn.close(false);
+                conn.send_away(false);
             }
             Command::Requests { conn, auth, mut requests } => {
                 let session = conn.lock().session;
                 let audits = self.shared.config.audit;
                 for Asked { xid, request, .. } in requests.drain(..) {
-                    if !conn.is_closed() && self.may_order(session, &conn, &request) {
+                    if !conn.is_sent_away() && self.may_order(session, &conn, &request) {
                         let audited = if audits { Audited::of(&request) } else { None };
                         let origin = Origin::Client(Arc::clone(&conn));
                         let auth = Some(Arc::clone(&auth));
@@ -120,7 +120,7 @@ impl Core {
         }
         let is_new = request.session == SessionId(0) && request.read_only == Some(true);
         if !is_new || request.last_zxid_seen > self.shared.applied() {
-            return conn.close(false);
+            return conn.send_away(false);
         }
         let (least, most) = self.shared.config.session_timeouts();
         conn.lock().timeout_ms = request.timeout_ms.clamp(least, most);
@@ -180,7 +180,7 @@ impl Core {
                 if answer.valid
                     && let Some(before) = self.speaking.remove(&session)
                 {
-                    before.close(false);
+                    before.send_away(false);
                 }
                 return self.pass_answer(link, data.map_or(&[], |data| &data[..]));
             }
@@ -192,7 +192,7 @@ impl Core {
             return turn_away(&conn, read_only);
         }
         if let Some(before) = self.speaking.insert(session, Arc::clone(&conn)) {
-            before.close(false);
+            before.send_away(false);
         }
         self.welcome(&conn, session, read_only);
     }
@@ -251,7 +251,8 @@ impl Core {
     fn ask_again(&mut self, session: SessionId, forwarded: Forwarded) {
         match &forwarded.origin {
             // Its client does not know any more what became of it.
-            Origin::Client(conn) | Origin::Connect { conn, .. } if conn.is_closed() => return,
+            Origin::Client(conn) if conn.is_sent_away() => return,
+            Origin::Connect { conn, .. } if conn.is_closed() => return,
             // Whoever asked for it does so itself.
             Origin::Elsewhere => return,
             _ => {}

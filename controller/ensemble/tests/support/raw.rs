@@ -136,8 +136,8 @@ impl Raw {
         self.all(&[request])[0]
     }
 
-    /// Sends all at once; answers with what was refused, in their order.
-    pub(crate) fn all(&mut self, requests: &[Request]) -> Vec<Option<ErrorCode>> {
+    /// Sends all at once and waits for nothing.
+    pub(crate) fn tell(&mut self, requests: &[Request]) {
         let mut out = Vec::new();
         for request in requests {
             self.xid += 1;
@@ -147,6 +147,11 @@ impl Raw {
             out.extend(framed(&one));
         }
         send(&mut self.stream, &out);
+    }
+
+    /// Sends all at once; answers with what was refused, in their order.
+    pub(crate) fn all(&mut self, requests: &[Request]) -> Vec<Option<ErrorCode>> {
+        self.tell(requests);
         let mut errors = Vec::new();
         while errors.len() < requests.len() {
             let reply = receive(&mut self.stream);
