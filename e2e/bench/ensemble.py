@@ -14,7 +14,7 @@ import tempfile
 from e2e.bench import quorum, sessions
 from e2e.bench.members import Ensemble
 from e2e.bench.quorum import figure, say
-from e2e.bench.zookeepers import NAMES, Null, prepare
+from e2e.bench.zookeepers import NAMES, Null, flushes, prepare
 
 SHORT = {
     "pairs": 2, "seconds": 1, "warmup": 0.5, "behind": 100_000, "znodes": 100_000, "times": 1, "heap": "1g",
@@ -45,6 +45,7 @@ def run(args):
     found = {name: {} for name in NAMES}
     with tempfile.TemporaryDirectory(prefix="troupe-bench-", dir=args.folder) as folder:
         folder = pathlib.Path(folder)
+        disk = flushes(folder)
         ceilings = {}
         if cases:
             with Null() as null:
@@ -63,7 +64,7 @@ def run(args):
     details = {"size": size, "ceiling": ceilings, "runs": runs, "counts": counts, "memory": memory, "found": found, "sessions": held}
     if cases:
         quorum.show(size, ceilings, runs, counts)
-    return figures(runs, found) + sessions.figures(held), details
+    return figures(runs, found) + sessions.figures(held) + quorum.of_disk(disk), details
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 
-from e2e.bench.zookeepers import NAMES, Null, Server, prepare
+from e2e.bench.zookeepers import NAMES, Null, Server, flushes, prepare
 
 SHORT = {
     "pairs": 2, "seconds": 1, "warmup": 0.5, "znodes": 100_000, "watchers": 5, "sessions": 2_000,
@@ -43,6 +43,7 @@ def run(args):
     commands = prepare()
     with tempfile.TemporaryDirectory(prefix="troupe-bench-", dir=args.folder) as folder:
         folder = pathlib.Path(folder)
+        disk = flushes(folder)
         ceilings = ceiling(cases, size)
         runs, counts = rates(cases, commands, folder, size) if cases else ({}, {})
         trees = {name: {} for name in NAMES}
@@ -53,7 +54,7 @@ def run(args):
     details = {"size": size, "ceiling": ceilings, "runs": runs, "counts": counts, "trees": trees}
     if cases:
         show(size, ceilings, runs, counts)
-    return figures(runs, trees), details
+    return figures(runs, trees) + of_disk(disk), details
 
 
 def chosen(args, short, full, cases, parts):
@@ -241,6 +242,14 @@ def figures(runs, trees):
         figure("  Apache's", "s", trees["apache"].get("first_session", [])),
     ]  # fmt: skip
     return [figure for figure in found if figure["values"]]
+
+
+def of_disk(times):
+    """What the machine's disk does by itself, beside which all that waits for it is to be read."""
+    return [
+        figure("a flush of the disk itself, p50", "ms", [times[len(times) // 2]]),
+        figure("  the longest in 10 s", "ms", times[-1:]),
+    ]
 
 
 def figure(name, unit, values, target=None, at_least=False):

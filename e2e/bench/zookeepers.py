@@ -252,6 +252,23 @@ class Server(Loaded):
         return {"rss": rss, "pss": pss, "live": live}
 
 
+def flushes(folder, seconds=10):
+    """Milliseconds that each of the disk's own flushes takes, in rising order: of a small write in place, one after the
+    other, with no server on it. What is longest among them a server's writes wait for, too."""
+    path, times, block = pathlib.Path(folder) / "flushes", [], b"x" * 600
+    end = time.monotonic() + seconds
+    with open(path, "wb", buffering=0) as file:
+        file.write(bytes(1 << 20))
+        os.fsync(file.fileno())
+        while time.monotonic() < end:
+            begun = time.perf_counter()
+            os.pwrite(file.fileno(), block, len(times) * len(block) % (1 << 19))
+            os.fdatasync(file.fileno())
+            times.append((time.perf_counter() - begun) * 1e3)
+    path.unlink()
+    return sorted(times)
+
+
 def load_command(ports, pids, verb, *arguments):
     loadgen = str(target_dir() / "release" / "loadgen")
     where = ["--addr", ",".join(f"127.0.0.1:{port}" for port in ports)]
