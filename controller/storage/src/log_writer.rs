@@ -36,6 +36,8 @@ struct OpenFile {
     file: File,
     /// Where the next record goes; all before it is durable.
     end: u64,
+    /// Up to here it was written before, be it with zeros.
+    zeroed: u64,
     /// Up to here the file has room on the disk.
     room: u64,
 }
@@ -256,7 +258,7 @@ impl OpenFile {
                 disk::remove(&path)?;
                 return Err(error);
             }
-            Ok(Self { file, end: HEADER_BYTES, room })
+            Ok(Self { file, end: HEADER_BYTES, zeroed: HEADER_BYTES, room })
         };
         create().map_err(|error| (path.clone(), error))
     }
@@ -272,13 +274,23 @@ impl OpenFile {
         Ok(())
     }
 
+    /// What is written for the first time makes the file system note that it is, and a flush waits for that note; so some
+    /// zeros behind it are written with it, and most flushes need none.
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let behind = self.end + bytes.len() as u64;
+        if behind > self.zeroed {
+            let upto = (behind + ZEROS.len() as u64).min(self.room);
+            let count = usize::try_from(upto.saturating_sub(behind)).unwrap_or(ZEROS.len());
+            self.file.write_all_at(&ZEROS[..count], behind)?;
+            self.zeroed = behind + count as u64;
+        }
         self.file.write_all_at(bytes, self.end)
     }
 
     fn clear_tail(&mut self) -> io::Result<()> {
         self.file.set_len(self.end)?;
         self.room = self.end;
+        self.zeroed = self.end;
         Ok(())
     }
 }
@@ -299,6 +311,8 @@ fn holds_nothing(path: &Path) -> io::Result<bool> {
 }
 
 const MIN_PREALLOC: u64 = 64 << 10;
+/// So much is written ahead.
+static ZEROS: [u8; 256 << 10] = [0; 256 << 10];
 const SPARE: u64 = 4096;
 const KEEP_STAGED: usize = 256 << 10;
 

@@ -20,10 +20,33 @@ pub struct SnapshotWriter {
     dir: PathBuf,
     path: PathBuf,
     tmp: PathBuf,
-    output: Option<Compressor<BufWriter<File>>>,
+    output: Option<Compressor<BufWriter<Steady>>>,
     sum: simd_adler32::Adler32,
     bytes: u64,
     finished: bool,
+}
+
+/// A file that is flushed a part at a time: of a large one that is flushed as a whole the log, whose flushes wait behind it,
+/// would feel every byte at once.
+struct Steady {
+    file: File,
+    unflushed: usize,
+}
+
+impl Write for Steady {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.unflushed += written;
+        if self.unflushed >= PART_BYTES {
+            self.file.sync_data()?;
+            self.unflushed = 0;
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
 /// The digest of the tree at the end of the snapshot.
@@ -88,7 +111,7 @@ impl SnapshotWriter {
             tmp,
             output: Some(Compressor::new(
                 compression,
-                BufWriter::with_capacity(BUFFER_BYTES, file),
+                BufWriter::with_capacity(BUFFER_BYTES, Steady { file, unflushed: 0 }),
             )),
             sum: simd_adler32::Adler32::new(),
             bytes: 0,
@@ -126,7 +149,7 @@ impl SnapshotWriter {
         self.put(&last.bits().to_be_bytes())?;
         self.put_seal()?;
         let output = self.output.take().map_or(Ok(()), |output| {
-            output.finish().and_then(|output| output.get_ref().sync_all())
+            output.finish().and_then(|output| output.get_ref().file.sync_all())
         });
         let done = output
             .and_then(|()| disk::rename(&self.tmp, &self.path))
@@ -193,6 +216,7 @@ pub(crate) const PREFIX: &str = "snapshot";
 /// The string "/".
 pub(crate) const SEAL_END: [u8; 5] = [0, 0, 0, 1, b'/'];
 const BUFFER_BYTES: usize = 64 << 10;
+const PART_BYTES: usize = 4 << 20;
 /// Snapshots that are being staged: this, the zxid and a number.
 pub(crate) const STAGING: &str = "troupe-staging";
 static NEXT: AtomicU64 = AtomicU64::new(0);
