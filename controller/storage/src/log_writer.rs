@@ -40,6 +40,8 @@ struct OpenFile {
     zeroed: u64,
     /// Up to here the file has room on the disk.
     room: u64,
+    /// So many zeros are written ahead.
+    ahead: usize,
 }
 
 /// Why staged records were not made durable.
@@ -258,7 +260,8 @@ impl OpenFile {
                 disk::remove(&path)?;
                 return Err(error);
             }
-            Ok(Self { file, end: HEADER_BYTES, zeroed: HEADER_BYTES, room })
+            let ahead = usize::try_from(prealloc / 16).unwrap_or(ZEROS.len()).min(ZEROS.len());
+            Ok(Self { file, end: HEADER_BYTES, zeroed: HEADER_BYTES, room, ahead })
         };
         create().map_err(|error| (path.clone(), error))
     }
@@ -279,10 +282,10 @@ impl OpenFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         let behind = self.end + bytes.len() as u64;
         if behind > self.zeroed {
-            let upto = (behind + ZEROS.len() as u64).min(self.room);
-            let count = usize::try_from(upto.saturating_sub(behind)).unwrap_or(ZEROS.len());
-            self.file.write_all_at(&ZEROS[..count], behind)?;
-            self.zeroed = behind + count as u64;
+            let room = usize::try_from(self.room.saturating_sub(behind)).unwrap_or(self.ahead);
+            let ahead = &ZEROS[..self.ahead.min(room)];
+            self.file.write_all_at(ahead, behind)?;
+            self.zeroed = behind + ahead.len() as u64;
         }
         self.file.write_all_at(bytes, self.end)
     }
@@ -311,7 +314,7 @@ fn holds_nothing(path: &Path) -> io::Result<bool> {
 }
 
 const MIN_PREALLOC: u64 = 64 << 10;
-/// So much is written ahead.
+/// So much is written ahead, where files grow by 4 MiB or more.
 static ZEROS: [u8; 256 << 10] = [0; 256 << 10];
 const SPARE: u64 = 4096;
 const KEEP_STAGED: usize = 256 << 10;
