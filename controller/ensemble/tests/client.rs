@@ -276,31 +276,6 @@ async fn frames_of_random_bytes_end_at_most_their_own_connection() {
     member.shutdown().await;
 }
 
-/// The C client closes its socket as soon as it has said that its session is to end.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_client_says_last_is_done_though_it_does_not_wait_for_the_answer() {
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let (member, addr) = start(dir.path()).await;
-    let (_, _, mut changes) = member.local().follow("/");
-    let mut client = Raw::connect(addr, 0, [0; 16]);
-    client.create_ephemeral("/mine");
-    let mut last_words = create_ephemeral("/as-well");
-    last_words.extend_from_slice(&frame(2, -11, &[]));
-    client.send(&last_words);
-    let (session, password) = (client.session, client.password);
-    drop(client);
-    let mut seen = Vec::new();
-    while !seen.contains(&(true, "/mine".to_owned())) {
-        let change = changes.recv().await.expect("the member runs");
-        let deleted = change.what == ensemble::What::Deleted;
-        seen.push((deleted, change.path.to_string()));
-    }
-    assert_eq!(seen[..2], ["/mine", "/as-well"].map(|path| (false, path.to_owned())));
-    let back = Raw::connect(addr, session, password);
-    assert_eq!(back.session, 0, "it has ended");
-    member.shutdown().await;
-}
-
 fn frame(xid: i32, op: i32, body: &[u8]) -> Vec<u8> {
     let length = i32::try_from(body.len() + 8).expect("it is short");
     let mut frame = length.to_be_bytes().to_vec();
