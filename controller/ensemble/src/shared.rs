@@ -26,7 +26,7 @@ use crate::long_replies::Refusals;
 use crate::metrics::Stats;
 use crate::quiet::Quiet;
 use crate::standing::{Role, Standing};
-use crate::throttle::Throttle;
+use crate::throttle::{Throttle, is_stale};
 use crate::tls::Tls;
 use crate::{MemberConfig, MemberFailed};
 
@@ -199,7 +199,7 @@ impl Shared {
     pub(crate) fn count_stale(&self, op: OpCode, time: Duration, timeout_ms: i32) {
         if self.config.request_throttle.stale_latency_check
             && op != OpCode::CloseSession
-            && time.as_millis() > u128::from(timeout_ms.unsigned_abs())
+            && is_stale(time, timeout_ms)
         {
             Stats::count(&self.stats.stale_replies);
         }

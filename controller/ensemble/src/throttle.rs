@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -65,6 +66,11 @@ pub(crate) enum Entry {
 
 /// Who is to be woken, and whose connections ended in line, once the line is not locked any more.
 type Told = (Option<Arc<Conn>>, Vec<Arc<Conn>>);
+
+/// Whether a client whose session has this timeout may have given up a request that took so long.
+pub(crate) fn is_stale(time: Duration, timeout_ms: i32) -> bool {
+    time.as_millis() > u128::from(timeout_ms.unsigned_abs())
+}
 
 impl Throttle {
     pub(crate) fn new(config: &MemberConfig) -> Self {

@@ -41,9 +41,9 @@ pub(crate) fn install(logs: &Path, snapshots: &Path) -> Result<Option<Zxid>, Tru
     remove_in_order(snapshots, staged.into_iter().map(|(_, path)| path))?;
     // Before anything goes, and not removed: a log that is behind no watermark any more would be in doubt. A full disk
     // has room for it once the old log is gone.
-    match watermark::lower(logs, zxid) {
-        Err(error) if is_full(&error) => watermark::remove(logs),
-        lowered => lowered,
+    let is_full = match watermark::lower(logs, zxid) {
+        Err(error) if is_full(&error) => watermark::remove(logs).map(|()| true),
+        lowered => lowered.map(|()| false),
     }
     .map_err(io(logs))?;
     let old = list(logs, LOG).map_err(io(logs))?;
@@ -54,8 +54,10 @@ pub(crate) fn install(logs: &Path, snapshots: &Path) -> Result<Option<Zxid>, Tru
     disk::rename(&path, &snapshots.join(file_name(SNAPSHOT, zxid)))
         .and_then(|()| sync_dir(snapshots))
         .map_err(io(&path))?;
-    // From here on damage behind it is told from rot again.
-    watermark::lower(logs, zxid).map_err(io(logs))?;
+    if is_full {
+        // From here on damage behind it is told from rot again.
+        watermark::lower(logs, zxid).map_err(io(logs))?;
+    }
     Ok(Some(zxid))
 }
 

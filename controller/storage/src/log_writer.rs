@@ -40,8 +40,6 @@ struct OpenFile {
     zeroed: u64,
     /// Up to here the file has room on the disk.
     room: u64,
-    /// So many zeros are written ahead.
-    ahead: usize,
 }
 
 /// Why staged records were not made durable.
@@ -211,7 +209,10 @@ impl LogWriter {
             };
         let need = self.staged.len() as u64;
         let failed = |path: &Path, source| AppendError::Failed { path: path.to_owned(), source };
-        match open.reserve(need, self.prealloc).and_then(|()| open.write(&self.staged)) {
+        match open
+            .reserve(need, self.prealloc)
+            .and_then(|()| open.write(&self.staged, self.prealloc))
+        {
             Ok(()) => {}
             Err(source) if is_full(&source) => {
                 // What was half written must be zeros again before anything else goes there.
@@ -260,8 +261,7 @@ impl OpenFile {
                 disk::remove(&path)?;
                 return Err(error);
             }
-            let ahead = usize::try_from(prealloc / 16).unwrap_or(ZEROS.len()).min(ZEROS.len());
-            Ok(Self { file, end: HEADER_BYTES, zeroed: HEADER_BYTES, room, ahead })
+            Ok(Self { file, end: HEADER_BYTES, zeroed: HEADER_BYTES, room })
         };
         create().map_err(|error| (path.clone(), error))
     }
@@ -279,11 +279,12 @@ impl OpenFile {
 
     /// What is written for the first time makes the file system note that it is, and a flush waits for that note; so some
     /// zeros behind it are written with it, and most flushes need none.
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn write(&mut self, bytes: &[u8], step: u64) -> io::Result<()> {
         let behind = self.end + bytes.len() as u64;
         if behind > self.zeroed {
-            let room = usize::try_from(self.room.saturating_sub(behind)).unwrap_or(self.ahead);
-            let ahead = &ZEROS[..self.ahead.min(room)];
+            let ahead = (step / 16).min(self.room.saturating_sub(behind));
+            let ahead = usize::try_from(ahead).unwrap_or(ZEROS.len()).min(ZEROS.len());
+            let ahead = &ZEROS[..ahead];
             self.file.write_all_at(ahead, behind)?;
             self.zeroed = behind + ahead.len() as u64;
         }

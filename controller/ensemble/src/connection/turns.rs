@@ -13,7 +13,7 @@ use types::Instant;
 
 use super::{Connection, HangUp};
 use crate::metrics::{Stats, micros};
-use crate::throttle::{Entry, Held, TooLarge};
+use crate::throttle::{Entry, Held, TooLarge, is_stale};
 
 /// What a connection knows of requests that had to wait.
 pub(super) struct Wait {
@@ -118,10 +118,9 @@ impl Connection {
         let now = self.shared.now();
         let since = self.wait.as_ref().map_or(now, |wait| wait.since);
         let time = now.saturating_since(since);
-        let is_stale = requests.stale_latency_check && !is_patient && {
-            let timeout_ms = self.conn.lock().timeout_ms;
-            time.as_millis() > u128::from(timeout_ms.unsigned_abs())
-        };
+        let is_stale = requests.stale_latency_check
+            && !is_patient
+            && is_stale(time, self.conn.lock().timeout_ms);
         if is_stale && requests.drop_stale {
             return Err(self.dropped_stale());
         }

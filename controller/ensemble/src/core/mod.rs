@@ -672,10 +672,7 @@ impl Core {
 
     /// Closes every connection. What the log was given is finished by its drop.
     fn end(self) {
-        let conns: Vec<_> = self.shared.watchers().conns().cloned().collect();
-        for conn in conns {
-            conn.send_away(true);
-        }
+        self.send_clients_away(true);
     }
 }
 

@@ -58,10 +58,7 @@ impl Core {
     /// The new tree is on the disk as a snapshot. Its zxid is later than all before, and the next epoch is
     /// later than both.
     fn replace(&mut self, state: State) {
-        let conns: Vec<_> = self.shared.watchers().conns().cloned().collect();
-        for conn in conns {
-            conn.send_away(false);
-        }
+        self.send_clients_away(false);
         self.speaking.clear();
         self.endings.clear();
         let last = state.zxid();

@@ -135,14 +135,15 @@ impl Core {
         self.waiting.clear();
         self.touch_locals();
         self.speaking.clear();
-        self.close_clients();
+        // What was answered already is told: a change of the members may be what ended the role.
+        self.send_clients_away(true);
     }
 
-    fn close_clients(&self) {
+    /// Ends every connection: at once, or when what is to be sent is sent.
+    pub(super) fn send_clients_away(&self, flush: bool) {
         let conns: Vec<_> = self.shared.watchers().conns().cloned().collect();
         for conn in conns {
-            // What was answered already is told: a change of the members may be what ended the role.
-            conn.send_away(true);
+            conn.send_away(flush);
         }
     }
 
@@ -155,7 +156,7 @@ impl Core {
     /// What clients of that time had is gone: their sessions were this member's alone.
     fn end_read_only(&mut self) {
         if self.shared.standing.role() == Role::ReadOnly {
-            self.close_clients();
+            self.send_clients_away(true);
         }
     }
 

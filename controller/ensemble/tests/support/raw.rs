@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use jute::{
-    Acl, ConnectRequest, ConnectResponse, CreateRequest, ErrorCode, OpCode, Reader, ReplyHeader,
-    Request, RequestHeader, Stat, create_flags,
+    Acl, ConnectRequest, ConnectResponse, CreateRequest, ErrorCode, Reader, ReplyHeader, Request,
+    RequestHeader, Stat, create_flags,
 };
 use types::{SessionId, Zxid};
 
@@ -72,12 +72,8 @@ impl Raw {
 
     /// Sends a write of any version and does not wait for its answer; answers with its number.
     pub(crate) fn send_set(&mut self, path: &str) -> i32 {
-        self.xid += 1;
-        let data = Some(Bytes::copy_from_slice(&self.xid.to_be_bytes()));
-        let mut out = BytesMut::new();
-        RequestHeader { xid: self.xid, op: OpCode::SetData.code() }.encode(&mut out);
-        Request::SetData { path: path.into(), data, version: -1 }.encode(&mut out);
-        send(&mut self.stream, &framed(&out));
+        let data = Some(Bytes::copy_from_slice(&(self.xid + 1).to_be_bytes()));
+        self.tell(&[Request::SetData { path: path.into(), data, version: -1 }]);
         self.xid
     }
 
@@ -168,18 +164,11 @@ impl Raw {
 impl Raw {
     /// Sends a sync and a create by turns, all at once; returns the reply to each.
     pub(crate) fn sync_and_create(&mut self, first: u32, count: u32) -> Vec<(i32, String)> {
-        let mut all = Vec::new();
-        for number in first..first + count {
+        let pair = |number| {
             let create = create(&format!("/n{number}"), create_flags::PERSISTENT);
-            for request in [Request::Sync { path: "/".into() }, Request::Create(create)] {
-                self.xid += 1;
-                let mut out = BytesMut::new();
-                RequestHeader { xid: self.xid, op: request.op().code() }.encode(&mut out);
-                request.encode(&mut out);
-                all.extend(framed(&out));
-            }
-        }
-        send(&mut self.stream, &all);
+            [Request::Sync { path: "/".into() }, Request::Create(create)]
+        };
+        self.tell(&(first..first + count).flat_map(pair).collect::<Vec<_>>());
         let replies = (0..count * 2).map(|_| {
             let reply = receive(&mut self.stream);
             let mut reader = Reader::new(&reply);

@@ -114,18 +114,17 @@ pub(super) fn mend(
 /// two members that waited for each other's would do so for ever.
 pub(super) fn whole_end(survey: &Survey, base: Zxid) -> io::Result<Option<Zxid>> {
     let mut last = base;
-    let in_doubt = survey.is_end_in_doubt();
     for at in survey.first_needed(base)..survey.files.len() {
-        match check(survey, at, last, in_doubt)? {
+        match check(survey, at, last, true)? {
             Check::Whole(end) => last = end,
             Check::Gap(_) | Check::Damaged => return Ok(None),
         }
     }
-    Ok((in_doubt || survey.end(last, false) == End::Whole).then_some(last))
+    Ok(matches!(survey.end(last, false), End::Whole | End::InDoubt).then_some(last))
 }
 
-/// `in_doubt`: damage at the end of the last file is of what may be missing there.
-fn check(survey: &Survey, at: usize, after: Zxid, in_doubt: bool) -> io::Result<Check> {
+/// `or_in_doubt`: damage at an end in doubt is of what may be missing there.
+fn check(survey: &Survey, at: usize, after: Zxid, or_in_doubt: bool) -> io::Result<Check> {
     let mut pieces = survey.read(at)?;
     let mut last = after;
     let mut inner = false;
@@ -145,7 +144,12 @@ fn check(survey: &Survey, at: usize, after: Zxid, in_doubt: bool) -> io::Result<
     let damaged = pieces.damaged;
     let is_last = at + 1 == survey.files.len();
     // What was never flushed may be torn, and is dealt with when the log is read.
-    let torn = is_last && damaged && (in_doubt || survey.end(last, true) == End::Whole);
+    let is_torn = || match survey.end(last, true) {
+        End::Whole => true,
+        End::InDoubt => or_in_doubt,
+        End::Lost(_) | End::Unknown => false,
+    };
+    let torn = is_last && damaged && is_torn();
     Ok(if inner || damaged && !torn { Check::Damaged } else { Check::Whole(last) })
 }
 
@@ -190,10 +194,11 @@ impl Mender<'_> {
         // What the damage at its end was is told by the file that follows, or by the watermark.
         match survey.files.get(at + 1) {
             Some(next) if pieces.damaged => self.fill(survey, writer, next.first),
-            None if pieces.damaged && survey.is_end_in_doubt() => self.fill_end(survey, writer),
-            None if pieces.damaged && survey.end(writer.last, true) == End::Unknown => {
-                Ok(Filled::Unknown)
-            }
+            None if pieces.damaged => match survey.end(writer.last, true) {
+                End::InDoubt => self.fill_end(survey, writer),
+                End::Unknown => Ok(Filled::Unknown),
+                End::Whole | End::Lost(_) => Ok(Filled::Done),
+            },
             _ => Ok(Filled::Done),
         }
     }
@@ -372,7 +377,7 @@ impl Mender<'_> {
     fn mend_end(&mut self, survey: &Survey, last: Zxid, base: Zxid) -> io::Result<Outcome> {
         let end = match survey.end(last, false) {
             End::Lost(end) => end,
-            End::Unknown if survey.is_end_in_doubt() => return self.settle_end(survey, last),
+            End::InDoubt => return self.settle_end(survey, last),
             // Damage was dealt with file by file; a file that is not there is no sign of a loss.
             End::Whole | End::Unknown => return Ok(Outcome::Whole(last)),
         };

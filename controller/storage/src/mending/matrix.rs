@@ -176,6 +176,19 @@ impl Ensemble {
         ensemble
     }
 
+    /// With two histories: behind what all have the first one led epoch 3, and the second one's last is of the epoch before.
+    fn parted() -> Self {
+        let ensemble = Self::with([2; MEMBERS]);
+        for (id, entry) in [(0, (3, 1)), (1, (2, 1))] {
+            let dir = ensemble.path(id);
+            let mut writer = LogWriter::new(&dir, 0, true).behind(zxid((1, 4)));
+            writer.stage(zxid(entry), &payload(zxid(entry)));
+            writer.commit().expect("there is room");
+            watermark::lower(&dir, zxid(entry)).expect("it is writable");
+        }
+        ensemble
+    }
+
     fn copy_of(like: &Self) -> Self {
         let ensemble = Self::empty();
         for id in 0..MEMBERS {

@@ -42,6 +42,8 @@ pub(super) enum End {
     Whole,
     /// It was on the disk up to here.
     Lost(Zxid),
+    /// How far it was on the disk was told here, and is not any more.
+    InDoubt,
     /// There may have been more.
     Unknown,
 }
@@ -68,18 +70,14 @@ impl Survey {
         links::had_line(first, self.flushed)
     }
 
-    /// Whether how far the log was on the disk was told here, and is not any more.
-    pub(super) fn is_end_in_doubt(&self) -> bool {
-        self.links.is_end_in_doubt(self.flushed)
-    }
-
     /// Judges the end of a log whose last whole record is `last`, with damage behind it or not.
     pub(super) fn end(&self, last: Zxid, damaged: bool) -> End {
         match self.flushed {
             Some(flushed) if flushed > last => End::Lost(flushed),
             Some(_) => End::Whole,
+            None if self.links.is_end_in_doubt(None) => End::InDoubt,
             // Apache's directory has no such file, and no lines either.
-            None if damaged || !self.links.is_empty() || self.is_end_in_doubt() => End::Unknown,
+            None if damaged || !self.links.is_empty() => End::Unknown,
             None => End::Whole,
         }
     }

@@ -83,13 +83,9 @@ fn several_that_lost_their_ends_get_them_from_one() {
 
 #[test]
 fn a_history_that_parts_from_this_one_is_no_end_of_it() {
-    let ensemble = Ensemble::with([2, 2, 2]);
-    for (id, entry) in [(0, (3, 1)), (1, (2, 1))] {
-        let dir = ensemble.path(id);
-        let mut writer = LogWriter::new(&dir, 0, true).behind(zxid((1, 4)));
-        writer.stage(zxid(entry), &payload(zxid(entry)));
-        writer.commit().expect("there is room");
-        lose_watermark(&dir);
+    let ensemble = Ensemble::parted();
+    for id in [0, 1] {
+        lose_watermark(&ensemble.path(id));
     }
     assert!(is_stuck(&ensemble.mend(1), "not known to go on"));
     assert_eq!(ensemble.mend(0), Mended::Whole { taken: 0 });

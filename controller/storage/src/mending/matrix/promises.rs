@@ -84,15 +84,7 @@ fn whichever_is_first_the_longest_history_wins_as_long_as_none_parts() {
 
 #[test]
 fn where_histories_part_no_epoch_is_guessed() {
-    // The first one led epoch 3 with no more than the others have; the second one's last is of the epoch before.
-    let ensemble = Ensemble::with([2, 2, 2]);
-    for (id, entry) in [(0, (3, 1)), (1, (2, 1))] {
-        let dir = ensemble.path(id);
-        let mut writer = LogWriter::new(&dir, 0, true).behind(zxid((1, 4)));
-        writer.stage(zxid(entry), &payload(zxid(entry)));
-        writer.commit().expect("there is room");
-        watermark::lower(&dir, zxid(entry)).expect("it is writable");
-    }
+    let ensemble = Ensemble::parted();
     for id in 0..MEMBERS {
         write(&ensemble, id, 4, 3);
     }
