@@ -46,11 +46,6 @@ impl Roster {
         self.next = next;
     }
 
-    /// The transactions from `first` on are not in the log.
-    pub(crate) fn withdraw(&mut self, first: Zxid) {
-        self.next.take_if(|next| next.version >= first && next.version.counter() > 0);
-    }
-
     /// The history was loaded, or is replaced: what was proposed and is not in it is forgotten, and the other way round. The first
     /// members get their version by no transaction.
     pub(crate) fn settle(&mut self, tree: &Tree) {

@@ -8,6 +8,8 @@
 //! bounded memory. A crash in between leaves a log whose last epoch may be above `currentEpoch`; a peer that
 //! votes with the lower of the two claims less than it has, which is safe.
 
+use std::collections::VecDeque;
+
 use types::{Epoch, Instant, PeerId, Zxid};
 
 use crate::drain::{Drain, Unfinished};
@@ -118,9 +120,9 @@ impl CatchingUp {
                 return self.give_up(core);
             }
             Input::TruncateRefused(zxid) if self.start == truncating(zxid) => {
-                self.start = Start::Awaited;
                 core.wants_state = true;
-                return self.give_up(core);
+                // An election would only choose the same leader, whose second epoch cannot be promised without the whole history.
+                return Drain::begin(core, VecDeque::new(), None, Some(self.leader));
             }
             Input::InstallRefused(zxid) if self.start == installing(zxid) => {
                 self.start = Start::Awaited;
@@ -150,7 +152,7 @@ impl CatchingUp {
             Message::Trunc(zxid) if self.start == Start::Awaited && zxid < last => {
                 self.begin_after(zxid);
                 self.start = truncating(zxid);
-                core.voters.withdraw(Zxid::from_bits(zxid.bits().saturating_add(1)));
+                core.withdraw_after(zxid);
                 core.outbox.push(Output::Truncate(zxid));
             }
             Message::Snap(zxid) if self.start == Start::Awaited => {

@@ -104,6 +104,8 @@ impl Drain {
             return Phase::Drain(self);
         }
         core.aside_until = None;
+        // A learner that was not in step yet foresaw what it never logged.
+        core.withdraw_after(core.durable.last_logged);
         if core.has(Mutation::Zk2845) {
             self.appended.clear();
         }

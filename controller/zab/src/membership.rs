@@ -91,9 +91,11 @@ impl Membership {
         later
     }
 
-    /// The transactions from `first` on are not in this peer's log. The members that an ensemble was started with come with none.
-    pub(crate) fn withdraw(&mut self, first: Zxid) {
-        self.next.take_if(|next| next.version >= first && next.version.counter() > 0);
+    /// The transactions after `last` are not in this peer's log; `true` when one of them was to bring other members. Those that an
+    /// ensemble was started with come with none.
+    pub(crate) fn withdraw_after(&mut self, last: Zxid) -> bool {
+        let is_lost = |next: &mut Arc<Config>| next.version > last && next.version.counter() > 0;
+        self.next.take_if(is_lost).is_some()
     }
 
     /// Those that decide now.

@@ -200,6 +200,8 @@ pub enum Output {
     Activate(Arc<Config>),
     /// The first configuration has got this version: NEWLEADER carries it from now on.
     Foreseen(Arc<Config>),
+    /// What was foreseen last is not in this peer's log: it is forgotten, and NEWLEADER carries the configuration in force.
+    Unforeseen,
     /// This peer leads no more and may stop: another one is about to lead, or none could at once and an election follows.
     HandedOver(Option<PeerId>),
 }

@@ -32,6 +32,14 @@ impl Core {
         self.voters.foresee(next);
     }
 
+    /// The transactions after `last` are not in this peer's log: a configuration that one of them was to bring is not this peer's
+    /// to tell of, nor to put in force.
+    pub(crate) fn withdraw_after(&mut self, last: Zxid) {
+        if self.voters.withdraw_after(last) {
+            self.outbox.push(Output::Unforeseen);
+        }
+    }
+
     /// A later configuration is committed.
     pub(crate) fn activate(&mut self, config: &Arc<Config>) {
         if self.voters.activate(config) {

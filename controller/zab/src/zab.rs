@@ -14,6 +14,7 @@ use crate::following::Follower;
 use crate::joining::Joining;
 use crate::membership::Membership;
 use crate::mutation::Mutation;
+use crate::reconfiguration::before;
 use crate::synchronization::Synchronization;
 use crate::{
     Candidate, Config, Input, Introduction, Message, Notification, Output, PeerMisbehaved,
@@ -320,7 +321,7 @@ impl Zab {
                 core.early.remove(peer);
             }
             // A change of the members that this log does not have is not this peer's to tell of.
-            Input::AppendRefused { first } => core.voters.withdraw(*first),
+            Input::AppendRefused { first } => core.withdraw_after(before(*first)),
             Input::Counts => core.abstains = false,
             Input::Foreseen(next) => core.foresee(next),
             Input::LogHas(config) => core.voters.settle(config),

@@ -140,6 +140,7 @@ impl Random {
             18 => match self.below(4) {
                 0 => format!("full {}", self.one(&running)?),
                 1 => format!("hand-over {}", self.one(&leaders)?),
+                2 => format!("hold-epoch {}", self.one(&running)?),
                 _ => return None,
             },
             _ => format!("wait {}", 50 + self.below(6000)),

@@ -519,7 +519,7 @@ impl Core {
             LogEvent::Full { first, error } => {
                 tracing::error!(%error, "writes are stopped until there is room; reads go on");
                 self.stop_writes();
-                self.refuse_appends(first);
+                self.drive(Input::AppendRefused { first });
                 self.maybe_dismiss_learners();
             }
             LogEvent::EpochRefused { file, epoch, error } => {
@@ -534,7 +534,7 @@ impl Core {
                 // What came to the log behind the epoch was dropped.
                 let flushed = self.zab.durable().last_logged;
                 let first = Zxid::from_bits(flushed.bits().saturating_add(1));
-                self.refuse_appends(first);
+                self.drive(Input::AppendRefused { first });
             }
             LogEvent::HasRoom => {
                 tracing::info!("there is room again: writes are taken");
@@ -557,6 +557,8 @@ impl Core {
             LogEvent::TruncateRefused(to, error) => {
                 tracing::warn!(%error, "the leader is asked for its whole state");
                 self.drive(Input::TruncateRefused(to));
+                let last = last_members(&self.shared.tree());
+                self.on_history(last);
             }
             LogEvent::Installed(zxid) => self.on_installed(zxid),
             LogEvent::Failed(why) => {
@@ -616,16 +618,8 @@ impl Core {
             self.on_leading(epoch);
         }
         if let Some(first) = refused {
-            self.refuse_appends(first);
+            self.drive(Input::AppendRefused { first });
         }
-    }
-
-    /// The log has nothing from `first` on.
-    fn refuse_appends(&mut self, first: Zxid) {
-        if let Some(ensemble) = &mut self.ensemble {
-            ensemble.configs.withdraw(first);
-        }
-        self.drive(Input::AppendRefused { first });
     }
 
     fn on_leading(&mut self, epoch: Epoch) {

@@ -410,15 +410,13 @@ impl Core {
             Output::Following { leader, epoch, kin } => self.on_following(leader, epoch, kin),
             Output::Resigned { successor } => self.on_resigned(successor),
             Output::Foreseen(config) => self.on_foreseen(&config),
+            Output::Unforeseen => self.on_unforeseen(),
             Output::Activate(config) => self.on_activate(&config),
             Output::Locate { learner, last } => self.locate(learner, last),
             Output::Sync { to, plan } => self.sync(to, plan),
             Output::Truncate(to) => {
                 tracing::warn!(%to, "the log is cut: the leader does not have what is behind");
                 self.leave_clients();
-                if let Some(ensemble) = &mut self.ensemble {
-                    ensemble.configs.withdraw(Zxid::from_bits(to.bits().saturating_add(1)));
-                }
                 self.tell_log(LogCommand::Truncate(to));
             }
             Output::Install(zxid) => self.install(zxid),

@@ -104,14 +104,6 @@ impl Configs {
         self.next = next;
     }
 
-    /// The transactions from `first` on are not in this member's log. The members that an ensemble was started with come with none.
-    pub(super) fn withdraw(&mut self, first: Zxid) {
-        let came = |next: &Members| next.version >= first && next.version.counter() > 0;
-        if self.next.as_ref().is_some_and(came) {
-            self.set_next(None);
-        }
-    }
-
     /// These are in force. `None`: they are not known, which the protocol does not let happen.
     fn activate(&mut self, version: Zxid) -> Option<()> {
         let known = [self.told.take(), self.next.clone()].into_iter().flatten();
@@ -247,6 +239,13 @@ impl Core {
         let Some(ensemble) = &self.ensemble else { return };
         let members = Members { version: config.version, ..(**ensemble.configs.now()).clone() };
         self.note_next(members);
+    }
+
+    /// What was proposed is not in this member's log.
+    pub(super) fn on_unforeseen(&mut self) {
+        if let Some(ensemble) = &mut self.ensemble {
+            ensemble.configs.set_next(None);
+        }
     }
 
     /// A peer's vote says which members are in force with it.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jute::Members;
-use types::Zxid;
 use zab::{Input, Message, Notification, Output, PeerMisbehaved, SyncPlan, SyncStart};
 
 use super::{Event, World, index, peer};
@@ -27,12 +26,7 @@ impl World {
                 self.hosts[host].disk.write(Write::Append(txn));
             }
             Output::SaveEpoch(saved) => self.hosts[host].disk.write(Write::Epoch(saved)),
-            Output::Truncate(zxid) => {
-                if let Some(roster) = &mut self.hosts[host].roster {
-                    roster.withdraw(Zxid::from_bits(zxid.bits() + 1));
-                }
-                self.hosts[host].disk.write(Write::Truncate(zxid));
-            }
+            Output::Truncate(zxid) => self.hosts[host].disk.write(Write::Truncate(zxid)),
             Output::Install(zxid) => {
                 let base = running.received.clone().filter(|base| base.zxid == zxid);
                 let Some(base) = base else {
@@ -127,6 +121,11 @@ impl World {
             Output::HandedOver(_) => {}
             Output::Activate(config) => self.on_activate(host, &config)?,
             Output::Foreseen(config) => self.on_foreseen(host, &config),
+            Output::Unforeseen => {
+                if let Some(roster) = &mut self.hosts[host].roster {
+                    roster.set_next(None);
+                }
+            }
             other => return Err(Violation(format!("{me} asks for {other:?}, which nobody does"))),
         }
         Ok(())

@@ -119,7 +119,10 @@ impl World {
                 true => Input::Truncated(zxid),
                 false => return Ok(()),
             },
-            Written::TruncateRefused(zxid) => Input::TruncateRefused(zxid),
+            Written::TruncateRefused(zxid) => {
+                self.step(host, Input::TruncateRefused(zxid))?;
+                return self.on_history(host, None);
+            }
             Written::Installed(zxid) => {
                 if let Some(base) = running.received.take() {
                     running.tree = Tree::read(&base)?;

@@ -17,9 +17,6 @@ impl World {
         if running.mending.stands_still() {
             return Ok(());
         }
-        if let (Input::AppendRefused { first }, Some(roster)) = (&input, &mut one.roster) {
-            roster.withdraw(*first);
-        }
         if let Input::Propose(txn) | Input::Reconfigure { txn, .. } = &input {
             self.proposed.insert(txn.zxid, txn.clone());
         }

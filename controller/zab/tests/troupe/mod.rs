@@ -67,6 +67,9 @@ struct Disk {
     /// Not flushed: answered by nothing, lost in a crash.
     held: bool,
     waiting: Vec<Txn>,
+    /// The same of `currentEpoch`.
+    epoch_held: bool,
+    unsaved: Option<Epoch>,
 }
 
 impl Troupe {
@@ -97,6 +100,7 @@ impl Troupe {
                     }
                 }
             }
+            "hold-epoch" => peers().for_each(|peer| self.add(peer).disk.epoch_held = true),
             "hold" => peers().for_each(|peer| self.add(peer).disk.held = true),
             "release" => peers().for_each(|peer| self.release(peer)),
             "purge" => peers().for_each(|peer| {
@@ -197,6 +201,7 @@ impl Troupe {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.zab = None;
         peer.disk.waiting.clear();
+        peer.disk.unsaved = None;
         for other in std::mem::take(&mut peer.links) {
             self.unlink(id, other);
         }
@@ -264,8 +269,7 @@ impl Troupe {
             | Message::Inform(txn)
             | Message::InformAndActivate { txn, .. } => (txn.zxid, Input::Foreseen),
             Message::NewLeader(_) => (self.seen[&from], Input::LeaderHas),
-            Message::Snap(_) => return self.tell_history(to),
-            Message::Trunc(last) => return self.forget(to, Zxid::from_bits(last.bits() + 1)),
+            Message::Snap(_) => return self.tell_history(to, &self.peers[&to].received.clone()),
             Message::Notification(_) => {
                 let told =
                     self.active.get(&from).map(|config| Input::Committed(Arc::clone(config)));
@@ -274,18 +278,16 @@ impl Troupe {
             _ => return,
         };
         if let Some(config) = self.configs.get(&zxid) {
-            self.seen.insert(to, zxid);
             self.due.push_back((to, input(Arc::clone(config))));
         }
     }
 
-    /// Tells of the last configuration that a leader's state brings, as a driver does that reads it there.
-    fn tell_history(&mut self, id: PeerId) {
-        let last = self.peers[&id].received.iter().rev().find_map(|zxid| self.configs.get(zxid));
+    /// Tells of the last configuration that a history brings, as a driver does that reads it in the tree.
+    fn tell_history(&mut self, id: PeerId, tree: &[Zxid]) {
+        let last = tree.iter().rev().find_map(|zxid| self.configs.get(zxid));
         let active = self.active.get(&id);
         let version = active.map_or(Zxid::ZERO, |config| config.version);
         if let Some(config) = last.filter(|last| last.version > version).or(active).cloned() {
-            self.seen.insert(id, config.version);
             self.due.push_back((id, Input::LogHas(config)));
         }
     }
@@ -293,9 +295,13 @@ impl Troupe {
     fn release(&mut self, id: PeerId) {
         let disk = &mut self.add(id).disk;
         disk.held = false;
+        disk.epoch_held = false;
         let waiting = std::mem::take(&mut disk.waiting);
         let last = waiting.last().map(|txn| txn.zxid);
         disk.log.extend(waiting);
+        let saved = disk.unsaved.take();
+        disk.current = saved.unwrap_or(disk.current);
+        self.due.extend(saved.map(|saved| (id, Input::EpochSaved(SavedEpoch::Current(saved)))));
         self.due.extend(last.map(|last| (id, Input::Flushed(last))));
     }
 
@@ -305,18 +311,7 @@ impl Troupe {
         let Some(first) = std::mem::take(&mut disk.waiting).first().map(|txn| txn.zxid) else {
             return;
         };
-        self.forget(id, first);
         self.due.push_back((id, Input::AppendRefused { first }));
-    }
-
-    /// A change of the members that is not in the log is forgotten, as a driver does.
-    fn forget(&mut self, id: PeerId, first: Zxid) {
-        let active = self.active.get(&id).map_or(Zxid::ZERO, |config| config.version);
-        if let Some(seen) =
-            self.seen.get_mut(&id).filter(|seen| **seen >= first && seen.counter() > 0)
-        {
-            *seen = active;
-        }
     }
 
     fn cut(&mut self, from: &str, to: &str) {
@@ -379,6 +374,13 @@ impl Troupe {
             let Some(zab) = self.peers.get_mut(&id).and_then(|peer| peer.zab.as_mut()) else {
                 continue;
             };
+            match &input {
+                Input::Foreseen(config) if config.version < self.seen[&id] => {}
+                Input::Foreseen(config) | Input::LeaderHas(config) | Input::LogHas(config) => {
+                    self.seen.insert(id, config.version);
+                }
+                _ => {}
+            }
             let outputs: Vec<_> = zab.step(now, input).collect();
             for output in outputs {
                 self.carry_out(id, output);
@@ -401,6 +403,10 @@ impl Troupe {
             }
             Output::SaveEpoch(saved) => {
                 match saved {
+                    SavedEpoch::Current(epoch) if peer.disk.epoch_held => {
+                        peer.disk.unsaved = Some(epoch);
+                        return;
+                    }
                     SavedEpoch::Accepted(epoch) => peer.disk.accepted = epoch,
                     SavedEpoch::Current(epoch) => peer.disk.current = epoch,
                 }
@@ -423,7 +429,9 @@ impl Troupe {
                 if peer.disk.log[..peer.disk.purged].last().is_some_and(|txn| txn.zxid > to) =>
             {
                 self.said.push(format!("{id} cannot cut its log behind {to}"));
+                let tree = peer.tree.clone();
                 self.due.push_back((id, Input::TruncateRefused(to)));
+                self.tell_history(id, &tree);
             }
             Output::Truncate(to) => {
                 peer.disk.log.retain(|txn| txn.zxid <= to);
@@ -484,6 +492,11 @@ impl Troupe {
                 self.seen.insert(id, config.version);
                 self.configs.insert(config.version, config);
             }
+            Output::Unforeseen => {
+                let now = self.active.get(&id).map_or(Zxid::ZERO, |config| config.version);
+                self.seen.insert(id, now);
+                self.said.push(format!("{id} forgets whom it foresaw"));
+            }
             Output::Leading(epoch) => {
                 self.ledger.leads(id, epoch);
                 self.ledger.delivers(id, &peer.tree);
@@ -507,7 +520,6 @@ impl Troupe {
                 let kept =
                     |disk: &Disk| disk.log.iter().chain(&disk.waiting).any(|txn| txn.zxid >= first);
                 assert!(!disks.any(kept), "{id} takes back from {first} on what others have");
-                self.forget(id, first);
                 self.configs.split_off(&first);
             }
             other => self.said.push(format!("{id} {other:?}")),
