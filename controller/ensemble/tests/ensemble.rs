@@ -115,6 +115,23 @@ async fn what_a_client_says_last_is_done_though_it_does_not_wait_for_the_answer(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_answered_behind_the_end_of_a_session() {
+    let ensemble = Ensemble::start(3, 0).await;
+    for id in [ensemble.leader(), ensemble.any_follower()] {
+        let addr = ensemble.client_addr(id);
+        let ask = move || {
+            let mut client = Raw::open(addr, 10_000);
+            let look = Request::Exists { path: "/".into(), watch: false };
+            client.tell(&[look.clone(), Request::CloseSession, look]);
+            client.refusals(3)
+        };
+        let answered = tokio::task::spawn_blocking(ask).await.expect("it does not panic");
+        assert_eq!(answered, [None, None], "member {id}");
+    }
+    ensemble.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sync_and_a_write_behind_it_are_each_answered_on_a_learner_too() {
     let ensemble = Ensemble::start(3, 1).await;
     for (id, first) in [(ensemble.any_follower(), 0), (4, 100)] {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use jute::{Entry, ErrorCode, EventType, Perms, Response, Text, Txn};
+use jute::{Entry, ErrorCode, EventType, OpCode, Perms, Response, Text, Txn};
 use storage::LogCommand;
 use types::{SessionId, Zxid};
 use znodes::access::permits;
@@ -227,7 +227,8 @@ impl Core {
         self.shared.count_stale(op, now.saturating_since(since), inner.timeout_ms);
         inner.said.talk.answered(op, xid, zxid, now.saturating_since(since), now);
         inner.said.talk.sent += 1;
-        let is_held_up = inner.is_held_up();
+        // Nobody is told anything behind the end of its session.
+        let is_held_up = op != OpCode::CloseSession && inner.is_held_up();
         if is_held_up {
             serve::what_waited(tree, &self.shared, conn, &mut inner);
         }
