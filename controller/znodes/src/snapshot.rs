@@ -262,10 +262,25 @@ fn read_znodes<T: Take>(
     source: &mut Source<T>,
     mut show: impl FnMut(&str, Option<&[u8]>, i64, &StatPersisted, u64) -> Result<(), SnapshotError>,
 ) -> Result<(), SnapshotError> {
-    // Used again for each znode.
+    let mut show = |path: &[u8], data: Option<&[u8]>, tail: &Tail, at| match str::from_utf8(path) {
+        Ok(path) => show(path, data, tail.acl, &tail.stat, at),
+        Err(_) => show(&String::from_utf8_lossy(path), data, tail.acl, &tail.stat, at),
+    };
+    // Used again for each znode that lies in two buffers.
     let mut path = Vec::new();
     let mut path_length = source.length()?;
     loop {
+        let (begin, limit) = (source.at, source.limit);
+        let buffer = source.rest()?;
+        let mut used = 0;
+        let mut at = begin;
+        while let Some((znode, length)) = Lying::of(&buffer[used..], path_length, at, limit)? {
+            used += length;
+            at = begin + used as u64;
+            show(znode.path, znode.data, &znode.tail, at)?;
+            path_length = believed(znode.tail.next_path, limit, at)?;
+        }
+        source.skip(used);
         path.clear();
         path.extend_from_slice(source.take(path_length.unwrap_or(0))?);
         if path == END.as_bytes() {
@@ -275,13 +290,47 @@ fn read_znodes<T: Take>(
         // What follows is taken in as few pieces as may be: the end comes only where a path is expected.
         let data_length = source.length()?;
         let length = data_length.unwrap_or(0);
-        let at = source.at;
+        let at = source.at + (length + Tail::LENGTH) as u64;
         let rest = source.take(length + Tail::LENGTH)?;
         let (data, tail) = rest.split_at(length);
         let tail = Tail::from_bytes(tail);
-        let data = data_length.map(|_| data);
-        show(&String::from_utf8_lossy(&path), data, tail.acl, &tail.stat, at)?;
+        show(&path, data_length.map(|_| data), &tail, at)?;
         path_length = source.believed(tail.next_path)?;
+    }
+}
+
+/// A znode that lies in a buffer as a whole.
+struct Lying<'a> {
+    path: &'a [u8],
+    data: Option<&'a [u8]>,
+    tail: Tail,
+}
+
+impl<'a> Lying<'a> {
+    /// The first one in `buffer`, which begins with its path at byte `at`, and its bytes up to the next one's path. `None`: not
+    /// all of it is there, or it is the end mark.
+    fn of(
+        buffer: &'a [u8],
+        path_length: Option<usize>,
+        at: u64,
+        limit: usize,
+    ) -> Result<Option<(Self, usize)>, SnapshotError> {
+        let Some((path, rest)) = buffer.split_at_checked(path_length.unwrap_or(0)) else {
+            return Ok(None);
+        };
+        let Some((data_length, rest)) = rest.split_first_chunk() else { return Ok(None) };
+        if path == END.as_bytes() {
+            return Ok(None);
+        }
+        let at = at + path.len() as u64 + data_length.len() as u64;
+        let data_length = believed(i32::from_be_bytes(*data_length), limit, at)?;
+        let Some((data, rest)) = rest.split_at_checked(data_length.unwrap_or(0)) else {
+            return Ok(None);
+        };
+        let Some(tail) = rest.first_chunk::<{ Tail::LENGTH }>() else { return Ok(None) };
+        let length = path.len() + 4 + data.len() + tail.len();
+        let data = data_length.map(|_| data);
+        Ok(Some((Self { path, data, tail: Tail::from_bytes(tail) }, length)))
     }
 }
 
@@ -422,6 +471,14 @@ trait Take {
     /// The next `length` bytes. Takes no more memory than a chunk beyond what is there.
     fn take(&mut self, length: usize) -> io::Result<&[u8]>;
 
+    /// What lies ready behind what was taken; empty where nothing does, or it is not known.
+    fn rest(&mut self) -> io::Result<&[u8]> {
+        Ok(&[])
+    }
+
+    /// So many of the bytes that lie ready are taken.
+    fn skip(&mut self, _length: usize) {}
+
     /// What was taken is all: the bytes behind it are another's.
     fn end(&mut self) {}
 }
@@ -473,8 +530,26 @@ impl<R: BufRead> Take for Buffered<'_, R> {
         Ok(&self.joined)
     }
 
+    fn rest(&mut self) -> io::Result<&[u8]> {
+        self.end();
+        self.from.fill_buf()
+    }
+
+    fn skip(&mut self, length: usize) {
+        self.from.consume(length);
+    }
+
     fn end(&mut self) {
         self.from.consume(std::mem::take(&mut self.taken));
+    }
+}
+
+/// A length as it is written, before byte `at`; `None` for null.
+fn believed(length: i32, limit: usize, at: u64) -> Result<Option<usize>, SnapshotError> {
+    match usize::try_from(length) {
+        Ok(bytes) if bytes <= limit => Ok(Some(bytes)),
+        Err(_) if length == -1 => Ok(None),
+        _ => Err(SnapshotError::Length { at, length }),
     }
 }
 
@@ -515,11 +590,17 @@ impl<T: Take> Source<T> {
     }
 
     fn believed(&self, length: i32) -> Result<Option<usize>, SnapshotError> {
-        match usize::try_from(length) {
-            Ok(bytes) if bytes <= self.limit => Ok(Some(bytes)),
-            Err(_) if length == -1 => Ok(None),
-            _ => Err(SnapshotError::Length { at: self.at, length }),
-        }
+        believed(length, self.limit, self.at)
+    }
+
+    fn rest(&mut self) -> Result<&[u8], SnapshotError> {
+        let at = self.at;
+        self.from.rest().map_err(|source| SnapshotError::Read { at, source })
+    }
+
+    fn skip(&mut self, length: usize) {
+        self.at += length as u64;
+        self.from.skip(length);
     }
 
     fn take(&mut self, length: usize) -> Result<&[u8], SnapshotError> {

@@ -85,6 +85,8 @@ pub(crate) struct Tree {
     /// Znodes whose children may not be in the order of their czxids: only a snapshot of another make, and a
     /// log that is replayed over a snapshot taken meanwhile, put them in so.
     unordered: BTreeSet<NodeId>,
+    /// The last one that was found to be: many children of one are put in one after the other.
+    lately_unordered: Option<NodeId>,
 }
 
 impl Tree {
@@ -105,6 +107,7 @@ impl Tree {
             removals: 0,
             packed: Vec::new(),
             unordered: BTreeSet::new(),
+            lately_unordered: None,
         };
         let root = tree.take_slot();
         debug_assert_eq!(root, Self::ROOT);
@@ -243,8 +246,12 @@ impl Tree {
         let id = self.take_slot();
         let before = self.pages.kids(parent);
         let prev = before.map_or(NONE, |kids| kids.last);
-        if prev != NONE && self.czxid(NodeId(prev)) > stat.czxid {
+        if prev != NONE
+            && self.lately_unordered != Some(parent)
+            && self.czxid(NodeId(prev)) > stat.czxid
+        {
             self.unordered.insert(parent);
+            self.lately_unordered = Some(parent);
         }
         self.pack(stat, name, data, |pages, bytes| pages.fill(id, parent.0, prev, acl, bytes));
         let (first, count) = before.map_or((id.0, 1), |kids| (kids.first, kids.count + 1));
@@ -277,6 +284,7 @@ impl Tree {
         });
         if kids.is_none() {
             self.unordered.remove(&parent);
+            self.lately_unordered = None;
         }
         self.pages.set_kids(parent, kids);
         self.pages.vacate(id, self.vacant);
