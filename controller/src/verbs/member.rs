@@ -24,6 +24,7 @@ pub(crate) fn main(args: MemberArgs) -> Result<ExitCode> {
             why = member.failed() => return Err(why).context("the member ended by itself"),
         }
         member.shutdown_with_process().await;
+        shutdown::give_way();
         Ok(ExitCode::SUCCESS)
     })
 }
