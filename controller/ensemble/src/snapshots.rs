@@ -1,13 +1,15 @@
 //! When a snapshot is taken, and the thread that writes it.
 
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jute::TxnDigest;
 use storage::{Compression, SnapshotDigest, SnapshotWriteError, SnapshotWriter};
+use types::Zxid;
 use znodes::{Frozen, Rules};
 
 use crate::MemberConfig;
@@ -21,10 +23,6 @@ pub(crate) struct Snapshots {
     every: u32,
     since_last: u32,
     writing: Option<JoinHandle<()>>,
-    /// When the one that is being written, or else the last one, began.
-    begun: Option<Instant>,
-    /// Not before this is the next one begun.
-    rests_until: Option<Instant>,
     dir: PathBuf,
     log_dir: PathBuf,
 }
@@ -36,32 +34,27 @@ impl Snapshots {
             every: every.max(2),
             since_last: replayed,
             writing: None,
-            begun: None,
-            rests_until: None,
             dir: dirs.snapshots().to_owned(),
             log_dir: dirs.logs().to_owned(),
         }
     }
 
-    /// More transactions were applied. True when a snapshot is due: after so many of them, and not before the
-    /// last one's time has passed some times over. Else a large tree under many writes would be written all
-    /// the time, which takes more from the writes than a longer log takes from the next start.
+    /// More transactions were applied. True when a snapshot is due: after so many of them, one at a time.
     pub(crate) fn count(&mut self, transactions: usize) -> bool {
         let more = u32::try_from(transactions).unwrap_or(u32::MAX);
         self.since_last = self.since_last.saturating_add(more);
-        self.since_last >= self.every
-            && self.writing.is_none()
-            && self.rests_until.is_none_or(|until| until <= Instant::now())
+        self.since_last >= self.every && self.writing.is_none()
     }
 
     /// Writes the snapshot on a thread of its own; the core is told when it is done.
     pub(crate) fn begin(&mut self, frozen: Frozen, shared: &Arc<Shared>) {
         self.since_last = 0;
-        self.begun = Some(Instant::now());
         let (dir, log_dir) = (self.dir.clone(), self.log_dir.clone());
         let keep = shared.config.snapshots_retained;
         let shared = Arc::clone(shared);
         let work = move || {
+            // Clients come first where processors are short. Best effort.
+            let _ = rustix::process::nice(NICE);
             match take(&shared, &frozen) {
                 Ok(_) => {
                     // A snapshot that somebody else takes meanwhile is no leftover.
@@ -84,17 +77,57 @@ impl Snapshots {
     /// The thread has told that it is done.
     pub(crate) fn done(&mut self) {
         self.writing = None;
-        self.rests_until = self.begun.map(|begun| rest_after(begun, Instant::now()));
     }
 }
 
-/// How long to wait after a snapshot that took from `begun` to `now`.
-fn rest_after(begun: Instant, now: Instant) -> Instant {
-    now + now.saturating_duration_since(begun).saturating_mul(RESTS)
+/// A snapshot that is written for a fifth of the time while clients write, and at once when they do not. A large tree under many
+/// writes is written all the time, and takes from them evenly and little what a longer log would take from the next start.
+struct Paced<A> {
+    to: SnapshotWriter,
+    /// Tells the last transaction that was applied.
+    applied: A,
+    /// Bytes of the part that is written now, since when, and what was applied then.
+    part: usize,
+    since: Instant,
+    before: Zxid,
 }
 
-/// Snapshots are written for at most a fifth of the time.
+impl<A: Fn() -> Zxid> Paced<A> {
+    fn begin(to: SnapshotWriter, applied: A) -> Self {
+        Self { to, part: 0, since: Instant::now(), before: applied(), applied }
+    }
+}
+
+impl<A: Fn() -> Zxid> Write for Paced<A> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.to.write(bytes)?;
+        self.part += written;
+        if self.part >= PART_BYTES {
+            let applied = (self.applied)();
+            thread::sleep(rest_after(self.since.elapsed(), applied != self.before));
+            (self.part, self.since, self.before) = (0, Instant::now(), applied);
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
+/// How long to rest after a part that took so long.
+fn rest_after(took: Duration, clients_write: bool) -> Duration {
+    if clients_write { (took * RESTS).min(LONGEST_REST) } else { Duration::ZERO }
+}
+
+/// What is written between two rests.
+const PART_BYTES: usize = 4 << 20;
+/// For how many times as long as it writes it rests.
 const RESTS: u32 = 4;
+/// A disk that stalls is no reason to rest for much longer.
+const LONGEST_REST: Duration = Duration::from_millis(250);
+/// The priority of who writes one: about a tenth of a processor that another thread wants too, so that it ends in any case.
+const NICE: i32 = 10;
 
 impl Drop for Snapshots {
     /// The directory's lock must outlive the writing.
@@ -113,7 +146,8 @@ pub(crate) fn take(shared: &Shared, frozen: &Frozen) -> Result<PathBuf, Snapshot
     let begun = Instant::now();
     let stats = &shared.stats;
     let config = &shared.config;
-    match write(&dir(config), frozen, config.snapshot_compression, config.rules) {
+    let (dir, how) = (dir(config), config.snapshot_compression);
+    match write(&dir, frozen, how, config.rules, || shared.applied()) {
         Ok((path, bytes)) => {
             tracing::info!(zxid = %frozen.zxid(), bytes, "snapshot written");
             stats.snapshots.fetch_add(1, Relaxed);
@@ -134,15 +168,20 @@ pub(crate) fn dir(config: &MemberConfig) -> PathBuf {
     config.data_dir.join("version-2")
 }
 
-/// Writes a whole snapshot; answers with its file and its plain size in bytes.
+/// Writes a whole snapshot; answers with its file and its plain size in bytes. `applied` tells the last transaction that was
+/// applied: while that goes on, it is not written all the time.
 pub(crate) fn write(
     dir: &Path,
     frozen: &Frozen,
     compression: Compression,
     rules: Rules,
+    applied: impl Fn() -> Zxid,
 ) -> Result<(PathBuf, u64), SnapshotWriteError> {
-    let mut writer = SnapshotWriter::create(dir, frozen.zxid(), compression)?;
-    if let Err(source) = frozen.write(&mut writer) {
+    let writer = SnapshotWriter::create(dir, frozen.zxid(), compression)?;
+    let mut paced = Paced::begin(writer, applied);
+    let written = frozen.write(&mut paced);
+    let writer = paced.to;
+    if let Err(source) = written {
         return Err(writer.failed(source));
     }
     let path = writer.path().to_owned();
@@ -158,22 +197,22 @@ pub(crate) fn digest(frozen: &Frozen, rules: Rules) -> Option<SnapshotDigest> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
-    fn a_snapshot_is_due_after_its_transactions_and_a_rest() {
+    fn a_snapshot_is_due_after_its_transactions() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let dirs = storage::DataDir::open(dir.path(), None).expect("nobody else is there");
         let mut snapshots = Snapshots::new(10, 4, &dirs);
         assert!(!snapshots.count(5));
         assert!(snapshots.count(1), "those that were replayed count");
-        let now = Instant::now();
-        snapshots.rests_until = Some(now + Duration::from_secs(3600));
-        assert!(!snapshots.count(100), "it rests");
-        snapshots.rests_until = Some(now);
-        assert!(snapshots.count(0));
-        assert_eq!(rest_after(now, now + Duration::from_secs(1)), now + Duration::from_secs(5));
+    }
+
+    #[test]
+    fn a_snapshot_rests_while_clients_write() {
+        let millis = Duration::from_millis;
+        assert_eq!(rest_after(millis(10), true), millis(40));
+        assert_eq!(rest_after(millis(10), false), millis(0));
+        assert_eq!(rest_after(millis(1000), true), LONGEST_REST);
     }
 }
