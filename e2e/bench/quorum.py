@@ -24,6 +24,8 @@ FULL = {
 }  # fmt: skip
 
 # Those of `run` with the load that each puts on. In this order: only the last makes the tree grow.
+# More than any server creates in all runs.
+CREATABLE = 20_000_000
 CASES = {
     "setData": ["run set"],
     "getData": ["run get"],
@@ -31,7 +33,7 @@ CASES = {
     "setData, 1 in flight": ["run set", "--connections", 1, "--depth", 1],
     "paced reads": ["run get", "--rate", None],
     "paced, half writes": ["run mix", "--rate", None],
-    "create": ["run create", "--nodes", 9_000_000],
+    "create": ["run create", "--nodes", CREATABLE],
 }
 
 # What is measured over a large tree, or over many of something.
@@ -92,7 +94,7 @@ def rates(cases, commands, folder, size):
         for name in NAMES:
             say(f"start and warm up: {name}")
             server = servers[name] = stack.enter_context(Server(name, commands, folder / name, heap="3g"))
-            server.load("fill", "--nodes", 9_000_000, "--parents-only")
+            server.load("fill", "--nodes", CREATABLE, "--parents-only")
             server.load("run create", "--nodes", 1000, "--ops", 1000)
             server.created = 1000
             # A virtual machine compiles what is hot; that is paid once and is not what is compared.
@@ -124,7 +126,7 @@ def one_run(server, case, size):
     if case != "create":
         return server.load(*arguments(case, size), *span)
     # Each run makes others than those before it.
-    found = server.load("run create", "--first", server.created, "--nodes", 9_000_000 - server.created, *span)
+    found = server.load("run create", "--first", server.created, "--nodes", CREATABLE - server.created, *span)
     server.created += found["ops_in_all"]
     return found
 

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use jute::{Acl, CreateRequest, Request, RequestHeader, Text};
 
 /// Znodes below one parent.
-pub(crate) const SIBLINGS: u64 = 1000;
+pub(crate) const SIBLINGS: u64 = 2000;
 
 /// The most znodes that the paths can name.
 pub(crate) const MAX_NODES: u64 = 10_000 * SIBLINGS;
@@ -132,9 +132,9 @@ mod tests {
     #[test]
     fn a_stamped_frame_is_the_request_for_its_key() {
         for (kind, path) in [
-            (Kind::Set, "/bench/1234/000000000001234567"),
-            (Kind::Get, "/bench/1234/000000000001234567"),
-            (Kind::Create, "/bench/1234/000000000001234567"),
+            (Kind::Set, "/bench/0617/000000000001234567"),
+            (Kind::Get, "/bench/0617/000000000001234567"),
+            (Kind::Create, "/bench/0617/000000000001234567"),
             (Kind::Root, "/bench"),
         ] {
             let mut out = Vec::new();
@@ -161,6 +161,6 @@ mod tests {
             assert_eq!(&found[..], path);
         }
         assert_eq!(NODE.len(), 30);
-        assert_eq!(&path(1_234_567)[..], "/bench/1234/000000000001234567");
+        assert_eq!(&path(1_234_567)[..], "/bench/0617/000000000001234567");
     }
 }
