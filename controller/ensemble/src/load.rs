@@ -153,7 +153,7 @@ pub(crate) fn load(
         tracing::warn!(path, "ephemeral znode without a session dropped");
     }
     if fresh {
-        snapshots::write(dirs.snapshots(), &state.freeze(), Compression::None, rules, || after)?;
+        snapshots::write(dirs.snapshots(), &state.freeze(), Compression::None, rules, || ())?;
     }
     let last = reader.last();
     let epochs = Epochs::read(dirs.snapshots(), last.epoch())?;

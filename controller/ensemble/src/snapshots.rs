@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use jute::TxnDigest;
 use storage::{Compression, SnapshotDigest, SnapshotWriteError, SnapshotWriter};
-use types::Zxid;
 use znodes::{Frozen, Rules};
 
 use crate::MemberConfig;
@@ -80,32 +79,32 @@ impl Snapshots {
     }
 }
 
-/// A snapshot that is written for a fifth of the time while clients write, and at once when they do not. A large tree under many
-/// writes is written all the time, and takes from them evenly and little what a longer log would take from the next start.
-struct Paced<A> {
+/// A snapshot that is written for a fifth of the time while there is other work, and at once when there is none. A large tree under
+/// many writes is written all the time, and takes from them evenly and little what a longer log would take from the next start.
+struct Paced<F, T> {
     to: SnapshotWriter,
-    /// Tells the last transaction that was applied.
-    applied: A,
-    /// Bytes of the part that is written now, since when, and what was applied then.
+    /// What other work changes.
+    work: F,
+    /// Bytes of the part that is written now, since when, and the work that was done by then.
     part: usize,
     since: Instant,
-    before: Zxid,
+    before: T,
 }
 
-impl<A: Fn() -> Zxid> Paced<A> {
-    fn begin(to: SnapshotWriter, applied: A) -> Self {
-        Self { to, part: 0, since: Instant::now(), before: applied(), applied }
+impl<T: PartialEq, F: Fn() -> T> Paced<F, T> {
+    fn begin(to: SnapshotWriter, work: F) -> Self {
+        Self { to, part: 0, since: Instant::now(), before: work(), work }
     }
 }
 
-impl<A: Fn() -> Zxid> Write for Paced<A> {
+impl<T: PartialEq, F: Fn() -> T> Write for Paced<F, T> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.to.write(bytes)?;
         self.part += written;
-        if self.part >= PART_BYTES {
-            let applied = (self.applied)();
-            thread::sleep(rest_after(self.since.elapsed(), applied != self.before));
-            (self.part, self.since, self.before) = (0, Instant::now(), applied);
+        if self.part >= storage::SNAPSHOT_PART_BYTES {
+            let work = (self.work)();
+            thread::sleep(rest_after(self.since.elapsed(), work != self.before));
+            (self.part, self.since, self.before) = (0, Instant::now(), work);
         }
         Ok(written)
     }
@@ -116,12 +115,10 @@ impl<A: Fn() -> Zxid> Write for Paced<A> {
 }
 
 /// How long to rest after a part that took so long.
-fn rest_after(took: Duration, clients_write: bool) -> Duration {
-    if clients_write { (took * RESTS).min(LONGEST_REST) } else { Duration::ZERO }
+fn rest_after(took: Duration, is_other_work: bool) -> Duration {
+    if is_other_work { (took * RESTS).min(LONGEST_REST) } else { Duration::ZERO }
 }
 
-/// What is written between two rests.
-const PART_BYTES: usize = 4 << 20;
 /// For how many times as long as it writes it rests.
 const RESTS: u32 = 4;
 /// A disk that stalls is no reason to rest for much longer.
@@ -147,7 +144,8 @@ pub(crate) fn take(shared: &Shared, frozen: &Frozen) -> Result<PathBuf, Snapshot
     let stats = &shared.stats;
     let config = &shared.config;
     let (dir, how) = (dir(config), config.snapshot_compression);
-    match write(&dir, frozen, how, config.rules, || shared.applied()) {
+    let work = || (shared.applied(), stats.received.load(Relaxed));
+    match write(&dir, frozen, how, config.rules, work) {
         Ok((path, bytes)) => {
             tracing::info!(zxid = %frozen.zxid(), bytes, "snapshot written");
             stats.snapshots.fetch_add(1, Relaxed);
@@ -168,17 +166,17 @@ pub(crate) fn dir(config: &MemberConfig) -> PathBuf {
     config.data_dir.join("version-2")
 }
 
-/// Writes a whole snapshot; answers with its file and its plain size in bytes. `applied` tells the last transaction that was
-/// applied: while that goes on, it is not written all the time.
-pub(crate) fn write(
+/// Writes a whole snapshot; answers with its file and its plain size in bytes. While what `work` tells goes on changing, it is not
+/// written all the time.
+pub(crate) fn write<T: PartialEq>(
     dir: &Path,
     frozen: &Frozen,
     compression: Compression,
     rules: Rules,
-    applied: impl Fn() -> Zxid,
+    work: impl Fn() -> T,
 ) -> Result<(PathBuf, u64), SnapshotWriteError> {
     let writer = SnapshotWriter::create(dir, frozen.zxid(), compression)?;
-    let mut paced = Paced::begin(writer, applied);
+    let mut paced = Paced::begin(writer, work);
     let written = frozen.write(&mut paced);
     let writer = paced.to;
     if let Err(source) = written {
@@ -209,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_rests_while_clients_write() {
+    fn a_snapshot_rests_while_there_is_other_work() {
         let millis = Duration::from_millis;
         assert_eq!(rest_after(millis(10), true), millis(40));
         assert_eq!(rest_after(millis(10), false), millis(0));

@@ -37,7 +37,7 @@ impl Write for Steady {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.file.write(bytes)?;
         self.unflushed += written;
-        if self.unflushed >= PART_BYTES {
+        if self.unflushed >= SNAPSHOT_PART_BYTES {
             self.file.sync_data()?;
             self.unflushed = 0;
         }
@@ -48,6 +48,9 @@ impl Write for Steady {
         self.file.flush()
     }
 }
+
+/// How much of a snapshot is flushed at once: flushes of the log wait for about 3 ms behind it.
+pub const SNAPSHOT_PART_BYTES: usize = 1 << 20;
 
 /// The digest of the tree at the end of the snapshot.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -216,7 +219,6 @@ pub(crate) const PREFIX: &str = "snapshot";
 /// The string "/".
 pub(crate) const SEAL_END: [u8; 5] = [0, 0, 0, 1, b'/'];
 const BUFFER_BYTES: usize = 64 << 10;
-const PART_BYTES: usize = 4 << 20;
 /// Snapshots that are being staged: this, the zxid and a number.
 pub(crate) const STAGING: &str = "troupe-staging";
 static NEXT: AtomicU64 = AtomicU64::new(0);
