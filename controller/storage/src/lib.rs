@@ -38,5 +38,7 @@ pub use mending::{Answer, Mended, Others, Question, Told, answer, is_marked, mar
 pub use retention::{Removed, purge};
 pub use settle::{SettleError, settle};
 pub use snapshot_reader::{Loaded, SnapshotError, SnapshotReader, load_newest, load_plain};
-pub use snapshot_writer::{SNAPSHOT_PART_BYTES, SnapshotDigest, SnapshotWriteError, SnapshotWriter};
+pub use snapshot_writer::{
+    SNAPSHOT_PART_BYTES, SnapshotDigest, SnapshotWriteError, SnapshotWriter,
+};
 pub use truncate::TruncateError;
