@@ -23,9 +23,10 @@ FULL = {
     "snapshot_seconds": 40, "rate": 20_000, "snapshot_rate": 10_000, "heap": "6g", "starts": 3,
 }  # fmt: skip
 
-# Those of `run` with the load that each puts on. In this order: only the last makes the tree grow.
 # More than any server creates in all runs.
 CREATABLE = 20_000_000
+
+# Those of `run` with the load that each puts on. In this order: only the last makes the tree grow.
 CASES = {
     "setData": ["run set"],
     "getData": ["run get"],

@@ -320,7 +320,6 @@ impl Zab {
             Input::LinkLost(peer) => {
                 core.early.remove(peer);
             }
-            // A change of the members that this log does not have is not this peer's to tell of.
             Input::AppendRefused { first } => core.withdraw_after(before(*first)),
             Input::Counts => core.abstains = false,
             Input::Foreseen(next) => core.foresee(next),

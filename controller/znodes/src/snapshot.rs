@@ -327,8 +327,10 @@ impl<'a> Lying<'a> {
         let Some((data, rest)) = rest.split_at_checked(data_length.unwrap_or(0)) else {
             return Ok(None);
         };
-        let Some(tail) = rest.first_chunk::<{ Tail::LENGTH }>() else { return Ok(None) };
-        let length = path.len() + 4 + data.len() + tail.len();
+        let Some((tail, rest)) = rest.split_first_chunk::<{ Tail::LENGTH }>() else {
+            return Ok(None);
+        };
+        let length = buffer.len() - rest.len();
         let data = data_length.map(|_| data);
         Ok(Some((Self { path, data, tail: Tail::from_bytes(tail) }, length)))
     }

@@ -165,8 +165,7 @@ impl Core {
                     ensemble.received = None;
                 }
                 self.drive(Input::InstallRefused(zxid));
-                let last = last_members(&self.shared.tree());
-                self.on_history(last);
+                self.on_history_of_tree();
             }
             Done::Staged(_, Err(error)) => self.fail(&words(&error)),
             Done::Rebuilt { to, found } => match *found {

@@ -14,7 +14,6 @@ use types::{Epoch, Instant};
 use zab::{Durable, Input, Mending};
 
 use super::histories::Done;
-use super::reconfig::last_members;
 use super::{Command, Core};
 use crate::load::{Found, load, words};
 use crate::mending::Asker;
@@ -94,8 +93,7 @@ impl Core {
         self.shared.replace(found.state);
         self.shared.applied_anew(last);
         self.tell_log(LogCommand::GoOnBehind(last));
-        let last = last_members(&self.shared.tree());
-        self.on_history(last);
+        self.on_history_of_tree();
         self.zab = self.protocol(found.durable);
         match storage::is_marked(self.dirs.snapshots()) {
             Ok(marked) => self.begin_filled(marked),

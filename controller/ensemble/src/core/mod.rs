@@ -557,8 +557,7 @@ impl Core {
             LogEvent::TruncateRefused(to, error) => {
                 tracing::warn!(%error, "the leader is asked for its whole state");
                 self.drive(Input::TruncateRefused(to));
-                let last = last_members(&self.shared.tree());
-                self.on_history(last);
+                self.on_history_of_tree();
             }
             LogEvent::Installed(zxid) => self.on_installed(zxid),
             LogEvent::Failed(why) => {

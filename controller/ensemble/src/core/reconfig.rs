@@ -234,6 +234,12 @@ impl Core {
         self.drive(Input::LogHas(config));
     }
 
+    /// The history is what the tree has.
+    pub(super) fn on_history_of_tree(&mut self) {
+        let last = last_members(&self.shared.tree());
+        self.on_history(last);
+    }
+
     /// The first members have a version now.
     pub(super) fn on_foreseen(&mut self, config: &Config) {
         let Some(ensemble) = &self.ensemble else { return };
