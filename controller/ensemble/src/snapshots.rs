@@ -58,7 +58,13 @@ impl Snapshots {
                 Ok(_) => {
                     // A snapshot that somebody else takes meanwhile is no leftover.
                     let _one = shared.one_snapshot();
-                    if let Err(error) = storage::purge(&dir, &log_dir, keep) {
+                    let mut before = work(&shared);
+                    let rest = || {
+                        let work = work(&shared);
+                        thread::sleep(if work == before { Duration::ZERO } else { REMOVAL_REST });
+                        before = work;
+                    };
+                    if let Err(error) = storage::purge(&dir, &log_dir, keep, rest) {
                         tracing::warn!(%error, "old snapshots and logs could not be removed");
                     }
                 }
@@ -123,6 +129,8 @@ fn rest_after(took: Duration, is_other_work: bool) -> Duration {
 const RESTS: u32 = 4;
 /// A disk that stalls is no reason to rest for much longer.
 const LONGEST_REST: Duration = Duration::from_millis(250);
+/// Between two parts of a file that is removed.
+const REMOVAL_REST: Duration = Duration::from_millis(20);
 /// The priority of who writes one: about a tenth of a processor that another thread wants too, so that it ends in any case.
 const NICE: i32 = 10;
 
@@ -144,8 +152,7 @@ pub(crate) fn take(shared: &Shared, frozen: &Frozen) -> Result<PathBuf, Snapshot
     let stats = &shared.stats;
     let config = &shared.config;
     let (dir, how) = (dir(config), config.snapshot_compression);
-    let work = || (shared.applied(), stats.received.load(Relaxed));
-    match write(&dir, frozen, how, config.rules, work) {
+    match write(&dir, frozen, how, config.rules, || work(shared)) {
         Ok((path, bytes)) => {
             tracing::info!(zxid = %frozen.zxid(), bytes, "snapshot written");
             stats.snapshots.fetch_add(1, Relaxed);
@@ -159,6 +166,11 @@ pub(crate) fn take(shared: &Shared, frozen: &Frozen) -> Result<PathBuf, Snapshot
             Err(error)
         }
     }
+}
+
+/// What changes while a member has other work than snapshots: what it applied, and what its clients sent.
+fn work(shared: &Shared) -> impl PartialEq + use<> {
+    (shared.applied(), shared.stats.received.load(Relaxed))
 }
 
 /// Where a member's snapshots are.

@@ -415,7 +415,7 @@ fn perform(
                 let begun = SnapshotWriter::create(&dirs.0, base.zxid, Compression::None);
                 // The log still has everything; the next one is tried after as many transactions.
                 if put(&base, begun).is_ok() {
-                    let _removed = storage::purge(&dirs.0, &dirs.1, SNAPSHOTS_KEPT);
+                    let _removed = storage::purge(&dirs.0, &dirs.1, SNAPSHOTS_KEPT, || {});
                 }
                 continue;
             }

@@ -8,7 +8,8 @@ use types::Zxid;
 
 use crate::TruncateError;
 use crate::disk::{make_dirs, sync_dir, sync_names};
-use crate::install::{install, remove_unfinished};
+use crate::install::install;
+use crate::retention::remove_unfinished;
 
 /// The two directories of one member, held so that no other member can open them.
 #[derive(Debug)]
@@ -63,8 +64,10 @@ impl DataDir {
             refuse_any("log", &snapshots, &logs)?;
             refuse_any("snapshot", &logs, &snapshots)?;
         }
-        remove_unfinished(&snapshots)
-            .map_err(|source| DirError::Open { path: snapshots.clone(), source })?;
+        for dir in [&snapshots, &logs] {
+            remove_unfinished(dir)
+                .map_err(|source| DirError::Open { path: dir.clone(), source })?;
+        }
         install(&logs, &snapshots).map_err(DirError::Install)?;
         // What a process that was killed had renamed is built upon from now on.
         for dir in [&logs, &snapshots] {

@@ -4,7 +4,7 @@
 //! witness may be told of each change before it is made, and may fail it: so tests know what a crash can
 //! leave, and see what a failing disk does. Must not: know what the files are.
 
-use std::fs;
+use std::fs::{self, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -102,6 +102,15 @@ impl File {
         }
     }
 
+    /// A file that nobody reads by [`open_for_reading`], nor will from now on; `None` when somebody does or it is not there.
+    pub(crate) fn open_unread(path: &Path) -> io::Result<Option<Self>> {
+        match Self::open(path) {
+            Ok(file) => Ok(file.file.try_lock().is_ok().then_some(file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     fn new(file: fs::File, path: &Path) -> Self {
         Self { file, path: path.to_owned(), at: 0 }
     }
@@ -118,6 +127,10 @@ impl File {
     pub(crate) fn write_all_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
         tell(Change::Write { path: &self.path, at, bytes })?;
         self.file.write_all_at(bytes, at)
+    }
+
+    pub(crate) fn length(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
     }
 
     pub(crate) fn set_len(&self, length: u64) -> io::Result<()> {
@@ -159,6 +172,17 @@ impl Write for File {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// Opens a file that is to stay whole for as long as it is open, whatever a purge removes. One that is being removed is not
+/// found.
+pub fn open_for_reading(path: &Path) -> io::Result<fs::File> {
+    let file = fs::File::open(path)?;
+    match file.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => Err(io::ErrorKind::NotFound.into()),
+        // A file system without locks: there a purge cannot lock it either, and removes it as a whole.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
     }
 }
 

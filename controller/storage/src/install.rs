@@ -3,8 +3,6 @@
 //! It is staged whole and durable under a name of its own first; from then on a crash finishes the exchange
 //! at the next start, and before that nothing has changed.
 
-use std::fs;
-use std::io;
 use std::path::Path;
 
 use types::Zxid;
@@ -12,23 +10,12 @@ use types::Zxid;
 use crate::data_dir::{file_name, is_full, list};
 use crate::disk::{self, sync_dir};
 use crate::log_file::PREFIX as LOG;
-use crate::snapshot_writer::{PREFIX as SNAPSHOT, STAGING};
+use crate::snapshot_writer::PREFIX as SNAPSHOT;
 use crate::truncate::remove_in_order;
 use crate::{TruncateError, watermark};
 
 /// Staged snapshots: this, and the zxid.
 pub(crate) const STAGED: &str = "troupe-install";
-
-/// Removes what was being staged when the member ended.
-pub(crate) fn remove_unfinished(snapshots: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(snapshots)? {
-        let entry = entry?;
-        if entry.file_name().to_str().is_some_and(|name| name.starts_with(STAGING)) {
-            disk::remove(&entry.path())?;
-        }
-    }
-    Ok(())
-}
 
 /// Exchanges what is there for the snapshot that is staged, if one is. Nobody may be writing to the log.
 pub(crate) fn install(logs: &Path, snapshots: &Path) -> Result<Option<Zxid>, TruncateError> {
@@ -63,6 +50,7 @@ pub(crate) fn install(logs: &Path, snapshots: &Path) -> Result<Option<Zxid>, Tru
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::io::Write;
 
     use super::*;

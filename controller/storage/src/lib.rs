@@ -27,7 +27,7 @@ mod watermark;
 
 pub use compression::Compression;
 pub use data_dir::{DataDir, DirError};
-pub use disk::{Change, Witness, set_witness};
+pub use disk::{Change, Witness, open_for_reading, set_witness};
 pub use epochs::{EpochError, EpochFile, Epochs};
 pub use history::History;
 pub use log_reader::{LogEntry, LogReader, TxnLogError};

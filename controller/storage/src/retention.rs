@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use types::Zxid;
 
@@ -10,7 +10,7 @@ use crate::data_dir::list;
 use crate::disk;
 use crate::log_file::PREFIX as LOG;
 use crate::log_reader::CUT_PREFIX;
-use crate::snapshot_writer::PREFIX as SNAPSHOT;
+use crate::snapshot_writer::{PREFIX as SNAPSHOT, STAGING};
 
 /// What a purge removed.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -22,29 +22,69 @@ pub struct Removed {
 }
 
 /// Keeps the newest `keep` snapshots (at least 3, as Apache does) and every log file that is needed from
-/// the oldest of them on; removes the rest, and what interrupted snapshots left. Call it only after a
+/// the oldest of them on; removes the rest, a part at a time, and calls `rest` between the parts. Call it only after a
 /// snapshot was written whole. The log may be written, cut or exchanged meanwhile.
-pub fn purge(snapshots: &Path, logs: &Path, keep: usize) -> io::Result<Removed> {
+pub fn purge(
+    snapshots: &Path,
+    logs: &Path,
+    keep: usize,
+    mut rest: impl FnMut(),
+) -> io::Result<Removed> {
     let mut removed = Removed::default();
     let all = list(snapshots, SNAPSHOT)?;
-    for path in list_leftovers(snapshots)? {
-        disk::remove_if_there(&path)?;
-    }
     let surplus = all.len().saturating_sub(keep.max(MIN_KEPT));
     for (_, path) in &all[..surplus] {
-        disk::remove_if_there(path)?;
+        remove_in_parts(path, &mut rest)?;
         removed.snapshots += 1;
     }
     let Some((oldest, _)) = all.get(surplus) else { return Ok(removed) };
     let files = list(logs, LOG)?;
     let needed = files.iter().rposition(|(first, _)| first <= oldest).unwrap_or(0);
     for (_, path) in &files[..needed] {
-        disk::remove_if_there(path)?;
+        remove_in_parts(path, &mut rest)?;
         removed.logs += 1;
     }
     let first = files.get(needed).map_or(*oldest, |(first, _)| *first);
     purge_cuts(logs, first)?;
     Ok(removed)
+}
+
+/// Removes a file from its end on. Where the system tells the disk at once of all the room that a file leaves (ext4's
+/// `discard`), the log's flushes wait behind it: 30 ms for 200 MB.
+fn remove_in_parts(path: &Path, rest: &mut impl FnMut()) -> io::Result<()> {
+    let Some(file) = disk::File::open_unread(path)? else {
+        return disk::remove_if_there(path);
+    };
+    let mut length = file.length()?;
+    let (Some(dir), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str()))
+    else {
+        return disk::remove_if_there(path);
+    };
+    let removing = dir.join(format!("{REMOVING}{name}"));
+    disk::rename(path, &removing)?;
+    // A crash must not leave part of it under its name.
+    disk::sync_dir(dir)?;
+    while length > PART_BYTES {
+        length -= PART_BYTES;
+        file.set_len(length)?;
+        rest();
+    }
+    disk::remove(&removing)
+}
+
+/// Removes what whoever wrote, received or removed files here had not finished when the member ended. Nobody may be at
+/// work on them.
+pub(crate) fn remove_unfinished(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        let is_snapshot = name.starts_with("troupe-snapshot.") && name.ends_with(".tmp");
+        if is_snapshot || name.starts_with(STAGING) || name.starts_with(REMOVING) {
+            disk::remove(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// What was set aside of logs older than `first`.
@@ -58,19 +98,10 @@ fn purge_cuts(logs: &Path, first: Zxid) -> io::Result<()> {
     Ok(())
 }
 
-fn list_leftovers(dir: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if name.to_str().is_some_and(|n| n.starts_with("troupe-snapshot.") && n.ends_with(".tmp")) {
-            found.push(entry.path());
-        }
-    }
-    Ok(found)
-}
-
 const MIN_KEPT: usize = 3;
+/// What is being removed: this, and the name that it had.
+const REMOVING: &str = "troupe-removing.";
+const PART_BYTES: u64 = 4 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -90,13 +121,12 @@ mod tests {
             "snapshot.f",
             "log.10",
             "snapshot.14",
-            "troupe-snapshot.19.tmp",
             "troupe-cut.log.1",
             "troupe-cut.log.b",
         ] {
             fs::write(dir.join(name), "").expect("it is writable");
         }
-        let removed = purge(dir, dir, 3).expect("it is writable");
+        let removed = purge(dir, dir, 3, || {}).expect("it is writable");
         assert_eq!(removed, Removed { snapshots: 2, logs: 1 });
         let mut left: Vec<_> = fs::read_dir(dir)
             .expect("it can be listed")
@@ -116,5 +146,48 @@ mod tests {
                 "troupe-cut.log.b"
             ]
         );
+    }
+
+    #[test]
+    fn a_large_file_leaves_a_part_at_a_time_unless_somebody_reads_it() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let dir = dir.path();
+        let size = 2 * PART_BYTES + 1;
+        for name in ["snapshot.1", "snapshot.2", "snapshot.3", "snapshot.4", "snapshot.5"] {
+            let file = fs::File::create(dir.join(name)).expect("it is writable");
+            file.set_len(size).expect("there is room");
+        }
+        let read = disk::open_for_reading(&dir.join("snapshot.1")).expect("it is there");
+        let mut left = Vec::new();
+        let removing = dir.join(format!("{REMOVING}snapshot.2"));
+        let rest = || {
+            left.push(fs::metadata(&removing).expect("it is there").len());
+            let gone = disk::open_for_reading(&removing).expect_err("it is not whole");
+            assert_eq!(gone.kind(), io::ErrorKind::NotFound);
+        };
+        let removed = purge(dir, dir, 3, rest).expect("it is writable");
+        assert_eq!(removed, Removed { snapshots: 2, logs: 0 });
+        assert_eq!(left, [PART_BYTES + 1, 1]);
+        assert_eq!(read.metadata().expect("it is open").len(), size);
+        assert_eq!(fs::read_dir(dir).expect("it can be listed").count(), 3);
+    }
+
+    #[test]
+    fn what_was_not_finished_goes_and_nothing_else() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let dir = dir.path();
+        let kept = ["snapshot.1", "log.1", "troupe-install.5", "troupe-cut.log.1"];
+        let gone =
+            ["troupe-snapshot.19.tmp", "troupe-staging.5.0", "troupe-removing.snapshot.1"];
+        for name in kept.into_iter().chain(gone) {
+            fs::write(dir.join(name), "").expect("it is writable");
+        }
+        remove_unfinished(dir).expect("it is writable");
+        let names = fs::read_dir(dir).expect("it can be listed");
+        let mut left: Vec<_> = names
+            .map(|entry| entry.expect("an entry").file_name().into_string().expect("ASCII"))
+            .collect();
+        left.sort_unstable();
+        assert_eq!(left, ["log.1", "snapshot.1", "troupe-cut.log.1", "troupe-install.5"]);
     }
 }

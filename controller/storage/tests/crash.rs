@@ -275,7 +275,7 @@ impl Writer {
     fn snapshot(&self, at: Zxid, compression: Compression) {
         let dir = self.dirs.snapshots();
         finish(SnapshotWriter::create(dir, at, compression).expect("it is writable"), at);
-        purge(dir, self.dirs.logs(), 3).expect("it is writable");
+        purge(dir, self.dirs.logs(), 3, || {}).expect("it is writable");
     }
 }
 

@@ -56,10 +56,12 @@ pub(super) async fn snapshot(admin: &Admin, request: &Request<Incoming>) -> Resp
     let shared = Arc::clone(&admin.shared);
     let frozen = shared.tree().freeze();
     let zxid = frozen.zxid();
-    let taken = tokio::task::spawn_blocking(move || snapshots::take(&shared, &frozen)).await;
-    let opened = match taken {
-        Ok(Ok(path)) => File::open(path).await.map_err(|error| error.to_string()),
-        Ok(Err(error)) => Err(words(&error)),
+    let take = move || {
+        let path = snapshots::take(&shared, &frozen).map_err(|error| words(&error))?;
+        storage::open_for_reading(&path).map_err(|error| error.to_string())
+    };
+    let opened = match tokio::task::spawn_blocking(take).await {
+        Ok(opened) => opened.map(File::from_std),
         Err(error) => Err(error.to_string()),
     };
     let (file, size) = match opened {

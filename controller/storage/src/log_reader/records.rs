@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use types::Zxid;
 
 use super::LogEntry;
+use crate::disk::open_for_reading;
 use crate::links::{Gone, LogFile};
 use crate::log_file::{
     END_OF_RECORD, HEADER_BYTES, MIN_ENTRY_BYTES, RECORD_HEAD_BYTES, checksum, zxid_of,
@@ -37,7 +38,7 @@ pub(crate) enum Found {
 impl OpenFile {
     /// Stands behind what should be the header, which is told, too.
     pub(crate) fn open(LogFile { path, gone, .. }: LogFile) -> io::Result<(Self, Vec<u8>)> {
-        let mut input = BufReader::with_capacity(BUFFER_BYTES, File::open(&path)?);
+        let mut input = BufReader::with_capacity(BUFFER_BYTES, open_for_reading(&path)?);
         let size = input.get_ref().metadata()?.len();
         let mut start = Vec::new();
         input.by_ref().take(HEADER_BYTES).read_to_end(&mut start)?;
