@@ -74,9 +74,11 @@ class Ensemble(Loaded):
         member.launch(CONFIG + kind + servers)
 
     def swap(self, member, name, keep):
-        """Ends a member in order and starts one of `name` in its place, over its files or without any."""
+        """Ends a member in order and starts one of `name` in its place, over its files or without any. Not before the others
+        have a leader: on a machine of its own it would take no processor from their election."""
         member.process.terminate()
         member.process.wait(LIMIT)
+        self.leader([other for other in self.members if other is not member])
         for part in () if keep else ("data", "log"):
             shutil.rmtree(member.folder / part)
         other = Member(name, self.commands, member.folder, snap_count=member.snap_count)
@@ -103,13 +105,14 @@ class Ensemble(Loaded):
     def pids(self):
         return [member.pid for member in self.members]
 
-    def leader(self):
-        """The one that leads, once all others follow."""
+    def leader(self, among=None):
+        """The one that leads, once all others follow; `among` those that run."""
+        members = among or self.members
 
         def settled():
-            roles = [member.role() for member in self.members]
+            roles = [member.role() for member in members]
             if roles.count("leader") == 1 and all(roles):
-                return self.members[roles.index("leader")]
+                return members[roles.index("leader")]
             return None
 
         return until(f"{self.name}: one leads and all others follow", settled, LIMIT, PAUSE)
