@@ -65,7 +65,7 @@ def ask(server, command):
     if name in VALUES:
         return status, kind, {key: fields[key] for key in ("command", "error")}
     if name in ("monitor", "mntr"):
-        fields = {key: 0 for key in fields if "per_namespace" not in key and key != "writes_stopped_disk_full"}
+        fields = {key: 0 for key in fields if key != "writes_stopped_disk_full"}
     return status, kind, shape(fields)
 
 

@@ -848,8 +848,7 @@ def words_that_list_lines(link, root):
     for word in ("srvr", "stat", "mntr", "envi", "cons", "dump", "wchc", "wchp"):
         lines = shape(link.server.words(word)).splitlines()
         if word == "mntr":
-            # Those of each top-level znode depend on what was written.
-            names = (line.split("\t")[0] for line in lines if "per_namespace" not in line)
+            names = (line.split("\t")[0] for line in lines)
             lines = sorted(set(names) - {"zk_writes_stopped_disk_full"})
         if word in ("cons", "stat"):
             lines = sorted(lines)

@@ -24,20 +24,26 @@ CONFIG = {
 
 
 class Peer:
-    """A member: its ports, and its process when it runs. Its files are written once; the members change them then."""
+    """A member: its ports, and its process when it runs. Its files are written once; the members change them then.
+    Members meet it `at` a name or address, clients at another. `under` is a command that runs another."""
 
-    def __init__(self, kind, folder, myid):
+    def __init__(self, kind, folder, myid, at="127.0.0.1", clients_at="127.0.0.1"):
         self.kind, self.folder, self.myid = kind, pathlib.Path(folder), myid
+        self.at, self.clients_at, self.under = at, clients_at, ()
         self.quorum, self.election, self.port = free_port(), free_port(), free_port()
         self.process = None
 
     @property
     def address(self):
-        return f"127.0.0.1:{self.port}"
+        return f"{self.clients_at}:{self.port}"
+
+    @property
+    def host(self):
+        return self.clients_at.strip("[]")
 
     def server(self, role="participant"):
         """What its line server.N says."""
-        return f"127.0.0.1:{self.quorum}:{self.election}:{role};{self.address}"
+        return f"{self.at}:{self.quorum}:{self.election}:{role};{self.address}"
 
     def line(self, role="participant"):
         return f"server.{self.myid}={self.server(role)}"
@@ -57,7 +63,7 @@ class Peer:
             self.config.write_text(text + "".join(f"{line}\n" for line in lines))
         env = dict(os.environ, JVMFLAGS=shlex.quote(SUPER))
         with open(self.folder / "out.log", "ab") as out:
-            command = command_of(self.kind, self.config, [SUPER])
+            command = [*self.under, *command_of(self.kind, self.config, [SUPER])]
             self.process = subprocess.Popen(command, stdout=out, stderr=out, env=env)
 
     def mode(self):
@@ -74,17 +80,22 @@ class Peer:
     def words(self, word, timeout=60):
         return zkwire.words(self, word, timeout)
 
+    @property
+    def runs(self):
+        return self.process is not None
+
     def kill(self):
         if self.process is not None:
             self.process.kill()
             self.process.wait()
+            self.process = None
 
 
 class Ensemble:
     """Peers 1 to `size`, and others that are made beside them; a context manager."""
 
-    def __init__(self, kind, folder, size=3, more=None):
-        self.kind, self.folder, self.more = kind, pathlib.Path(folder), more
+    def __init__(self, kind, folder, size=3, more=None, **at):
+        self.kind, self.folder, self.more, self.at = kind, pathlib.Path(folder), more, at
         self.peers = {}
         for myid in range(1, size + 1):
             self.make(myid)
@@ -106,7 +117,7 @@ class Ensemble:
 
     def make(self, myid):
         """A peer that does not run yet."""
-        self.peers[myid] = Peer(self.kind, self.folder / str(myid), myid)
+        self.peers[myid] = Peer(self.kind, self.folder / str(myid), myid, **self.at)
         return self.peers[myid]
 
     def all_serve(self):
@@ -117,7 +128,7 @@ class Ensemble:
         """The one that leads, once one does."""
 
         def leads():
-            return next((peer for peer in self.peers.values() if peer.mode() == "leader"), None)
+            return next((peer for peer in self.peers.values() if peer.runs and peer.mode() == "leader"), None)
 
         return until(f"one of {self.kind} leads", leads, limit=120)
 

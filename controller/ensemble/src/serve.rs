@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
-use jute::{ErrorCode, Put, ReplyHeader, Request};
+use jute::{ErrorCode, MultiRead, Put, ReplyHeader, Request};
 use types::Instant;
 use znodes::listing::{PageMark, PageOf, answer_page};
 use znodes::reads::{self, Reading};
@@ -79,6 +79,7 @@ fn answer(
         }
     }
     let start = inner.out.len();
+    let mut read = None;
     put_frame(&mut inner.out, |out| {
         let start = out.len();
         ReplyHeader { xid, zxid: shared.applied(), error: None }.encode(out);
@@ -94,6 +95,8 @@ fn answer(
         if let Err(error) = answered {
             out.truncate(start);
             ReplyHeader { xid, zxid: shared.applied(), error: Some(error) }.encode(out);
+        } else {
+            read = bytes_read(request, &out[start + HEADER_BYTES..]);
         }
     });
     let now = shared.now();
@@ -102,10 +105,51 @@ fn answer(
     long.answered(length - LENGTH_BYTES);
     inner.said.set_long(long);
     shared.stats.responded(length);
+    if let Some((path, bytes)) = read {
+        inner.said.note_read(shared, path, bytes);
+    } else if let Request::MultiRead(reads) = request {
+        for read in reads {
+            let bytes = bytes_read_of(tree, read);
+            let (MultiRead::GetData { path, .. } | MultiRead::GetChildren { path, .. }) = read;
+            if let Some(bytes) = bytes {
+                inner.said.note_read(shared, path, bytes);
+            }
+        }
+    }
     shared.stats.reads.record(micros(now - since));
     shared.count_stale(request.op(), now - since, inner.timeout_ms);
     inner.said.talk.answered(request.op(), xid, shared.applied(), now - since, now);
     inner.said.talk.sent += 1;
+}
+
+/// What was read of a znode, and how many bytes of data or names; the body of the answer tells.
+fn bytes_read<'a>(request: &'a Request, body: &[u8]) -> Option<(&'a str, usize)> {
+    let of_names = |stat: usize| {
+        let count = body.first_chunk().map_or(0, |count| i32::from_be_bytes(*count));
+        let lengths = usize::try_from(count).unwrap_or(0) * LENGTH_BYTES;
+        body.len().saturating_sub(LENGTH_BYTES + lengths + stat)
+    };
+    match request {
+        Request::Exists { path, .. } => Some((path, 0)),
+        Request::GetData { path, .. } => {
+            Some((path, body.len().saturating_sub(LENGTH_BYTES + STAT_BYTES)))
+        }
+        Request::GetChildren { path, .. } => Some((path, of_names(0))),
+        Request::GetChildren2 { path, .. } => Some((path, of_names(STAT_BYTES))),
+        _ => None,
+    }
+}
+
+/// The same of one of several reads, as far as there is something.
+fn bytes_read_of(tree: &State, read: &MultiRead) -> Option<usize> {
+    match read {
+        MultiRead::GetData { path, .. } => {
+            tree.get(path).map(|node| node.data().map_or(0, <[u8]>::len))
+        }
+        MultiRead::GetChildren { path, .. } => {
+            tree.get(path).map(|node| node.children().map(str::len).sum())
+        }
+    }
 }
 
 /// Whether the connection may have the watches that the request asks for. Without, nothing of it is done.
@@ -184,3 +228,5 @@ fn put_body(
 const LENGTH_BYTES: usize = 4;
 /// Of an answer, before its body.
 const HEADER_BYTES: usize = 16;
+/// What a stat takes.
+pub(crate) const STAT_BYTES: usize = 68;

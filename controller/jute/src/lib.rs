@@ -33,7 +33,7 @@ pub use acl::{Acl, AclList, Id, Perms};
 pub use connect::{ConnectRequest, ConnectResponse, PASSWORD_LENGTH};
 pub use error_code::ErrorCode;
 pub use header::{ReplyHeader, RequestHeader, xid};
-pub use members::{HostPort, Members, MembersError, Server, ServerAddress, ServerRole};
+pub use members::{HostPort, Members, MembersError, Server, ServerAddress, ServerRole, spelled};
 pub use multi::{MultiOp, MultiRead, MultiResult, OpResult};
 pub use op::OpCode;
 pub use page::PageStart;

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use types::{PeerId, Zxid};
@@ -228,7 +229,6 @@ impl FromStr for Server {
             if fields.next().is_some() || quorum_port == election_port {
                 return Err(wrong());
             }
-            let host = host.to_owned();
             addresses.push(ServerAddress { host, quorum_port, election_port });
         }
         let client = client.map(|client| client_part(client).ok_or_else(wrong)).transpose()?;
@@ -264,7 +264,7 @@ impl FromStr for HostPort {
         let wrong = || MembersError::Server { value: text.chars().take(120).collect() };
         let (host, port) = split_host(text).ok_or_else(wrong)?;
         let port = port.parse().map_err(|_| wrong())?;
-        Ok(Self { host: host.to_owned(), port })
+        Ok(Self { host, port })
     }
 }
 
@@ -277,8 +277,8 @@ impl fmt::Display for Bracketed<'_> {
     }
 }
 
-/// The host, and what follows the colon behind it.
-fn split_host(text: &str) -> Option<(&str, &str)> {
+/// The host as [`spelled`], and what follows the colon behind it.
+fn split_host(text: &str) -> Option<(String, &str)> {
     let text = text.trim();
     let (host, rest) = match text.strip_prefix('[') {
         Some(text) => {
@@ -287,7 +287,17 @@ fn split_host(text: &str) -> Option<(&str, &str)> {
         }
         None => text.split_once(':')?,
     };
+    let host = host.parse().map_or_else(|_| host.to_owned(), spelled);
     (!host.is_empty()).then_some((host, rest))
+}
+
+/// An address as Apache's servers spell it, so that texts of one meaning are equal: IPv6 without `::`, and what is IPv4 in truth
+/// as that.
+pub fn spelled(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => address.segments().map(|part| format!("{part:x}")).join(":"),
+    }
 }
 
 /// `port` or `host:port`.
@@ -305,13 +315,18 @@ mod tests {
     #[test]
     fn the_text_is_read_and_written_as_apache_does() {
         let text = "server.1=127.0.0.1:2282:3382:participant\n\
-            server.2=[::1]:2283:3383|b:1:2:observer;0.0.0.0:2181\n\
+            server.2=[0:0:0:0:0:0:0:1]:2283:3383|b:1:2:observer;0.0.0.0:2181\n\
             server.3=c:1:2:participant;127.0.0.1:2182\nversion=100000000";
         let members = Members::parse(text).expect("it is whole");
         assert_eq!(members.to_string(), text);
         assert_eq!(members.voters().collect::<Vec<_>>(), [PeerId(1), PeerId(3)]);
         assert_eq!(members.version, Zxid::from_bits(0x1_0000_0000));
-        assert_eq!(members.servers[&PeerId(2)].addresses[0].host, "::1");
+        assert_eq!(members.servers[&PeerId(2)].addresses[0].host, "0:0:0:0:0:0:0:1");
+        let odd = text
+            .replace("0:0:0:0:0:0:0:1", "::1")
+            .replace("=127.", "=[::ffff:127.")
+            .replace("1:2282", "1]:2282");
+        assert_eq!(Members::parse(&odd).expect("it is whole"), members);
         // What may be left out.
         let short = Members::parse("server.1=a:1:2;2181\n").expect("it is whole");
         assert_eq!(short.to_string(), "server.1=a:1:2:participant;0.0.0.0:2181\nversion=0");

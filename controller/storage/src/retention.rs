@@ -177,8 +177,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let dir = dir.path();
         let kept = ["snapshot.1", "log.1", "troupe-install.5", "troupe-cut.log.1"];
-        let gone =
-            ["troupe-snapshot.19.tmp", "troupe-staging.5.0", "troupe-removing.snapshot.1"];
+        let gone = ["troupe-snapshot.19.tmp", "troupe-staging.5.0", "troupe-removing.snapshot.1"];
         for name in kept.into_iter().chain(gone) {
             fs::write(dir.join(name), "").expect("it is writable");
         }

@@ -45,14 +45,7 @@ pub const SUPER: Id = Id { scheme: Text::from_static("super"), id: Text::from_st
 
 /// The id that a connection from `address` has; IPv6 without `::`, as ACLs made elsewhere spell it.
 pub fn ip_id(address: IpAddr) -> Id {
-    let text = match address {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => match address.to_ipv4_mapped() {
-            Some(address) => address.to_string(),
-            None => address.segments().map(|part| format!("{part:x}")).join(":"),
-        },
-    };
-    Id { scheme: Text::from_static("ip"), id: text.into() }
+    Id { scheme: Text::from_static("ip"), id: jute::spelled(address).into() }
 }
 
 /// The digest id of `user:password`.

@@ -50,7 +50,7 @@ pub use jute::AclList;
 pub use owner::Owner;
 pub use path::is_valid as is_valid_path;
 pub use prep::{Ensemble, Prep, Requester, Turn};
-pub use quota::{QuotaExcess, QuotaKind};
+pub use quota::{Quota, QuotaExcess, QuotaKind};
 pub use reaper::{Reaper, ReaperConfig};
 pub use rules::Rules;
 pub use session_id::{SessionIds, password};

@@ -36,6 +36,19 @@ pub enum QuotaKind {
     Bytes,
 }
 
+/// What a znode with a quota may hold and holds; a limit of -1 is none.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Quota {
+    /// Znodes, the one with the quota among them: the hard limit if there is one, else the soft one.
+    pub count_limit: i64,
+    /// The same of bytes of data.
+    pub bytes_limit: i64,
+    /// Znodes that there are.
+    pub count: i64,
+    /// Bytes that there are.
+    pub bytes: i64,
+}
+
 /// How much more, or less, a change makes it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Difference {
@@ -80,6 +93,21 @@ impl State {
         }
         let bytes = excess(QuotaKind::Bytes, change.bytes, BYTES, BYTES, BYTES_HARD);
         if bytes.as_ref().is_some_and(|bytes| bytes.hard) { bytes } else { count.or(bytes) }
+    }
+
+    /// Tells each quota, by the path of the znode that has it.
+    pub fn each_quota(&self, mut tell: impl FnMut(&str, Quota)) {
+        for owner in &self.quotas {
+            let limits = Track::parse(self.data_at(&limits_path(owner)).unwrap_or_default());
+            let stats = Track::parse(self.data_at(&stats_path(owner)).unwrap_or_default());
+            let limit = |hard, soft| match limits.get(hard) {
+                none if none < 0 => limits.get(soft),
+                hard => hard,
+            };
+            let (count_limit, bytes_limit) = (limit(COUNT_HARD, COUNT), limit(BYTES_HARD, BYTES));
+            let (count, bytes) = (stats.get(COUNT), stats.get(BYTES));
+            tell(owner, Quota { count_limit, bytes_limit, count, bytes });
+        }
     }
 
     /// A znode was made: it may be part of a quota, and it counts for one.

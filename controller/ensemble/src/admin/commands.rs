@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::four_letter::{self, PERCENTILES};
-use crate::metrics::{self, Sizes, Summary, VERSION, Value};
+use crate::four_letter;
+use crate::metrics::{self, Number, Sizes, VERSION};
 use crate::report::{self, Client};
 use crate::shared::Shared;
 use crate::standing::Role;
@@ -258,28 +258,12 @@ fn monitor(shared: &Shared) -> Json {
     report::each_of_ensemble(shared, &view, &mut |name, value| {
         out.insert(name.to_owned(), json!(value));
     });
-    metrics::each(shared, &mut |name, value| {
-        let mut put = |key: String, value: Json| drop(out.insert(key, value));
-        match value {
-            Value::Gauge(value) => put(name.to_owned(), json!(value)),
-            Value::Fraction(value) => put(name.to_owned(), json!(value)),
-            Value::Counter(value) => put(name.to_owned(), json!(value)),
-            Value::Basic(summary) | Value::Advanced(summary) => {
-                let none = Summary::basic();
-                let seen = summary.unwrap_or(&none).seen();
-                put(format!("avg_{name}"), json!(seen.average));
-                put(format!("min_{name}"), json!(seen.min));
-                put(format!("max_{name}"), json!(seen.max));
-                put(format!("cnt_{name}"), json!(seen.count));
-                put(format!("sum_{name}"), json!(seen.sum));
-                if matches!(value, Value::Advanced(_)) {
-                    for (prefix, share) in PERCENTILES {
-                        let value = summary.and_then(|summary| summary.percentile(*share));
-                        put(format!("{prefix}_{name}"), json!(value.unwrap_or(0)));
-                    }
-                }
-            }
-        }
+    metrics::each_number(shared, &mut |name, value| {
+        let value = match value {
+            Number::Whole(value) => json!(value),
+            Number::Fraction(value) => json!(value),
+        };
+        out.insert(name.to_owned(), value);
     });
     Json::Object(out)
 }

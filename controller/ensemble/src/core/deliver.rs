@@ -26,6 +26,8 @@ impl Core {
         let mut delivered = std::mem::take(&mut self.delivered);
         let count = delivered.len();
         let mut last = None;
+        // What a start finds in its log is no news.
+        let serves = shared.standing.role().serves();
         // Nobody is added while the tree is locked, but by the answers to what waited behind a write.
         self.is_anybody_told = shared.is_anybody_told();
         for txn in delivered.drain(..) {
@@ -38,7 +40,7 @@ impl Core {
             {
                 (found.origin, found.audited) = (origin, audited);
             }
-            let Outstanding { entry, origin, audited } = found;
+            let Outstanding { entry, origin, since, audited } = found;
             let zxid = entry.header.zxid;
             changes.begin(self.is_anybody_told);
             let response = match is_prepared {
@@ -46,6 +48,9 @@ impl Core {
                 false => tree.apply_into(&entry.header, &entry.txn, &mut changes),
             };
             last = Some(zxid);
+            if serves {
+                self.note_applied(&entry, since, response.is_ok());
+            }
             self.compare(&tree, &entry, is_prepared);
             self.fire(zxid, changes.list());
             // Not before its events are queued: a reply that carries this zxid comes behind them.
@@ -63,6 +68,7 @@ impl Core {
             self.answer(&tree, &entry, origin, response);
             self.answer_synced(&tree);
         }
+        self.tally.settle(&shared.stats);
         changes.begin(false);
         self.changes = changes;
         if let Some(last) = last {
@@ -92,7 +98,12 @@ impl Core {
     /// One that came before this member's role, or from its leader.
     fn decode(&mut self, txn: zab::Txn) -> Option<Outstanding> {
         match Entry::decode(&txn.body) {
-            Ok(entry) => Some(Outstanding { entry, origin: Origin::Elsewhere, audited: None }),
+            Ok(entry) => Some(Outstanding {
+                entry,
+                origin: Origin::Elsewhere,
+                since: self.now,
+                audited: None,
+            }),
             Err(error) => {
                 let zxid = txn.zxid;
                 self.fail(&format!("the log holds {zxid}, which is no transaction: {error}"));

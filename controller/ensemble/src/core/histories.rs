@@ -88,6 +88,8 @@ impl Core {
             SyncStart::Trunc(zxid) => (PacketType::Trunc, zxid),
             SyncStart::Snap(zxid) => (PacketType::Snap, zxid),
         };
+        self.note_learner(matches!(start, SyncStart::Snap(_)));
+        let Some(ensemble) = &mut self.ensemble else { return };
         outbox.put(|out| put_packet(out, kind, zxid, None));
         if matches!(start, SyncStart::Snap(_)) {
             let frozen = self.shared.tree().freeze();

@@ -12,6 +12,7 @@ use znodes::access::SUPER;
 use znodes::{Prep, Requester, Speaker, Turn};
 
 use super::{Core, Origin, timeout};
+use crate::metrics::Stats;
 use crate::peers::{LinkId, put_packet};
 
 impl Core {
@@ -88,6 +89,7 @@ impl Core {
         let Some(Touch { session, timeout_ms }) = asked else {
             return self.hang_up(link, "a question for a session that cannot be read");
         };
+        Stats::count(&self.shared.stats.revalidations);
         let valid = self.zab.next_zxid().is_some()
             && self.sessions.touch(session, timeout(timeout_ms), self.shared.now())
             && self.sessions.move_to(session, Speaker(link.0));

@@ -9,6 +9,7 @@ mod audit;
 mod deliver;
 mod ending;
 mod feeding;
+mod figures;
 mod histories;
 mod learners;
 mod local_sessions;
@@ -51,7 +52,7 @@ use crate::MemberFailed;
 use crate::buffers;
 use crate::conn::Conn;
 use crate::load::words;
-use crate::metrics::micros;
+use crate::metrics::{Stats, Tally};
 use crate::peers::{Event, LinkId, Peers};
 use crate::shared::Shared;
 use crate::snapshots::Snapshots;
@@ -161,12 +162,14 @@ pub(crate) struct Core {
     appended: Zxid,
     /// Committed by the present step.
     delivered: Vec<Txn>,
+    tally: Tally,
     /// `None`: the member stands alone.
     ensemble: Option<Box<Ensemble>>,
     /// Leaders that cannot be connected to; the protocol is told at the end of the turn.
     lost: Vec<PeerId>,
-    /// As it was told lastly.
+    /// As it was told lastly, and since when.
     phase: &'static str,
+    phase_since: Instant,
     /// The member must end.
     failed: bool,
     /// Connections with learners that are told their last words.
@@ -184,6 +187,8 @@ pub(crate) struct Core {
 struct Outstanding {
     entry: Entry,
     origin: Origin,
+    /// When this member made it, or heard of it.
+    since: Instant,
     /// Where changes are audited: what it is about.
     audited: Option<Box<Audited>>,
 }
@@ -270,9 +275,11 @@ impl Core {
             flushed: Zxid::ZERO,
             appended: Zxid::ZERO,
             delivered: Vec::new(),
+            tally: Tally::default(),
             ensemble,
             lost: Vec::new(),
             phase: "",
+            phase_since: Instant::ZERO,
             failed: false,
             finishing: Vec::new(),
             mending: Mending::Whole,
@@ -491,7 +498,10 @@ impl Core {
         self.encoded.extend_from_slice(&self.encoding);
         let body = self.encoded.split().freeze();
         self.shared.stats.proposal_sizes.note(body.len());
-        self.outstanding.push_back(Outstanding { entry, origin, audited });
+        if self.ensemble.is_some() {
+            Stats::count(&self.shared.stats.proposals_told);
+        }
+        self.outstanding.push_back(Outstanding { entry, origin, since: self.now, audited });
         self.shared.stats.outstanding.store(self.outstanding.len() as u64, Relaxed);
         let txn = Txn { zxid, body };
         self.drive(match brings {
@@ -503,7 +513,7 @@ impl Core {
     fn on_log(&mut self, event: LogEvent) -> Flow {
         match event {
             LogEvent::Flushed(zxid, time) => {
-                self.shared.stats.flush_time.record(micros(time));
+                self.note_flushed(zxid, time);
                 self.flushed = zxid;
                 self.let_more_come(zxid);
                 self.drive(Input::Flushed(zxid));

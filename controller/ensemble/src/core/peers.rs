@@ -21,6 +21,7 @@ use super::reconfig::Configs;
 use super::through::{Forwarded, Returning};
 use super::{Core, Origin, Outstanding, wire};
 use crate::load::words;
+use crate::metrics::Stats;
 use crate::peers::{Event, Heard, Link, LinkId, Outbox, Peers};
 use crate::standing::{Learner, Role};
 use crate::{EnsembleConfig, MemberFailed};
@@ -176,6 +177,11 @@ impl Ensemble {
         callers.insert(id, caller);
     }
 
+    /// How many learners are being brought in step.
+    pub(super) fn unsynced(&self) -> usize {
+        self.callers.values().filter(|caller| caller.peer.is_some() && !caller.synced).count()
+    }
+
     fn drop_caller(&mut self, link: LinkId) -> Option<PeerId> {
         let peer = self.callers.remove(&link)?.peer?;
         if self.by_peer.get(&peer) == Some(&link) {
@@ -291,6 +297,10 @@ impl Core {
             PacketType::Diff | PacketType::Trunc if self.mending.is_damaged() => {
                 self.hang_up(link, "it sends a part, and the files here are damaged");
             }
+            PacketType::Commit | PacketType::CommitAndActivate => {
+                Stats::count(&self.shared.stats.commits_heard);
+                self.receive(link, from, packet);
+            }
             PacketType::NewLeader => {
                 self.on_leaders_members(packet.data.as_deref());
                 self.receive(link, from, packet);
@@ -304,8 +314,14 @@ impl Core {
                 match Entry::decode(&body) {
                     Ok(entry) if entry.header.zxid == packet.zxid => {
                         self.foresee_by(&entry);
-                        let origin = Origin::Elsewhere;
-                        self.outstanding.push_back(Outstanding { entry, origin, audited: None });
+                        self.note_heard(packet.kind, &entry);
+                        let (origin, since) = (Origin::Elsewhere, self.now);
+                        self.outstanding.push_back(Outstanding {
+                            entry,
+                            origin,
+                            since,
+                            audited: None,
+                        });
                         self.receive(link, from, packet);
                     }
                     Ok(_) => self.hang_up(link, "a proposal under another transaction's zxid"),
@@ -336,6 +352,7 @@ impl Core {
                 if packet.zxid.counter() > 0 {
                     caller.acknowledged = packet.zxid;
                 }
+                self.note_acknowledged(from, packet.zxid);
                 self.receive(link, from, packet);
             }
             _ => self.receive(link, from, packet),
@@ -523,6 +540,7 @@ impl Core {
             _ => "broadcast",
         };
         if phase != self.phase {
+            self.note_phase(phase);
             self.phase = phase;
             self.shared.standing.update(|view| view.phase = phase);
         }

@@ -22,7 +22,8 @@ impl Core {
             upstream.kin = kin;
         }
         let master = ensemble.upstream.as_ref().map(|one| one.master);
-        ensemble.looking_since = None;
+        let since = ensemble.looking_since.take();
+        self.note_served(since, false);
         self.end_read_only();
         // All that was before this epoch is here: a client that has seen that much on the leader may come.
         self.shared.applied_anew(self.shared.applied().max(Zxid::new(epoch, 0)));
@@ -47,7 +48,8 @@ impl Core {
     /// What is begun anew when an ensemble's member begins to lead.
     pub(super) fn on_leading_others(&mut self, epoch: Epoch) {
         let Some(ensemble) = &mut self.ensemble else { return };
-        ensemble.looking_since = None;
+        let since = ensemble.looking_since.take();
+        self.note_served(since, true);
         self.end_read_only();
         tracing::info!(epoch = epoch.0, "leader");
         self.outstanding.clear();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use types::{Instant, SessionId};
 
 use super::{Core, Origin, wall_ms};
+use crate::metrics::namespace;
 
 impl Core {
     /// Proposes the deletes whose time has come. The caller has seen that this member leads and has room.
@@ -18,6 +19,11 @@ impl Core {
     /// Logs that a quota is exceeded; one at a time, as whoever exceeds it may try for ever.
     pub(super) fn log_excess(&mut self) {
         let Some(excess) = self.prep.take_excess() else { return };
+        if excess.hard
+            && let Some(namespace) = namespace(&excess.path)
+        {
+            self.shared.stats.quota_exceeded.record(namespace, 1);
+        }
         let now = self.shared.now();
         if now < self.quota_silent_until {
             return;

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::MemberConfig;
-use crate::metrics::{self, Sizes, Summary, VERSION, Value};
+use crate::metrics::{self, Number, Sizes, VERSION};
 use crate::report;
 use crate::shared::Shared;
 use crate::standing::Role;
@@ -164,25 +164,9 @@ fn monitor(shared: &Shared) -> String {
         line("peer_state", &report::peer_state(&view));
     }
     report::each_of_ensemble(shared, &view, &mut |name, value| line(name, &value));
-    metrics::each(shared, &mut |name, value| match value {
-        Value::Gauge(value) => line(name, &value),
-        Value::Fraction(value) => line(name, &format_args!("{value:?}")),
-        Value::Counter(value) => line(name, &value),
-        Value::Basic(summary) | Value::Advanced(summary) => {
-            let none = Summary::basic();
-            let seen = summary.unwrap_or(&none).seen();
-            line(&format!("avg_{name}"), &format_args!("{:?}", seen.average));
-            line(&format!("min_{name}"), &seen.min);
-            line(&format!("max_{name}"), &seen.max);
-            line(&format!("cnt_{name}"), &seen.count);
-            line(&format!("sum_{name}"), &seen.sum);
-            if matches!(value, Value::Advanced(_)) {
-                for (prefix, share) in PERCENTILES {
-                    let value = summary.and_then(|summary| summary.percentile(*share));
-                    line(&format!("{prefix}_{name}"), &value.unwrap_or(0));
-                }
-            }
-        }
+    metrics::each_number(shared, &mut |name, value| match value {
+        Number::Whole(value) => line(name, &value),
+        Number::Fraction(value) => line(name, &format_args!("{value:?}")),
     });
     out
 }
@@ -207,7 +191,3 @@ fn lines(title: &str, pairs: &[(&str, String)]) -> String {
 fn put(out: &mut String, text: std::fmt::Arguments<'_>) {
     out.write_fmt(text).expect("strings grow");
 }
-
-/// How `mntr` names the percentiles of a summary.
-pub(crate) const PERCENTILES: &[(&str, f64)] =
-    &[("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("p999", 0.999)];

@@ -2,17 +2,25 @@
 //!
 //! Lives here: the list of names and where each value comes from. Must not: format for one reader
 //! (`four_letter`, `prometheus`, `admin`). Start at [`each`]. Names whose subject this server does not
-//! have (Netty's queues, Java's pauses, peers) stay at zero, so that dashboards find them.
+//! have (Netty's queues, Java's pauses, caches of answers, the stages of Apache's pipeline) stay at zero, so that dashboards find
+//! them.
 
+mod keyed;
 mod names;
 pub(crate) mod prometheus;
 mod stats;
 mod summary;
+mod tally;
 
+pub(crate) use keyed::{Keyed, Lately};
 pub(crate) use stats::{Sizes, Stats, micros};
 pub(crate) use summary::{Seen, Summary};
+pub(crate) use tally::{Tally, namespace};
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
+
+use znodes::Quota;
 
 use crate::shared::Shared;
 
@@ -34,23 +42,99 @@ pub(crate) enum Value<'a> {
     Advanced(Option<&'a Summary>),
 }
 
-/// Tells every metric, by its bare name.
-pub(crate) fn each(shared: &Shared, tell: &mut dyn FnMut(&str, Value<'_>)) {
+/// Tells every metric, by its bare name and, where there is one for each of many, its key.
+pub(crate) fn each(shared: &Shared, tell: &mut dyn FnMut(&str, Option<&str>, Value<'_>)) {
     let stats = &shared.stats;
     for (name, value) in gauges(shared) {
-        tell(name, value);
+        tell(name, None, value);
+    }
+    let quotas = quotas(shared);
+    for (name, of) in QUOTAS {
+        for (namespace, quota) in &quotas {
+            tell(name, Some(namespace), Value::Gauge(of(quota)));
+        }
     }
     for (name, of) in names::COUNTERS {
-        tell(name, Value::Counter(of(stats)));
+        tell(name, None, Value::Counter(of(stats)));
     }
-    tell("writes_stopped_disk_full", Value::Gauge(whole(stats.disk_full.load(Relaxed))));
+    tell("writes_stopped_disk_full", None, Value::Gauge(whole(stats.disk_full.load(Relaxed))));
+    stats.quota_exceeded.each(|namespace, refused| {
+        let count = Value::Counter(refused.seen().count);
+        tell("quota_exceeded_error_per_namespace", Some(namespace), count);
+    });
     for (name, of) in names::BASIC {
-        tell(name, Value::Basic(of(stats)));
+        tell(name, None, Value::Basic(of(stats)));
     }
     for (name, of) in names::ADVANCED {
-        tell(name, Value::Advanced(of(stats)));
+        tell(name, None, Value::Advanced(of(stats)));
     }
+    for (name, keyed) in
+        [("write_per_namespace", &stats.written), ("read_per_namespace", &stats.read)]
+    {
+        keyed.each(|key, summary| tell(name, Some(key), Value::Basic(Some(summary))));
+    }
+    stats.acks.each(|sid, summary| tell("ack_latency", Some(sid), Value::Advanced(Some(summary))));
 }
+
+/// A number by which words and commands tell a metric, or a part of one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Number {
+    Whole(i64),
+    Fraction(f64),
+}
+
+/// Tells every number, by its name.
+pub(crate) fn each_number(shared: &Shared, tell: &mut dyn FnMut(&str, Number)) {
+    each(shared, &mut |name, key, value| {
+        let name = &key.map_or_else(|| name.to_owned(), |key| format!("{key}_{name}"));
+        let (summary, is_advanced) = match value {
+            Value::Gauge(value) => return tell(name, Number::Whole(value)),
+            Value::Fraction(value) => return tell(name, Number::Fraction(value)),
+            Value::Counter(value) => return tell(name, Number::Whole(whole(value))),
+            Value::Basic(summary) => (summary, false),
+            Value::Advanced(summary) => (summary, true),
+        };
+        let none = Summary::basic();
+        let seen = summary.unwrap_or(&none).seen();
+        tell(&format!("avg_{name}"), Number::Fraction(seen.average));
+        for (prefix, value) in
+            [("min", seen.min), ("max", seen.max), ("cnt", seen.count), ("sum", seen.sum)]
+        {
+            tell(&format!("{prefix}_{name}"), Number::Whole(whole(value)));
+        }
+        for (prefix, share) in PERCENTILES.into_iter().filter(|_| is_advanced) {
+            let value = summary.and_then(|summary| summary.percentile(share));
+            tell(&format!("{prefix}_{name}"), Number::Whole(whole(value.unwrap_or(0))));
+        }
+    });
+}
+
+/// Those of each top-level znode together.
+fn quotas(shared: &Shared) -> BTreeMap<String, Quota> {
+    let mut found = BTreeMap::<String, Quota>::new();
+    shared.tree().each_quota(|path, quota| {
+        let Some(namespace) = namespace(path) else { return };
+        let sum = found.entry(namespace.to_owned()).or_default();
+        for (sum, one) in [
+            (&mut sum.count_limit, quota.count_limit),
+            (&mut sum.bytes_limit, quota.bytes_limit),
+            (&mut sum.count, quota.count),
+            (&mut sum.bytes, quota.bytes),
+        ] {
+            *sum = sum.saturating_add(one);
+        }
+    });
+    found
+}
+
+type OfQuota = (&'static str, fn(&Quota) -> i64);
+
+const QUOTAS: [OfQuota; 4] = [
+    ("quota_count_limit_per_namespace", |quota| quota.count_limit),
+    ("quota_bytes_limit_per_namespace", |quota| quota.bytes_limit),
+    ("quota_count_usage_per_namespace", |quota| quota.count),
+    ("quota_bytes_usage_per_namespace", |quota| quota.bytes),
+];
 
 /// Latencies of reads and writes together, in ms.
 pub(crate) fn latency(stats: &Stats) -> Seen {
@@ -128,3 +212,4 @@ fn whole(value: u64) -> i64 {
 }
 
 const COUNTED_NODES: usize = 20_000;
+const PERCENTILES: [(&str, f64); 4] = [("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("p999", 0.999)];

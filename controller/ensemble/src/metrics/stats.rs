@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::Summary;
+use super::{Keyed, Summary, names};
 
 /// What a member counts. Names without a comment are Apache's.
 #[derive(Debug)]
@@ -41,6 +41,19 @@ pub(crate) struct Stats {
     /// The bits of the `f64` `connection_drop_probability`.
     pub(crate) drop_probability: AtomicU64,
     pub(crate) proposals: AtomicU64,
+    /// Of these, those to an ensemble.
+    pub(crate) proposals_told: AtomicU64,
+    /// Committed while this member led an ensemble.
+    pub(crate) commits: AtomicU64,
+    pub(crate) proposals_heard: AtomicU64,
+    pub(crate) commits_heard: AtomicU64,
+    /// How often an election began.
+    pub(crate) elections: AtomicU64,
+    /// How often a learner was sent what it lacked.
+    pub(crate) diffs: AtomicU64,
+    /// How often a learner was sent the whole state.
+    pub(crate) snaps: AtomicU64,
+    pub(crate) revalidations: AtomicU64,
     pub(crate) watch_bytes: AtomicU64,
     /// Writes on their way.
     pub(crate) outstanding: AtomicU64,
@@ -67,6 +80,33 @@ pub(crate) struct Stats {
     pub(crate) deleted_watches: Summary,
     pub(crate) changed_watches: Summary,
     pub(crate) children_watches: Summary,
+    pub(crate) election_time: Summary,
+    /// From the leader's first word to being in step.
+    pub(crate) follower_sync_time: Summary,
+    pub(crate) observer_sync_time: Summary,
+    /// How long no client was served.
+    pub(crate) unavailable_time: Summary,
+    pub(crate) leader_unavailable_time: Summary,
+    /// Learners that are brought in step at once.
+    pub(crate) inflight_snaps: Summary,
+    pub(crate) inflight_diffs: Summary,
+    /// Transactions that were flushed together.
+    pub(crate) batch: Summary,
+    /// As `flush_time`, with percentiles.
+    pub(crate) flush_latency: Summary,
+    /// From the leader's making of a transaction to its being applied here, by the clocks of the day.
+    pub(crate) propagation: Summary,
+    /// The same, to its being heard of.
+    pub(crate) proposal_latency: Summary,
+    /// From the making of a transaction to its commit.
+    pub(crate) quorum_ack: Summary,
+    /// The same to its acknowledgement, by member.
+    pub(crate) acks: Keyed,
+    /// Bytes of what was written and read, by top-level znode.
+    pub(crate) written: Keyed,
+    pub(crate) read: Keyed,
+    /// Refusals, by top-level znode.
+    pub(crate) quota_exceeded: Keyed,
     pub(crate) responses: Sizes,
     /// Of what this member proposed while it led.
     pub(crate) proposal_sizes: Sizes,
@@ -137,6 +177,14 @@ impl Default for Stats {
             digest_mismatches: AtomicU64::default(),
             drop_probability: AtomicU64::default(),
             proposals: AtomicU64::default(),
+            proposals_told: AtomicU64::default(),
+            commits: AtomicU64::default(),
+            proposals_heard: AtomicU64::default(),
+            commits_heard: AtomicU64::default(),
+            elections: AtomicU64::default(),
+            diffs: AtomicU64::default(),
+            snaps: AtomicU64::default(),
+            revalidations: AtomicU64::default(),
             watch_bytes: AtomicU64::default(),
             outstanding: AtomicU64::default(),
             local_sessions: AtomicU64::default(),
@@ -157,6 +205,22 @@ impl Default for Stats {
             deleted_watches: Summary::basic(),
             changed_watches: Summary::basic(),
             children_watches: Summary::basic(),
+            election_time: Summary::time(),
+            follower_sync_time: Summary::time(),
+            observer_sync_time: Summary::time(),
+            unavailable_time: Summary::time(),
+            leader_unavailable_time: Summary::time(),
+            inflight_snaps: Summary::basic(),
+            inflight_diffs: Summary::basic(),
+            batch: Summary::basic(),
+            flush_latency: Summary::latency(),
+            propagation: Summary::latency(),
+            proposal_latency: Summary::latency(),
+            quorum_ack: Summary::latency(),
+            acks: Keyed::new(Summary::latency),
+            written: Keyed::new(Summary::basic),
+            read: Keyed::new(Summary::basic),
+            quota_exceeded: Keyed::new(Summary::basic),
             responses: Sizes::default(),
             proposal_sizes: Sizes::default(),
         }
@@ -182,24 +246,13 @@ impl Stats {
         for size in [&self.responses.last, &self.responses.min, &self.responses.max] {
             size.store(-1, Relaxed);
         }
-        for summary in [
-            &self.token_deficit,
-            &self.throttle_queue_time,
-            &self.reads,
-            &self.updates,
-            &self.flush_time,
-            &self.snapshot_time,
-            &self.restore_time,
-            &self.load_time,
-            &self.snapshot_load_time,
-            &self.replay_time,
-            &self.replayed,
-            &self.created_watches,
-            &self.deleted_watches,
-            &self.changed_watches,
-            &self.children_watches,
-        ] {
-            summary.reset();
+        for (_, of) in names::BASIC.iter().chain(names::ADVANCED) {
+            if let Some(summary) = of(self) {
+                summary.reset();
+            }
+        }
+        for keyed in [&self.acks, &self.written, &self.read, &self.quota_exceeded] {
+            keyed.reset();
         }
     }
 }

@@ -52,8 +52,16 @@ impl Summary {
     }
 
     pub(crate) fn record(&self, value: u64) {
-        self.count.fetch_add(1, Relaxed);
-        self.sum.fetch_add(value, Relaxed);
+        self.record_often(value, 1);
+    }
+
+    /// As many equal values.
+    pub(crate) fn record_often(&self, value: u64, count: u32) {
+        if count == 0 {
+            return;
+        }
+        self.count.fetch_add(count.into(), Relaxed);
+        self.sum.fetch_add(value.saturating_mul(count.into()), Relaxed);
         // Most observations are no extremes, and to look costs less than to change.
         if value < self.min.load(Relaxed) {
             self.min.fetch_min(value, Relaxed);
@@ -62,7 +70,7 @@ impl Summary {
             self.max.fetch_max(value, Relaxed);
         }
         if let Some(sizes) = &self.sizes {
-            sizes[size(value)].fetch_add(1, Relaxed);
+            sizes[size(value)].fetch_add(count, Relaxed);
         }
     }
 
