@@ -20,10 +20,8 @@ use znodes::listing::PageMark;
 use crate::buffers;
 use crate::core::wall_ms;
 use crate::long_replies::LongReplies;
-use crate::metrics::{Lately, micros, namespace};
+use crate::metrics::micros;
 use crate::sasl::Exchange;
-use crate::serve::STAT_BYTES;
-use crate::shared::Shared;
 use crate::throttle::Held;
 
 /// One client connection. This part has at most 104 bytes: such fill the room that the allocator leaves beside the
@@ -80,8 +78,6 @@ pub(crate) struct Said {
     pub(crate) talk: Talk,
     /// `None`: as at first.
     rare: Option<Box<Rare>>,
-    /// Where it read lately.
-    read: Lately,
 }
 
 /// What few connections have.
@@ -95,14 +91,6 @@ struct Rare {
 }
 
 impl Said {
-    /// So many bytes of data or names were read there.
-    pub(crate) fn note_read(&mut self, shared: &Shared, path: &str, bytes: usize) {
-        if let Some(namespace) = namespace(path) {
-            let bytes = (path.len() + bytes + STAT_BYTES) as u64;
-            self.read.record(&shared.stats.read, namespace, bytes, 1);
-        }
-    }
-
     /// Where the last page of children ended; to be put back.
     pub(crate) fn take_page(&mut self) -> Option<PageMark> {
         self.rare.as_mut()?.page.take()
@@ -303,7 +291,7 @@ impl Conn {
                 timeout_ms: 0,
                 auth,
                 closing: false,
-                said: Said { talk: Talk::begun(wall_ms()), rare: None, read: Lately::default() },
+                said: Said { talk: Talk::begun(wall_ms()), rare: None },
             })),
         }
     }

@@ -13,7 +13,7 @@ use znodes::reads::{self, Reading};
 use znodes::{Place, State, WatchKind, Watcher};
 
 use crate::conn::{Conn, Inner, Pending, put_frame};
-use crate::metrics::micros;
+use crate::metrics::{micros, namespace};
 use crate::shared::Shared;
 use crate::throttle::Held;
 
@@ -106,13 +106,13 @@ fn answer(
     inner.said.set_long(long);
     shared.stats.responded(length);
     if let Some((path, bytes)) = read {
-        inner.said.note_read(shared, path, bytes);
+        note_read(shared, path, bytes);
     } else if let Request::MultiRead(reads) = request {
         for read in reads {
             let bytes = bytes_read_of(tree, read);
             let (MultiRead::GetData { path, .. } | MultiRead::GetChildren { path, .. }) = read;
             if let Some(bytes) = bytes {
-                inner.said.note_read(shared, path, bytes);
+                note_read(shared, path, bytes);
             }
         }
     }
@@ -120,6 +120,14 @@ fn answer(
     shared.count_stale(request.op(), now - since, inner.timeout_ms);
     inner.said.talk.answered(request.op(), xid, shared.applied(), now - since, now);
     inner.said.talk.sent += 1;
+}
+
+/// So many bytes of data or names were read there.
+fn note_read(shared: &Shared, path: &str, bytes: usize) {
+    if let Some(namespace) = namespace(path) {
+        let bytes = (path.len() + bytes + STAT_BYTES) as u64;
+        shared.stats.read.record(namespace, bytes, 1);
+    }
 }
 
 /// What was read of a znode, and how many bytes of data or names; the body of the answer tells.
@@ -229,4 +237,4 @@ const LENGTH_BYTES: usize = 4;
 /// Of an answer, before its body.
 const HEADER_BYTES: usize = 16;
 /// What a stat takes.
-pub(crate) const STAT_BYTES: usize = 68;
+const STAT_BYTES: usize = 68;

@@ -72,7 +72,7 @@ impl Core {
             let mut left = &mut word[..];
             let written = write!(left, "{}", by.0).map(|()| 20 - left.len());
             let word = written.ok().and_then(|length| str::from_utf8(word.get(..length)?).ok());
-            self.shared.stats.acks.record(word.unwrap_or_default(), took);
+            self.shared.stats.acks.record(word.unwrap_or_default(), took, 1);
         }
     }
 

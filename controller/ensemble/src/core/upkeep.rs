@@ -22,7 +22,7 @@ impl Core {
         if excess.hard
             && let Some(namespace) = namespace(&excess.path)
         {
-            self.shared.stats.quota_exceeded.record(namespace, 1);
+            self.shared.stats.quota_exceeded.record(namespace, 1, 1);
         }
         let now = self.shared.now();
         if now < self.quota_silent_until {

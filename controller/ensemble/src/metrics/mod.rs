@@ -12,7 +12,7 @@ mod stats;
 mod summary;
 mod tally;
 
-pub(crate) use keyed::{Keyed, Lately};
+pub(crate) use keyed::Keyed;
 pub(crate) use stats::{Sizes, Stats, micros};
 pub(crate) use summary::{Seen, Summary};
 pub(crate) use tally::{Tally, namespace};

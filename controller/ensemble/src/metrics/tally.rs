@@ -2,14 +2,12 @@
 
 use jute::Txn;
 
-use super::keyed::Lately;
 use super::{Keyed, Stats, Summary};
 
 /// Of the transactions that are applied together.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     namespace: String,
-    lately: Lately,
     written: Run,
     late_ms: Run,
 }
@@ -82,14 +80,14 @@ impl Tally {
             self.namespace.push_str(namespace);
         }
         if let Some(Run { value, count }) = self.written.add((path.len() + data) as u64) {
-            self.lately.record(&stats.written, namespace, value, count);
+            stats.written.record(namespace, value, count);
         }
     }
 
     fn settle_written(&mut self, written: &Keyed) {
         let Run { value, count } = std::mem::take(&mut self.written);
         if count > 0 {
-            self.lately.record(written, &self.namespace, value, count);
+            written.record(&self.namespace, value, count);
         }
     }
 }
