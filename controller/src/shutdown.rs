@@ -2,6 +2,7 @@
 
 use std::io;
 
+use ensemble::{Policy, schedule};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -46,22 +47,7 @@ pub(crate) fn give_way() {
     let Ok(threads) = std::fs::read_dir("/proc/self/task") else { return };
     for thread in threads.flatten() {
         if let Some(id) = thread.file_name().to_str().and_then(|id| id.parse::<i32>().ok()) {
-            make_idle(id);
+            schedule(id, Policy::Idle);
         }
-    }
-}
-
-#[allow(unsafe_code, reason = "no safe wrapper sets the policy of another thread")]
-fn make_idle(thread: i32) {
-    let parameters = libc::sched_param { sched_priority: 0 };
-    // By its number: the function of this name does nothing in musl.
-    // SAFETY: numbers, and a struct that the system only reads and that lives across the call.
-    unsafe {
-        libc::syscall(
-            libc::SYS_sched_setscheduler,
-            thread,
-            libc::SCHED_IDLE,
-            &raw const parameters,
-        );
     }
 }

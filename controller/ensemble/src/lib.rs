@@ -45,7 +45,7 @@ pub use member::{Member, MemberFailed, StartError};
 pub use peers::{EnsembleConfig, PeerSaslConfig};
 pub use sasl::SaslConfig;
 pub use standing::{Learner, Role, View};
-pub use storage::Compression;
+pub use storage::{Compression, Policy, schedule};
 pub use stores::{Password, StoreFile};
 pub use tls::{ClientAuth, PeerTlsConfig, TlsConfig, TlsError};
 pub use zoo_cfg::ConfigError;

@@ -18,6 +18,7 @@ mod log_worker;
 mod log_writer;
 mod mending;
 mod retention;
+mod scheduling;
 mod settle;
 mod snapshot_reader;
 mod snapshot_writer;
@@ -36,6 +37,7 @@ pub use log_worker::{LogCommand, LogEvent, LogFailed, LogWorker, Records};
 pub use log_writer::{AppendError, LogWriter};
 pub use mending::{Answer, Mended, Others, Question, Told, answer, is_marked, mark, mend, unmark};
 pub use retention::{Removed, purge};
+pub use scheduling::{Policy, schedule};
 pub use settle::{SettleError, settle};
 pub use snapshot_reader::{Loaded, SnapshotError, SnapshotReader, load_newest, load_plain};
 pub use snapshot_writer::{

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::LogWriter;
 use crate::log_worker::{LogCommand, LogEvent, LogWorker, Records};
+use crate::scheduling::{Policy, schedule};
 
 /// A handle to the log thread. Dropping it lets the thread finish what it was given, and waits for it.
 #[derive(Debug)]
@@ -29,10 +30,13 @@ impl LogThread {
         let epoch_dir = epoch_dir.to_owned();
         let spare = Arc::<Mutex<Vec<_>>>::default();
         let given_back = Arc::clone(&spare);
-        let thread = thread::Builder::new()
-            .name("log".to_owned())
-            .stack_size(STACK_BYTES)
-            .spawn(move || run(LogWorker::new(writer, &epoch_dir, tell), &inbox, &given_back))?;
+        let thread = thread::Builder::new().name("log".to_owned()).stack_size(STACK_BYTES).spawn(
+            move || {
+                // It is woken by a disk, and who is interrupted for that are those who read.
+                schedule(0, Policy::Batch);
+                run(LogWorker::new(writer, &epoch_dir, tell), &inbox, &given_back);
+            },
+        )?;
         Ok(Self { commands: Some(commands), spare, thread: Some(thread) })
     }
 
