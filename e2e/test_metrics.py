@@ -4,7 +4,7 @@ import urllib.request
 
 import pytest
 from kazoo.client import KazooClient
-from kazoo.exceptions import QuotaExceededError
+from kazoo.exceptions import NoNodeError, QuotaExceededError
 
 from e2e.harness.ensembles import Ensemble
 from e2e.harness.wait import until
@@ -19,10 +19,6 @@ AMONG_OTHERS = (
 )  # fmt: skip
 # Of the leader: `snap_count` or `diff_count`, by what the learner lacks.
 LEARNERS = ("diff_count", "snap_count", "cnt_inflight_diff_count", "cnt_inflight_snap_count")
-
-
-def monitored(peer):
-    return dict(line[3:].split("\t", 1) for line in peer.words("mntr").splitlines() if "\t" in line)
 
 
 def scraped(port):
@@ -50,7 +46,7 @@ def busy(ensemble):
     client.delete("/app/some/0")
     client.get_children("/app/some")
     client.get_children("/app/some", include_data=True)
-    with pytest.raises(Exception):  # noqa: B017
+    with pytest.raises(NoNodeError):
         client.get("/other/none")
     transaction = client.transaction()
     transaction.create("/other", b"12")
@@ -67,7 +63,7 @@ def busy(ensemble):
     client.retry(client.get, "/app")
     first.start([])
     until("the first one serves again", first.mode, limit=120)
-    counted = {peer.myid: monitored(peer) for peer in (leader, second)}
+    counted = {peer.myid: peer.monitored() for peer in (leader, second)}
     client.stop()
     client.close()
     found = {}
@@ -89,7 +85,7 @@ def test_an_ensemble_counts_what_apaches_counts(tmp_path):
             seen[kind] = busy(ensemble)
             if kind == "troupe":
                 # Apache's looks at one transaction of a thousand.
-                counted = monitored(ensemble.leader())
+                counted = ensemble.leader().monitored()
                 for peer in ensemble.peers:
                     assert float(counted[f"cnt_{peer}_ack_latency"]) > 0
     for role in ("leader", "follower"):

@@ -178,15 +178,11 @@ def in_progress(ensemble):
             for myid in (4, 5):
                 link.xid += 1
                 link.send(i32(link.xid) + i32(RECONFIG) + change(joining=line(myid)))
-            until("both are on their way", lambda: int(monitored(leader)["zk_outstanding_requests"]) >= 2)
+            until("both are on their way", lambda: int(leader.monitored()["outstanding_requests"]) >= 2)
         finally:
             for peer in followers:
                 peer.process.send_signal(signal.SIGCONT)
         return [link.answer()[2] for _ in range(2)]
-
-
-def monitored(peer):
-    return dict(line.split("\t", 1) for line in peer.words("mntr").splitlines() if "\t" in line)
 
 
 def change(joining=None, leaving=None, members=None, version=-1):

@@ -80,6 +80,10 @@ class Peer:
     def words(self, word, timeout=60):
         return zkwire.words(self, word, timeout)
 
+    def monitored(self):
+        """What `mntr` tells, by name without `zk_`."""
+        return dict(line[3:].split("\t", 1) for line in self.words("mntr").splitlines() if "\t" in line)
+
     @property
     def runs(self):
         return self.process is not None

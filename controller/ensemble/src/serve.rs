@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
-use jute::{ErrorCode, MultiRead, Put, ReplyHeader, Request};
+use jute::{ErrorCode, MultiRead, Put, ReplyHeader, Request, Stat};
 use types::Instant;
 use znodes::listing::{PageMark, PageOf, answer_page};
 use znodes::reads::{self, Reading};
@@ -125,7 +125,7 @@ fn answer(
 /// So many bytes of data or names were read there.
 fn note_read(shared: &Shared, path: &str, bytes: usize) {
     if let Some(namespace) = namespace(path) {
-        let bytes = (path.len() + bytes + STAT_BYTES) as u64;
+        let bytes = (path.len() + bytes + Stat::LENGTH) as u64;
         shared.stats.read.record(namespace, bytes, 1);
     }
 }
@@ -140,10 +140,10 @@ fn bytes_read<'a>(request: &'a Request, body: &[u8]) -> Option<(&'a str, usize)>
     match request {
         Request::Exists { path, .. } => Some((path, 0)),
         Request::GetData { path, .. } => {
-            Some((path, body.len().saturating_sub(LENGTH_BYTES + STAT_BYTES)))
+            Some((path, body.len().saturating_sub(LENGTH_BYTES + Stat::LENGTH)))
         }
         Request::GetChildren { path, .. } => Some((path, of_names(0))),
-        Request::GetChildren2 { path, .. } => Some((path, of_names(STAT_BYTES))),
+        Request::GetChildren2 { path, .. } => Some((path, of_names(Stat::LENGTH))),
         _ => None,
     }
 }
@@ -236,5 +236,3 @@ fn put_body(
 const LENGTH_BYTES: usize = 4;
 /// Of an answer, before its body.
 const HEADER_BYTES: usize = 16;
-/// What a stat takes.
-const STAT_BYTES: usize = 68;

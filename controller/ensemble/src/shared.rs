@@ -241,7 +241,7 @@ impl Shared {
             (zxid, seconds);
     }
 
-    /// For whoever writes a snapshot or removes old ones; the one lock that is held over IO, by threads
+    /// For whoever writes a snapshot; the one lock that is held over IO, by threads
     /// that do nothing else.
     pub(crate) fn one_snapshot(&self) -> MutexGuard<'_, ()> {
         self.snapshot.lock().unwrap_or_else(PoisonError::into_inner)

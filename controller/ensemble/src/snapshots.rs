@@ -56,13 +56,11 @@ impl Snapshots {
             let _ = rustix::process::nice(NICE);
             match take(&shared, &frozen) {
                 Ok(_) => {
-                    // A snapshot that somebody else takes meanwhile is no leftover.
-                    let _one = shared.one_snapshot();
-                    let mut before = work(&shared);
+                    let mut others = Others::new(|| work(&shared));
                     let rest = || {
-                        let work = work(&shared);
-                        thread::sleep(if work == before { Duration::ZERO } else { REMOVAL_REST });
-                        before = work;
+                        if others.have_worked() {
+                            thread::sleep(REMOVAL_REST);
+                        }
                     };
                     if let Err(error) = storage::purge(&dir, &log_dir, keep, rest) {
                         tracing::warn!(%error, "old snapshots and logs could not be removed");
@@ -89,17 +87,33 @@ impl Snapshots {
 /// many writes is written all the time, and takes from them evenly and little what a longer log would take from the next start.
 struct Paced<F, T> {
     to: SnapshotWriter,
-    /// What other work changes.
-    work: F,
-    /// Bytes of the part that is written now, since when, and the work that was done by then.
+    others: Others<F, T>,
+    /// Bytes of the part that is written now, and since when.
     part: usize,
     since: Instant,
-    before: T,
 }
 
 impl<T: PartialEq, F: Fn() -> T> Paced<F, T> {
     fn begin(to: SnapshotWriter, work: F) -> Self {
-        Self { to, part: 0, since: Instant::now(), before: work(), work }
+        Self { to, others: Others::new(work), part: 0, since: Instant::now() }
+    }
+}
+
+/// Whoever else has work meanwhile, seen by what that work changes.
+struct Others<F, T> {
+    work: F,
+    before: T,
+}
+
+impl<T: PartialEq, F: Fn() -> T> Others<F, T> {
+    fn new(work: F) -> Self {
+        Self { before: work(), work }
+    }
+
+    /// Whether they did any since this was asked last.
+    fn have_worked(&mut self) -> bool {
+        let now = (self.work)();
+        std::mem::replace(&mut self.before, now) != self.before
     }
 }
 
@@ -108,9 +122,8 @@ impl<T: PartialEq, F: Fn() -> T> Write for Paced<F, T> {
         let written = self.to.write(bytes)?;
         self.part += written;
         if self.part >= storage::SNAPSHOT_PART_BYTES {
-            let work = (self.work)();
-            thread::sleep(rest_after(self.since.elapsed(), work != self.before));
-            (self.part, self.since, self.before) = (0, Instant::now(), work);
+            thread::sleep(rest_after(self.since.elapsed(), self.others.have_worked()));
+            (self.part, self.since) = (0, Instant::now());
         }
         Ok(written)
     }

@@ -61,7 +61,11 @@ fn remove_in_parts(path: &Path, rest: &mut impl FnMut()) -> io::Result<()> {
         return disk::remove_if_there(path);
     };
     let removing = dir.join(format!("{REMOVING}{name}"));
-    disk::rename(path, &removing)?;
+    match disk::rename(path, &removing) {
+        // Whoever exchanges all that is there has taken it meanwhile.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        renamed => renamed?,
+    }
     // A crash must not leave part of it under its name.
     disk::sync_dir(dir)?;
     while length > PART_BYTES {

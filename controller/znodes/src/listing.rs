@@ -5,7 +5,7 @@
 //! is that of czxids, so that a page begins at the same child on every member and after every restart.
 
 use bytes::BytesMut;
-use jute::{ErrorCode, PageStart, Put, Text};
+use jute::{ErrorCode, PageStart, Put, Stat, Text};
 
 use crate::reads::{Reading, readable};
 use crate::state::State;
@@ -132,7 +132,7 @@ fn sorted(tree: &Tree, parent: NodeId, from: PageStart) -> Vec<NodeId> {
 }
 
 /// Stat and the next page's start, in bytes.
-const TAIL: usize = 68 + 12;
+const TAIL: usize = Stat::LENGTH + 12;
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@
 //! (it says which to set). Start at [`answer`]. Source: `FinalRequestProcessor`.
 
 use bytes::BytesMut;
-use jute::{ErrorCode, Id, MultiRead, OpResult, Perms, Put, Request, Response, Text};
+use jute::{ErrorCode, Id, MultiRead, OpResult, Perms, Put, Request, Response, Stat, Text};
 use types::SessionId;
 
 use crate::access::{permits, redact, user};
@@ -159,7 +159,9 @@ fn size(result: &OpResult) -> usize {
     const HEADER: usize = 9;
     HEADER
         + match result {
-            OpResult::Data { data, .. } => data.as_ref().map_or(0, bytes::Bytes::len) + STAT,
+            OpResult::Data { data, .. } => {
+                data.as_ref().map_or(0, bytes::Bytes::len) + Stat::LENGTH
+            }
             OpResult::Children(names) => names.iter().map(|name| 4 + name.len()).sum(),
             _ => 4,
         }
@@ -201,6 +203,3 @@ pub(crate) fn readable<'a>(
 fn check(node: Node<'_>, needed: Perms, auth: &[Id]) -> Result<(), ErrorCode> {
     if permits(node.acl(), needed, auth) { Ok(()) } else { Err(ErrorCode::NoAuth) }
 }
-
-/// A stat in an answer, in bytes.
-const STAT: usize = 68;
