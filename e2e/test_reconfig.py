@@ -54,6 +54,12 @@ reconfig -members ONE-LINE,TWO-LINE,THREE-LINE
 reconfig -members ONE-LINE
 reconfig -members nonsense
 reconfig -members ONE-LINE,TWO-LINE,group.1=1:2
+reconfig -members ONE-LINE,TWO-LINE,group.1=ONE-ID:TWO-ID
+config
+reconfig -add THREE-LINE
+reconfig -remove TWO-ID
+reconfig -members ONE-LINE,TWO-LINE,THREE-LINE,group.1=ONE-ID:TWO-ID,group.2=THREE-ID,weight.THREE-ID=3
+reconfig -members ONE-LINE,TWO-LINE
 reconfig -members ONE-LINE -add THREE-LINE
 reconfig -file /nowhere
 reconfig

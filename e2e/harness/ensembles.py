@@ -1,5 +1,6 @@
 """Several ZooKeeper servers as one ensemble, all Apache's or all ours, whose members may be changed. Loopback only."""
 
+import itertools
 import os
 import pathlib
 import re
@@ -96,7 +97,8 @@ class Peer:
 
 
 class Ensemble:
-    """Peers 1 to `size`, and others that are made beside them; a context manager."""
+    """Peers 1 to `size`, and others that are made beside them; a context manager. The last one leads at first: it needs
+    only just as many as make a majority, all with lower ids, and the others come when it leads."""
 
     def __init__(self, kind, folder, size=3, more=None, **at):
         self.kind, self.folder, self.more, self.at = kind, pathlib.Path(folder), more, at
@@ -107,7 +109,11 @@ class Ensemble:
     def __enter__(self):
         try:
             lines = [peer.line() for peer in self.peers.values()]
-            for peer in self.peers.values():
+            first = len(self.peers) // 2
+            for peer in [*itertools.islice(self.peers.values(), first), self.last()]:
+                peer.start(lines, self.more)
+            until(f"{self.kind} {self.last().myid} serves", self.last().mode, limit=120)
+            for peer in itertools.islice(self.peers.values(), first, len(self.peers) - 1):
                 peer.start(lines, self.more)
             self.all_serve()
         except BaseException:
@@ -123,6 +129,9 @@ class Ensemble:
         """A peer that does not run yet."""
         self.peers[myid] = Peer(self.kind, self.folder / str(myid), myid, **self.at)
         return self.peers[myid]
+
+    def last(self):
+        return self.peers[max(self.peers)]
 
     def all_serve(self):
         for peer in self.peers.values():

@@ -133,7 +133,9 @@ impl Members {
             }
             _ => {
                 let peers = value.split(':').map(|peer| peer.trim().parse().map(PeerId));
-                let peers = peers.collect::<Result<_, _>>().map_err(|_| line())?;
+                let mut peers = peers.collect::<Result<Vec<_>, _>>().map_err(|_| line())?;
+                // As Apache's tells them, so that texts of one meaning are equal.
+                peers.sort_unstable();
                 self.groups.insert(number, peers);
             }
         }
@@ -337,6 +339,9 @@ mod tests {
         let text = "server.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2:observer\ngroup.1=1\n\
             group.2=2\nweight.2=0";
         let members = Members::parse(text).expect("it is whole");
+        let together = text.replace("group.1=1\ngroup.2=2", "group.1=2:1");
+        let together = Members::parse(&together).expect("it is whole");
+        assert!(together.lines().contains("group.1=1:2\n"), "{together}");
         assert_eq!((members.weight(PeerId(1)), members.weight(PeerId(2))), (1, 0));
         assert_eq!(
             Members::parse(&members.to_string()).as_ref().map(ToString::to_string),
