@@ -19,6 +19,8 @@ syncLimit=5
 COUNT = 3
 # Seconds that only a hang takes, and between two looks.
 LIMIT, PAUSE = 180, 0.02
+# Seconds behind a loss in which no session may expire and nothing may be lost, either.
+AFTER = 0.5
 
 
 class Member(Server):
@@ -125,27 +127,32 @@ class Ensemble(Loaded):
         """Waits until all members have applied the same."""
         until(f"{self.name}: all members at one zxid", lambda: len({member.zxid() for member in self.members}) == 1, LIMIT, PAUSE)
 
-    def outage(self, signal_number, timeout_ms=30_000):
-        """The milliseconds in which a client of a surviving member cannot write when the leader gets this signal; and
-        the rest of what it saw. The member is whole again afterwards."""
+    def outage(self, signal_number, disk, timeout_ms=30_000):
+        """The milliseconds in which a client of a surviving member cannot write when the leader gets this signal, and the
+        rest of what it saw, also in the time after; and the disk's longest flush meanwhile. The member is whole again
+        afterwards."""
         leader = self.leader()
         others = [member for member in self.members if member is not leader]
         with Writer([member.port for member in others], timeout_ms) as writer:
             writer.goes_on(200)
+            begun = time.monotonic()
             leader.process.send_signal(signal_number)
             if signal_number == signal.SIGSTOP:
                 # It is over when another one leads.
                 until(f"{self.name}: another leader", lambda: any(other.role() == "leader" for other in others), LIMIT, PAUSE)
             else:
                 leader.process.wait(LIMIT)
-            found = writer.seen(0.5)
+            found = writer.all_write()
+            flush = disk.longest(begun, time.monotonic())
+            after = writer.seen(AFTER)
         if signal_number == signal.SIGSTOP:
             leader.process.send_signal(signal.SIGCONT)
         else:
             self.launch(leader)
         leader.serves()
         self.leader()
-        return found
+        longest = {"longest_ms": found["longest_ms"], "after_ms": after["longest_ms"], "flush_ms": flush}
+        return {**together([found, after]), **longest}
 
 
 class Asked:
@@ -187,6 +194,15 @@ class Writer(Asked):
         """Waits for so many writes more."""
         while (count := count - self.told()["writes"]) > 0:
             pass
+
+    def all_write(self):
+        """All that was seen since it was asked before, until each session writes again: of two more writes the first may have
+        been ordered before."""
+        seen = [self.told()]
+        enough = [count + 2 for count in seen[0]["of_each"]]
+        while any(count < least for count, least in zip(seen[-1]["of_each"], enough, strict=True)):
+            seen.append(self.told())
+        return together(seen)
 
     def seen(self, seconds):
         """All that was seen since it was asked before, and in so many seconds more."""

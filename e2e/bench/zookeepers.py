@@ -14,9 +14,11 @@ import signal
 import socket
 import struct
 import subprocess
+import threading
 import time
 
 from e2e.harness import paths, zkwire
+from e2e.harness.wait import until
 
 NAMES = ("apache", "troupe")
 
@@ -267,6 +269,38 @@ def flushes(folder, seconds=10):
             times.append((time.perf_counter() - begun) * 1e3)
     path.unlink()
     return sorted(times)
+
+
+class Disk:
+    """What the disk does by itself meanwhile: now and then a small flush in place; a context manager."""
+
+    def __init__(self, folder):
+        self.path, self.times, self.ended = pathlib.Path(folder) / "flushes", [], threading.Event()
+        self.thread = threading.Thread(target=self.flush)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.thread.join()
+        self.path.unlink()
+
+    def flush(self):
+        with open(self.path, "wb", buffering=0) as file:
+            file.write(bytes(4096))
+            os.fsync(file.fileno())
+            while not self.ended.wait(0.005):
+                begun = time.monotonic()
+                os.pwrite(file.fileno(), b"x" * 600, 0)
+                os.fdatasync(file.fileno())
+                self.times.append((begun, time.monotonic()))
+
+    def longest(self, begin, end):
+        """The milliseconds of the longest flush that was on its way between two times of the monotonic clock."""
+        until("a flush behind the time asked for", lambda: self.times and self.times[-1][0] >= end, 60, 0.002)
+        return max((done - begun) * 1e3 for begun, done in self.times if done >= begin and begun <= end)
 
 
 def load_command(ports, pids, verb, *arguments):

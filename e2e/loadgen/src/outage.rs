@@ -37,6 +37,7 @@ pub(crate) struct Job {
 /// line before, and the end of input, once every member was asked for what it has, with what was seen since then.
 pub(crate) fn watch(job: &Job) -> Result<()> {
     let shared = Arc::new(Shared::default());
+    shared.found().of_each = vec![0; job.sessions];
     let (told, lines) = mpsc::channel();
     let ended = Arc::clone(&shared);
     thread::spawn(move || {
@@ -86,6 +87,8 @@ impl Shared {
 struct Found {
     /// Acknowledged.
     writes: u64,
+    /// Acknowledged from the start on, of each session.
+    of_each: Vec<u64>,
     /// Answered.
     reads: u64,
     /// The longest time between two acknowledged writes, whoever wrote.
@@ -103,21 +106,23 @@ struct Found {
 
 impl Found {
     fn take(&mut self) -> Self {
-        let last = self.last;
-        std::mem::replace(self, Self { last, ..Self::default() })
+        let (last, of_each) = (self.last, self.of_each.clone());
+        std::mem::replace(self, Self { last, of_each, ..Self::default() })
     }
 
-    fn acknowledged(&mut self) {
+    fn acknowledged(&mut self, session: usize) {
         let now = Instant::now();
         if let Some(last) = self.last.replace(now) {
             let gap = now.duration_since(last).as_secs_f64() * 1e3;
             self.longest_ms = self.longest_ms.max(gap);
         }
         self.writes += 1;
+        self.of_each[session] += 1;
     }
 }
 
 struct Session {
+    number: usize,
     addrs: Vec<SocketAddr>,
     next: usize,
     timeout_ms: i32,
@@ -146,6 +151,7 @@ struct Value {
 impl Session {
     fn new(job: &Job, number: usize, shared: Arc<Shared>) -> Self {
         Self {
+            number,
             addrs: job.addrs.clone(),
             next: number,
             timeout_ms: job.timeout_ms,
@@ -251,7 +257,7 @@ impl Session {
         }
         self.acknowledged = self.written;
         self.has = Some(Value { number: self.written, version });
-        self.shared.found().acknowledged();
+        self.shared.found().acknowledged(self.number);
         Ok(())
     }
 
