@@ -178,7 +178,8 @@ impl Members {
         self.weights.get(&peer).copied().unwrap_or(1)
     }
 
-    /// The lines but the one with the version, sorted by id: what a file of members holds.
+    /// The lines but the one with the version: what a file of members holds. By rising id, where Apache's tell them by their
+    /// places in a hash table, which differ between an answer and the znode.
     pub fn lines(&self) -> String {
         let mut text = String::new();
         for (peer, server) in &self.servers {
