@@ -21,7 +21,7 @@ use znodes::{SessionIds, Sessions};
 
 use crate::conn::Conn;
 use crate::connection::{Connection, Security};
-use crate::core::{Command, Core, config_of, last_members, standing, voters_of};
+use crate::core::{Command, Core, audit, config_of, last_members, standing, voters_of};
 use crate::load::{Found, LoadError, load, words};
 use crate::mending::Desk;
 use crate::metrics::{Stats, micros};
@@ -129,6 +129,15 @@ impl Member {
     /// Loads the data, opens the client port and serves. Returns when writes are taken or, on a full disk,
     /// when reads are: writes are then refused until there is room.
     pub async fn start(config: MemberConfig) -> Result<Self, StartError> {
+        let audited = config.audit;
+        let started = Self::try_start(config).await;
+        if audited {
+            audit::tell_server("serverStart", if started.is_ok() { "success" } else { "failure" });
+        }
+        started
+    }
+
+    async fn try_start(config: MemberConfig) -> Result<Self, StartError> {
         // The port first: one that is taken must leave the files as they are.
         let listener = match config.client_addr {
             Some(addr) => Some(listen(addr).await?),
@@ -306,6 +315,9 @@ impl Member {
 
     /// As [`Self::shutdown`], without a word to other members.
     pub async fn halt(mut self) {
+        if self.shared.config.audit {
+            audit::tell_server("serverStop", "invoked");
+        }
         let listeners = std::mem::take(&mut self.listeners);
         listeners.iter().for_each(JoinHandle::abort);
         self.shared.throttle.drain().await;

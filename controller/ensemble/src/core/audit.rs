@@ -4,6 +4,7 @@
 //! under the target `audit`, successes as info, failures as errors.
 
 use std::fmt::Write as _;
+use std::sync::OnceLock;
 
 use jute::{Acl, CreateRequest, MultiOp, Perms, Request, Txn};
 use types::SessionId;
@@ -59,11 +60,7 @@ impl Audited {
         let who = who(conn);
         match txn {
             Txn::Multi(txns) if !failed => {
-                let made = txns.iter().filter_map(made_path);
-                let creates = self.parts.iter_mut().filter(|part| part.operation == "create");
-                for (part, path) in creates.zip(made) {
-                    part.path = Some(path);
-                }
+                self.name_made(txns);
                 for part in &self.parts {
                     put(&part.line(session, &who, "success"), false);
                 }
@@ -77,6 +74,21 @@ impl Audited {
             }
         }
     }
+
+    /// Gives the parts that make znodes the paths that were made, which have numbers where the client asked for some.
+    fn name_made(&mut self, txns: &[Txn]) {
+        let made = txns.iter().filter_map(made_path);
+        let creates = self.parts.iter_mut().filter(|part| part.operation == "create");
+        for (part, path) in creates.zip(made) {
+            part.path = Some(path);
+        }
+    }
+}
+
+/// What became of the server itself: `serverStart` or `serverStop`.
+pub(crate) fn tell_server(operation: &str, result: &str) {
+    let line = format!("user={}\toperation={operation}\tresult={result}", process_user());
+    put(&line, result == "failure");
 }
 
 /// Ephemerals that went with their session.
@@ -97,8 +109,7 @@ pub(super) fn tell_gone_before(session: SessionId, txn: &Txn) {
 
 fn tell_all_gone<'a>(session: SessionId, paths: impl Iterator<Item = &'a jute::Text>) {
     for path in paths {
-        let mut subject = Subject::new("ephemeralZNodeDeletionOnSessionCloseOrExpire", Some(path));
-        subject.kind = Some("ephemeral");
+        let subject = Subject::new("ephemeralZNodeDeletionOnSessionCloseOrExpire", Some(path));
         put(&subject.line(session, &format!("user={}", process_user()), "success"), false);
     }
 }
@@ -167,13 +178,31 @@ fn who(conn: &Conn) -> String {
     format!("user={names}\tip={}", conn.remote.ip())
 }
 
-fn process_user() -> String {
-    std::env::var("USER").unwrap_or_default()
+/// As Java names it: by the system's list of users, whatever `USER` says.
+fn process_user() -> &'static str {
+    static NAME: OnceLock<String> = OnceLock::new();
+    NAME.get_or_init(|| {
+        let id = rustix::process::getuid().as_raw();
+        let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+        // A container may run as a user that its image does not list.
+        user_name(&users, id).map_or_else(|| id.to_string(), str::to_owned)
+    })
+}
+
+fn user_name(users: &str, id: u32) -> Option<&str> {
+    users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, listed) = (fields.next()?, fields.nth(1)?);
+        (listed.parse() == Ok(id)).then_some(name)
+    })
 }
 
 fn made_path(txn: &Txn) -> Option<String> {
     match txn {
-        Txn::Create(create) | Txn::Create2(create) => Some(create.path.to_string()),
+        Txn::Create(create)
+        | Txn::Create2(create)
+        | Txn::CreateContainer(create)
+        | Txn::CreateTtl(create, _) => Some(create.path.to_string()),
         _ => None,
     }
 }
@@ -200,6 +229,8 @@ fn acl_text(acl: &[Acl]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use jute::CreateTxn;
+
     use super::*;
 
     #[test]
@@ -214,5 +245,42 @@ mod tests {
              acl=world:anyone:cdrwa\tresult=success"
         );
         assert!(Audited::of(&Request::Ping).is_none());
+    }
+
+    #[test]
+    fn each_part_of_a_multi_is_told_with_the_znode_it_made() {
+        let asked = |path: &str, flags| CreateRequest {
+            path: path.into(),
+            data: None,
+            acl: [Acl::OPEN].into(),
+            flags,
+        };
+        let made = |path: &str| CreateTxn {
+            path: path.into(),
+            data: None,
+            acl: [Acl::OPEN].into(),
+            ephemeral: false,
+            parent_cversion: 1,
+        };
+        let request = Request::Multi(vec![
+            MultiOp::CreateContainer(asked("/container", 4)),
+            MultiOp::CreateTtl(asked("/ttl-", 6), 5000),
+            MultiOp::Create(asked("/plain", 0)),
+        ]);
+        let mut audited = Audited::of(&request).expect("it is audited");
+        audited.name_made(&[
+            Txn::CreateContainer(made("/container")),
+            Txn::CreateTtl(made("/ttl-0000000001"), 5000),
+            Txn::Create(made("/plain")),
+        ]);
+        let paths: Vec<_> = audited.parts.iter().filter_map(|part| part.path.as_deref()).collect();
+        assert_eq!(paths, ["/container", "/ttl-0000000001", "/plain"]);
+    }
+
+    #[test]
+    fn a_user_is_named_by_the_systems_list() {
+        let users = "root:x:0:0:root:/root:/bin/sh\nbroken\nzk:x:1000:1000::/:/bin/sh\n";
+        assert_eq!(user_name(users, 1000), Some("zk"));
+        assert_eq!(user_name(users, 7), None);
     }
 }

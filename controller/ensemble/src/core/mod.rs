@@ -5,7 +5,7 @@
 //! its flush; the replies of one connection leave in the order of its requests.
 //! Start at [`Core::run`].
 
-mod audit;
+pub(crate) mod audit;
 mod deliver;
 mod ending;
 mod feeding;
