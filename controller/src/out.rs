@@ -18,11 +18,9 @@ pub(crate) fn complain(text: &str) {
 /// Starts the log on standard error. `filter` is `RUST_LOG`'s syntax; a filter that does not parse is
 /// named, and warnings are logged instead.
 pub(crate) fn init_log(filter: &str) {
-    // The client warns at each try, several a second; who waits for a session tells so in a condition.
-    let quiet = if filter.contains("zookeeper_client") { "" } else { ",zookeeper_client=error" };
-    let parsed = EnvFilter::try_new(format!("{filter}{quiet}")).unwrap_or_else(|why| {
+    let parsed = EnvFilter::try_new(with_defaults(filter)).unwrap_or_else(|why| {
         complain(&format!("troupe: --log {filter:?}: {why}; logging warnings"));
-        EnvFilter::new("warn")
+        EnvFilter::new(with_defaults("warn"))
     });
     let colours = io::stderr().is_terminal();
     tracing_subscriber::fmt()
@@ -32,8 +30,37 @@ pub(crate) fn init_log(filter: &str) {
         .init();
 }
 
+/// The filter with what is logged of some targets unless it names them.
+fn with_defaults(filter: &str) -> String {
+    let mut all = filter.to_owned();
+    for (target, level) in DEFAULTS {
+        if !filter.contains(target) {
+            all.push_str(&format!(",{target}={level}"));
+        }
+    }
+    all
+}
+
+const DEFAULTS: [(&str, &str); 2] = [
+    // The client warns at each try, several a second; who waits for a session tells so in a condition.
+    ("zookeeper_client", "error"),
+    // There are such lines only where the member's configuration asks for them.
+    ("audit", "info"),
+];
+
 /// `say!("…")`: one line to standard output.
 macro_rules! say {
     ($($arg:tt)*) => { $crate::out::line(format_args!($($arg)*)) };
 }
 pub(crate) use say;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn audit_lines_are_logged_unless_the_filter_says_otherwise() {
+        assert_eq!(with_defaults("warn"), "warn,zookeeper_client=error,audit=info");
+        assert_eq!(with_defaults("warn,audit=off"), "warn,audit=off,zookeeper_client=error");
+    }
+}
