@@ -1,6 +1,5 @@
 """Several ZooKeeper servers as one ensemble, all Apache's or all ours, whose members may be changed. Loopback only."""
 
-import itertools
 import os
 import pathlib
 import re
@@ -97,29 +96,36 @@ class Peer:
 
 
 class Ensemble:
-    """Peers 1 to `size`, and others that are made beside them; a context manager. The last one leads at first: it needs
-    only just as many as make a majority, all with lower ids, and the others come when it leads."""
+    """Peers 1 to `size`, `observers` of them without a vote, and others that are made beside them; a context manager. `kind` is
+    one for all, or one for each. The last voter leads at first: it needs only just as many as make a majority, all with
+    lower ids, and the others come when it leads."""
 
-    def __init__(self, kind, folder, size=3, more=None, **at):
+    def __init__(self, kind, folder, size=3, more=None, observers=(), **at):
         self.kind, self.folder, self.more, self.at = kind, pathlib.Path(folder), more, at
+        self.observers = observers
         self.peers = {}
         for myid in range(1, size + 1):
             self.make(myid)
 
     def __enter__(self):
+        voters = [peer for myid, peer in self.peers.items() if myid not in self.observers]
+        first = len(voters) // 2
         try:
-            lines = [peer.line() for peer in self.peers.values()]
-            first = len(self.peers) // 2
-            for peer in [*itertools.islice(self.peers.values(), first), self.last()]:
-                peer.start(lines, self.more)
-            until(f"{self.kind} {self.last().myid} serves", self.last().mode, limit=120)
-            for peer in itertools.islice(self.peers.values(), first, len(self.peers) - 1):
-                peer.start(lines, self.more)
+            self.start(*voters[:first], voters[-1])
+            until(f"{voters[-1].kind} {voters[-1].myid} serves", voters[-1].mode, limit=120)
+            self.start(*voters[first:-1], *(self.peers[myid] for myid in self.observers))
             self.all_serve()
         except BaseException:
             self.__exit__()
             raise
         return self
+
+    def start(self, *peers):
+        roles = {myid: "observer" for myid in self.observers}
+        lines = [peer.line(roles.get(myid, "participant")) for myid, peer in self.peers.items()]
+        for peer in peers:
+            role = {"peerType": "observer"} if peer.myid in self.observers else {}
+            peer.start(lines, {**(self.more or {}), **role})
 
     def __exit__(self, *_):
         for peer in self.peers.values():
@@ -127,15 +133,13 @@ class Ensemble:
 
     def make(self, myid):
         """A peer that does not run yet."""
-        self.peers[myid] = Peer(self.kind, self.folder / str(myid), myid, **self.at)
+        kind = self.kind if isinstance(self.kind, str) else self.kind[myid - 1]
+        self.peers[myid] = Peer(kind, self.folder / str(myid), myid, **self.at)
         return self.peers[myid]
-
-    def last(self):
-        return self.peers[max(self.peers)]
 
     def all_serve(self):
         for peer in self.peers.values():
-            until(f"{self.kind} {peer.myid} serves", peer.mode, limit=120)
+            until(f"{peer.kind} {peer.myid} serves", peer.mode, limit=120)
 
     def leader(self):
         """The one that leads, once one does."""

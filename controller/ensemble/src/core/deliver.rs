@@ -42,6 +42,9 @@ impl Core {
             }
             let Outstanding { entry, origin, since, audited } = found;
             let zxid = entry.header.zxid;
+            if let Origin::Client(conn) = &origin {
+                self.answer_syncs_before_write(&tree, conn);
+            }
             changes.begin(self.is_anybody_told);
             let response = match is_prepared {
                 true => tree.apply_prepared(&entry, &mut changes),
@@ -78,7 +81,6 @@ impl Core {
         self.count_outstanding();
         let frozen = self.snapshots.count(count).then(|| tree.freeze());
         drop(tree);
-        self.answer_syncs();
         self.maybe_quiet();
         if let Some(frozen) = frozen {
             self.tell_log(LogCommand::Roll);
@@ -186,7 +188,6 @@ impl Core {
         });
         match origin {
             Origin::Client(conn) => {
-                self.answer_syncs_before_write(tree, &conn);
                 self.say_local(session, &conn, &mut response);
                 self.answer_client(tree, &conn, zxid, &response);
                 if ended || response == Err(ErrorCode::SessionMoved) {
@@ -270,6 +271,8 @@ impl Core {
         self.prep.withdraw(first);
         if let Some(ensemble) = &mut self.ensemble {
             ensemble.let_all_come();
+            let newest = self.outstanding.back().map(|newest| newest.entry.header.zxid);
+            ensemble.sync_at(newest.unwrap_or_default());
         }
         for Outstanding { entry, origin, .. } in withdrawn {
             let session = entry.header.session;

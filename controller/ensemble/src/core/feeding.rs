@@ -184,13 +184,6 @@ impl Core {
         }
     }
 
-    /// All was told to an observer that it asked for.
-    pub(super) fn answer_observers_sync(&mut self, link: LinkId) {
-        if let Some(ensemble) = &mut self.ensemble {
-            ensemble.tell_observer(link, PacketType::Sync, Zxid::ZERO, None);
-        }
-    }
-
     /// An observer asks whether a session lives that came back to it.
     pub(super) fn pass_question(&mut self, link: LinkId, data: Option<&Bytes>) {
         let asked = data.and_then(|data| Touch::decode_all(data).ok()).unwrap_or_default();

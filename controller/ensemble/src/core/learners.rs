@@ -59,24 +59,7 @@ impl Core {
     fn on_sync(&mut self, link: LinkId) {
         let newest = self.outstanding.back().map(|newest| newest.entry.header.zxid);
         let Some(ensemble) = &mut self.ensemble else { return };
-        ensemble.asked.push_back((newest.unwrap_or_default(), link));
-        self.answer_syncs();
-    }
-
-    /// Tells learners that all was sent that they asked for.
-    pub(super) fn answer_syncs(&mut self) {
-        let oldest = self.outstanding.front().map(|oldest| oldest.entry.header.zxid);
-        let Some(ensemble) = &mut self.ensemble else { return };
-        while let Some((zxid, link)) = ensemble.asked.front().copied()
-            && oldest.is_none_or(|oldest| zxid < oldest)
-        {
-            ensemble.asked.pop_front();
-            if let Some(caller) = ensemble.callers.get(&link) {
-                let outbox = Arc::clone(&caller.link.outbox);
-                outbox.put(|out| put_packet(out, PacketType::Sync, Zxid::ZERO, None));
-                ensemble.to_flush.push(outbox);
-            }
-        }
+        ensemble.sync_behind(link, newest.unwrap_or_default());
     }
 
     /// Whether a session that came back to a learner lives; then it speaks through that learner.

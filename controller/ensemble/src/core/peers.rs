@@ -22,7 +22,7 @@ use super::through::{Forwarded, Returning};
 use super::{Core, Origin, Outstanding, wire};
 use crate::load::words;
 use crate::metrics::Stats;
-use crate::peers::{Event, Heard, Link, LinkId, Outbox, Peers};
+use crate::peers::{Event, Heard, Link, LinkId, Outbox, Peers, put_packet};
 use crate::standing::{Learner, Role};
 use crate::{EnsembleConfig, MemberFailed};
 
@@ -60,8 +60,6 @@ pub(super) struct Ensemble {
     /// As a learner: sessions that gave a sign of life and have no connection any more.
     pub(super) touched: HashMap<SessionId, i32>,
     pub(super) touched_at: types::Instant,
-    /// As a leader: learners that wait for a SYNC behind a transaction.
-    pub(super) asked: VecDeque<(Zxid, LinkId)>,
     pub(super) last_local: i32,
     /// Those whose packets came with these wait until the log has taken what there was to log then.
     held: VecDeque<(Zxid, OwnedSemaphorePermit)>,
@@ -83,6 +81,10 @@ pub(super) struct Caller {
     kin: bool,
     synced: bool,
     acknowledged: Zxid,
+    /// What it knows to be committed.
+    told: Zxid,
+    /// What its SYNCs wait for, the oldest first.
+    syncs: VecDeque<Zxid>,
 }
 
 /// The leader, or one that was taken for it.
@@ -124,7 +126,6 @@ impl Ensemble {
             came_back: HashMap::new(),
             touched: HashMap::new(),
             touched_at: types::Instant::ZERO,
-            asked: VecDeque::new(),
             last_local: 0,
             held: VecDeque::new(),
             recent: Recent::default(),
@@ -151,6 +152,36 @@ impl Ensemble {
         self.callers.get(self.by_peer.get(&peer)?)
     }
 
+    fn caller_mut(&mut self, learner: PeerId) -> Option<&mut Caller> {
+        self.callers.get_mut(self.by_peer.get(&learner)?)
+    }
+
+    /// A learner is brought in step up to here.
+    pub(super) fn is_told(&mut self, learner: PeerId, zxid: Zxid) {
+        if let Some(caller) = self.caller_mut(learner) {
+            caller.knows(zxid);
+        }
+    }
+
+    /// Answers a learner's SYNC, at once or behind what tells it that `zxid` is committed.
+    pub(super) fn sync_behind(&mut self, learner: LinkId, zxid: Zxid) {
+        let Some(caller) = self.callers.get_mut(&learner) else { return };
+        caller.syncs.push_back(zxid);
+        caller.answer_syncs(caller.told);
+        send(&caller.link.outbox, &mut self.to_flush, |_| ());
+    }
+
+    /// What stood behind `last` was taken back: no SYNC waits for it.
+    pub(super) fn sync_at(&mut self, last: Zxid) {
+        for caller in self.callers.values_mut().filter(|caller| !caller.syncs.is_empty()) {
+            for awaited in &mut caller.syncs {
+                *awaited = last.min(*awaited);
+            }
+            caller.answer_syncs(caller.told);
+            send(&caller.link.outbox, &mut self.to_flush, |_| ());
+        }
+    }
+
     /// Whether it is a learner that takes one commit for all before it.
     pub(super) fn is_kin(&self, learner: PeerId) -> bool {
         self.caller(learner).is_some_and(|caller| caller.kin)
@@ -171,9 +202,17 @@ impl Ensemble {
             tracing::warn!("learner refused: there are too many");
             return;
         }
-        let (id, acknowledged) = (link.id, Zxid::ZERO);
-        let caller =
-            Caller { link, peer: None, observer: false, kin: false, synced: false, acknowledged };
+        let id = link.id;
+        let caller = Caller {
+            link,
+            peer: None,
+            observer: false,
+            kin: false,
+            synced: false,
+            acknowledged: Zxid::ZERO,
+            told: Zxid::ZERO,
+            syncs: VecDeque::new(),
+        };
         callers.insert(id, caller);
     }
 
@@ -189,6 +228,34 @@ impl Ensemble {
             return Some(peer);
         }
         None
+    }
+}
+
+impl Caller {
+    /// Commits up to `zxid` are told next. A SYNC's place is just behind what it waits for: learners pair what comes with what each
+    /// session asked, in order, and one of Apache's waits for ever once a later commit comes first.
+    fn answer_syncs_before(&mut self, zxid: Zxid) {
+        while let Some(first) = self.syncs.front().copied().filter(|first| *first < zxid) {
+            if first > self.told && self.kin && !self.observer {
+                // The one that is told next would cover it.
+                self.link.outbox.put(|out| put_packet(out, PacketType::Commit, first, None));
+            }
+            self.knows(first);
+        }
+    }
+
+    /// All up to `zxid` was told.
+    fn knows(&mut self, zxid: Zxid) {
+        self.told = self.told.max(zxid);
+        self.answer_syncs(self.told);
+    }
+
+    /// Answers the SYNCs that wait for nothing behind `zxid`.
+    fn answer_syncs(&mut self, zxid: Zxid) {
+        while self.syncs.front().is_some_and(|first| *first <= zxid) {
+            self.syncs.pop_front();
+            self.link.outbox.put(|out| put_packet(out, PacketType::Sync, Zxid::ZERO, None));
+        }
     }
 }
 
@@ -466,10 +533,15 @@ impl Core {
             return ensemble.peers.vote(to, &vote);
         }
         if matches!(message, Message::UpToDate)
-            && let Some(link) = ensemble.by_peer.get(&to)
-            && let Some(caller) = ensemble.callers.get_mut(link)
+            && let Some(caller) = ensemble.caller_mut(to)
         {
             caller.synced = true;
+        }
+        let commits = wire::commits(message);
+        if let Some(zxid) = commits
+            && let Some(caller) = ensemble.caller_mut(to)
+        {
+            caller.answer_syncs_before(zxid);
         }
         let Some(outbox) = ensemble.outbox(to).cloned() else { return };
         let context = wire::Context {
@@ -482,6 +554,11 @@ impl Core {
         if !send(&outbox, &mut ensemble.to_flush, put) {
             // Its job ends, and tells so.
             tracing::debug!(%to, addr = ?shared.client_addr(), "a peer takes too little");
+        }
+        if let Some(zxid) = commits
+            && let Some(caller) = ensemble.caller_mut(to)
+        {
+            caller.knows(zxid);
         }
     }
 

@@ -100,7 +100,6 @@ impl Core {
         }
         ensemble.by_peer.clear();
         ensemble.let_all_come();
-        ensemble.asked.clear();
         // They would have to be asked for again between other requests of their sessions.
         let synced = ensemble.synced.drain(..).map(|(_, origin, _)| origin);
         for origin in synced.chain(ensemble.syncs.drain(..).map(|(origin, _)| origin)) {

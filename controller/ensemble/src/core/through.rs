@@ -289,6 +289,9 @@ impl Core {
         let upto = self.zab.committed().unwrap_or_default();
         let Some(ensemble) = &mut self.ensemble else { return };
         let Some((origin, path)) = ensemble.syncs.pop_front() else { return };
+        if let Origin::Observer(link) = origin {
+            return ensemble.sync_behind(link, upto);
+        }
         ensemble.synced.push_back((upto, origin, path));
         let shared = Arc::clone(&self.shared);
         self.answer_synced(&shared.tree());
@@ -305,14 +308,13 @@ impl Core {
             match origin {
                 Origin::Client(conn) => self.answer_client(tree, &conn, zxid, &result),
                 Origin::Local(reply) => drop(reply.send(LocalReply::Done { zxid, result })),
-                Origin::Observer(link) => self.answer_observers_sync(link),
                 _ => {}
             }
         }
     }
 
-    /// Answers the syncs that a client asked before its write that is answered next. The leader's word on them may come behind
-    /// the commit of that write; all that they wait for is applied by now.
+    /// Answers the syncs that a client asked before its write that is applied next, and the reads behind them, which must not see
+    /// it: all that they wait for is applied, though the leader's word on them may have come late.
     pub(super) fn answer_syncs_before_write(&mut self, tree: &State, conn: &Arc<Conn>) {
         let are_there =
             |ensemble: &Ensemble| !ensemble.synced.is_empty() || !ensemble.syncs.is_empty();

@@ -76,6 +76,15 @@ pub(super) fn put(message: &Message, context: &Context<'_>, out: &mut BytesMut) 
     }
 }
 
+/// Up to where a learner knows all to be committed that is told this.
+pub(super) fn commits(message: &Message) -> Option<Zxid> {
+    match message {
+        Message::Commit(zxid) | Message::CommitAndActivate { zxid, .. } => Some(*zxid),
+        Message::Inform(txn) | Message::InformAndActivate { txn, .. } => Some(txn.zxid),
+        _ => None,
+    }
+}
+
 /// The message of a packet; `None` when it is none of the protocol's, or its data is not what it must be.
 pub(super) fn message(packet: QuorumPacket) -> Option<Message> {
     let QuorumPacket { kind, zxid, data, .. } = packet;
