@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::{AdminConfig, EnsembleConfig, SaslConfig, TlsConfig};
 use storage::Compression;
 use types::PeerId;
-use znodes::{ReaperConfig, Rules};
+use znodes::{DigestAlgorithm, ReaperConfig, Rules};
 
 /// Everything a member needs to start. [`MemberConfig::in_process`] gives the defaults of our own
 /// ensembles.
@@ -51,6 +51,8 @@ pub struct MemberConfig {
     pub four_letter_words: Vec<String>,
     /// The digest id that is above all ACLs, `super:<hash>`; `None` for nobody.
     pub super_digest: Option<String>,
+    /// How passwords are hashed for digest ids.
+    pub digest_algorithm: DigestAlgorithm,
     /// Znodes with a time to live, quotas, changes of the members: what is allowed.
     pub rules: Rules,
     /// How often containers and times to live are looked at, and how fast they may go.
@@ -74,6 +76,8 @@ pub struct MemberConfig {
     pub tls: Option<TlsConfig>,
     /// Who may authenticate by SASL; `None`: nobody.
     pub sasl: Option<SaslConfig>,
+    /// Whether a client whose SASL proof fails may go on as if it had not tried.
+    pub sasl_failed_stay: bool,
     /// A client must have proven an id of one of these schemes before it asks for anything; none: it
     /// need not.
     pub required_schemes: Vec<String>,
@@ -214,6 +218,7 @@ impl MemberConfig {
             skip_acl: false,
             four_letter_words: ["srvr", "ruok", "mntr"].map(String::from).to_vec(),
             super_digest: None,
+            digest_algorithm: DigestAlgorithm::default(),
             rules: Rules::default(),
             reaper: ReaperConfig::default(),
             snap_count: 100_000,
@@ -225,6 +230,7 @@ impl MemberConfig {
             prometheus: None,
             tls: None,
             sasl: None,
+            sasl_failed_stay: false,
             required_schemes: Vec::new(),
             audit: false,
             ensemble: None,

@@ -114,7 +114,11 @@ impl Shared {
                 free: Vec::new(),
                 from: HashMap::new(),
             }),
-            access: Access { super_digest: config.super_digest.clone() },
+            access: Access {
+                super_digest: config.super_digest.clone(),
+                digest_algorithm: config.digest_algorithm,
+                no_digest_ids: config.rules.no_digest_ids,
+            },
             tls,
             throttle: Arc::new(Throttle::new(&config)),
             config,

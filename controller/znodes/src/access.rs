@@ -10,7 +10,9 @@ use std::net::IpAddr;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jute::{Acl, AclList, ErrorCode, Id, Perms, Text};
-use sha1::{Digest, Sha1};
+use md5::{Digest, Md5};
+use sha1::Sha1;
+use sha2::{Sha224, Sha256, Sha384, Sha512, Sha512_224, Sha512_256};
 
 use crate::Rules;
 
@@ -19,7 +21,67 @@ use crate::Rules;
 pub struct Access {
     /// The digest id that is above all ACLs, `super:<hash>`; `None` for nobody.
     pub super_digest: Option<String>,
+    /// How a password is hashed for an id.
+    pub digest_algorithm: DigestAlgorithm,
+    /// Nobody is known by a user and password.
+    pub no_digest_ids: bool,
 }
+
+/// How the hash of a digest id is made: all members must agree on it, and with them whoever writes such ids into ACLs.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[allow(missing_docs, reason = "each is named as its standard names it")]
+pub enum DigestAlgorithm {
+    Md5,
+    #[default]
+    Sha1,
+    Sha224,
+    Sha256,
+    Sha384,
+    Sha512,
+    Sha512To224,
+    Sha512To256,
+}
+
+impl DigestAlgorithm {
+    /// By Java's name for it. `Err`: what it must be.
+    pub fn parse(name: &str) -> Result<Self, &'static str> {
+        Ok(match name.to_ascii_uppercase().as_str() {
+            "MD5" => Self::Md5,
+            "SHA" | "SHA1" | "SHA-1" => Self::Sha1,
+            "SHA-224" => Self::Sha224,
+            "SHA-256" => Self::Sha256,
+            "SHA-384" => Self::Sha384,
+            "SHA-512" => Self::Sha512,
+            "SHA-512/224" => Self::Sha512To224,
+            "SHA-512/256" => Self::Sha512To256,
+            _ => return Err(ALGORITHMS),
+        })
+    }
+
+    /// The digest id of `user:password`.
+    pub fn id(self, user_and_password: &str) -> Id {
+        let hash = match self {
+            Self::Md5 => hash::<Md5>,
+            Self::Sha1 => hash::<Sha1>,
+            Self::Sha224 => hash::<Sha224>,
+            Self::Sha256 => hash::<Sha256>,
+            Self::Sha384 => hash::<Sha384>,
+            Self::Sha512 => hash::<Sha512>,
+            Self::Sha512To224 => hash::<Sha512_224>,
+            Self::Sha512To256 => hash::<Sha512_256>,
+        };
+        let user = user_and_password.split(':').next().unwrap_or_default();
+        let hash = hash(user_and_password);
+        Id { scheme: Text::from_static("digest"), id: format!("{user}:{hash}").into() }
+    }
+}
+
+fn hash<D: Digest>(text: &str) -> String {
+    STANDARD.encode(D::digest(text.as_bytes()))
+}
+
+const ALGORITHMS: &str =
+    "MD5, SHA1, SHA-224, SHA-256, SHA-384, SHA-512, SHA-512/224 or SHA-512/256";
 
 impl Access {
     /// The ids that an auth packet proves.
@@ -28,8 +90,8 @@ impl Access {
     /// scheme that is unknown or cannot be used so; the connection is closed after it.
     pub fn authenticate(&self, scheme: &str, token: &[u8]) -> Result<Vec<Id>, ErrorCode> {
         match scheme {
-            "digest" => {
-                let id = digest_id(&String::from_utf8_lossy(token));
+            "digest" if !self.no_digest_ids => {
+                let id = self.digest_algorithm.id(&String::from_utf8_lossy(token));
                 let is_super = self.super_digest.as_deref().is_some_and(|above| id.id == above);
                 Ok(if is_super { vec![id, SUPER] } else { vec![id] })
             }
@@ -46,13 +108,6 @@ pub const SUPER: Id = Id { scheme: Text::from_static("super"), id: Text::from_st
 /// The id that a connection from `address` has; IPv6 without `::`, as ACLs made elsewhere spell it.
 pub fn ip_id(address: IpAddr) -> Id {
     Id { scheme: Text::from_static("ip"), id: jute::spelled(address).into() }
-}
-
-/// The digest id of `user:password`.
-pub fn digest_id(user_and_password: &str) -> Id {
-    let user = user_and_password.split(':').next().unwrap_or_default();
-    let hash = STANDARD.encode(Sha1::digest(user_and_password.as_bytes()));
-    Id { scheme: Text::from_static("digest"), id: format!("{user}:{hash}").into() }
 }
 
 /// Whether `auth` may do any of `needed` where `acl` rules.
@@ -126,7 +181,8 @@ fn is_valid_id(scheme: &str, id: &str, rules: Rules) -> bool {
     match scheme {
         "world" => id == "anyone",
         "digest" => {
-            matches!(id.split_once(':'), Some((_, hash)) if !hash.is_empty() && !hash.contains(':'))
+            !rules.no_digest_ids
+                && matches!(id.split_once(':'), Some((_, hash)) if !hash.is_empty() && !hash.contains(':'))
         }
         "ip" => Network::parse(id).is_some(),
         "sasl" => rules.sasl_ids && is_principal(id),
@@ -238,13 +294,46 @@ mod tests {
 
     #[test]
     fn the_super_digest_is_above_all() {
-        let access = Access { super_digest: Some("super:D/InIHSb7yEEbrWz8b9l71RjZJU=".to_owned()) };
+        let digest = Some("super:D/InIHSb7yEEbrWz8b9l71RjZJU=".to_owned());
+        let access = Access { super_digest: digest, ..Access::default() };
         let ids = access.authenticate("digest", b"super:test").expect("digest is known");
         assert!(ids.contains(&SUPER));
         assert!(permits(&[acl(Perms(0), "world", "anyone")], Perms::ADMIN, &ids));
         let other = access.authenticate("digest", b"super:wrong").expect("digest is known");
         assert!(!permits(&[acl(Perms::READ, "world", "anyone")], Perms::ADMIN, &other));
         assert_eq!(access.authenticate("kerberos", b""), Err(ErrorCode::AuthFailed));
+    }
+
+    /// The hashes are `openssl dgst`'s.
+    #[test]
+    fn a_digest_is_made_as_it_is_configured_or_not_at_all() {
+        for (name, hash) in [
+            ("MD5", "yzhcGieXAe2NBWh0Znxa3g=="),
+            ("SHA1", "D/InIHSb7yEEbrWz8b9l71RjZJU="),
+            ("SHA-1", "D/InIHSb7yEEbrWz8b9l71RjZJU="),
+            ("SHA-224", "opwh3FU/0WUpM+8JAOS98bsQFC+823kv438mIg=="),
+            ("SHA-256", "wjySwxg860UATFtciuZ1lpzrCHrPeov6SPu/ZD56uig="),
+            ("SHA-384", "FA/2SgoedA21NnGcUl5C1HBsMwuibAPXlAq/FqXTuUQPExUJgxpf8gWeD4eOupjP"),
+            (
+                "SHA-512",
+                "cMAGk13FCMtJkaVQImGEKhjqoGELCiVjYdIhiD8stB1FnIpdGeFvKwAHh5mf4tUYmBR2ZY9181dZTXEHMlkVhg==",
+            ),
+            ("SHA-512/224", "Jbob8j2c9tikAuLuqxcIJr3TG4aS6fcELZsiHw=="),
+            ("SHA-512/256", "GV6U44a5U7SXgFZS9GkWgmwq2+im64wGlYXjCHia3mo="),
+        ] {
+            let digest_algorithm = DigestAlgorithm::parse(name).expect(name);
+            let super_digest = Some(format!("super:{hash}"));
+            let access = Access { super_digest, digest_algorithm, ..Access::default() };
+            let ids = access.authenticate("digest", b"super:test").expect("digest is known");
+            assert!(ids.contains(&SUPER), "{name}: {ids:?}");
+        }
+        assert_eq!(DigestAlgorithm::parse("sha-256"), Ok(DigestAlgorithm::Sha256));
+        DigestAlgorithm::parse("SHA256").expect_err("Java has no such name");
+        let access = Access { no_digest_ids: true, ..Access::default() };
+        assert_eq!(access.authenticate("digest", b"u:p"), Err(ErrorCode::AuthFailed));
+        let list = [acl(Perms::ALL, "digest", "u:hash")].into();
+        let rules = Rules { no_digest_ids: true, ..Rules::default() };
+        assert_eq!(normalise(&list, &[], rules), Err(ErrorCode::InvalidAcl));
     }
 
     #[test]
@@ -261,7 +350,7 @@ mod tests {
 
     #[test]
     fn lists_are_normalised_or_refused() {
-        let me = [ip_id(IpAddr::from([127, 0, 0, 1])), digest_id("me:secret")];
+        let me = [ip_id(IpAddr::from([127, 0, 0, 1])), DigestAlgorithm::Sha1.id("me:secret")];
         let normalise = |acl: &[Acl], auth: &[Id]| normalise(&acl.into(), auth, Rules::default());
         let mine = normalise(&[acl(Perms::READ, "auth", "")], &me);
         assert_eq!(mine, Ok([Acl { perms: Perms::READ, id: me[1].clone() }].into()));

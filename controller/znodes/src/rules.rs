@@ -17,6 +17,9 @@ pub struct Rules {
     pub session_upgrades: bool,
     /// `digest.enabled=false`: transactions tell no digest of the tree after them.
     pub no_digests: bool,
+    /// `DigestAuthenticationProvider.enabled=false`: nobody is known by a user and password, and no ACL may name such
+    /// an id.
+    pub no_digest_ids: bool,
     /// Whether an ACL may name ids that are proven by SASL.
     pub sasl_ids: bool,
     /// Whether an ACL may name ids that are proven by a client's certificate.

@@ -23,6 +23,7 @@ const RULES: Rules = Rules {
     local_sessions: false,
     session_upgrades: false,
     no_digests: false,
+    no_digest_ids: false,
     sasl_ids: false,
     x509_ids: false,
 };

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jute::{Members, Server};
 use types::Zxid;
+use znodes::DigestAlgorithm;
 
 use super::limits::Limits;
 use super::quorum::Quorum;
@@ -199,6 +200,10 @@ impl Draft {
             "DigestAuthenticationProvider.superDigest" => {
                 config.super_digest = Some(value.to_owned());
             }
+            "DigestAuthenticationProvider.digestAlg" => {
+                config.digest_algorithm = DigestAlgorithm::parse(value)?;
+            }
+            "DigestAuthenticationProvider.enabled" => config.rules.no_digest_ids = !switch(value)?,
             "forceSync" => config.force_sync = value != "no",
             "skipACL" => config.skip_acl = value == "yes",
             "extendedTypesEnabled" => config.rules.extended_types = switch(value)?,
@@ -298,6 +303,7 @@ impl Draft {
             _ if key == "superUser" || key.starts_with("superUser.") => {
                 self.sasl_supers.push(value.to_owned());
             }
+            "allowSaslFailedClients" => config.sasl_failed_stay = switch(value)?,
             "sessionRequireClientSASLAuth" => self.require_sasl = switch(value)?,
             "enforce.auth.enabled" => self.enforce = switch(value)?,
             "enforce.auth.schemes" => {
@@ -428,7 +434,8 @@ impl Draft {
     fn check_schemes(&self, path: &Path) -> Result<(), ConfigError> {
         let config = &self.config;
         let is_there = |scheme: &&String| match scheme.as_str() {
-            "digest" | "ip" => true,
+            "ip" => true,
+            "digest" => !config.rules.no_digest_ids,
             "sasl" => config.sasl.is_some() || config.rules.sasl_ids,
             "x509" => config.rules.x509_ids,
             _ => false,

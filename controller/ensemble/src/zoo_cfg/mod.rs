@@ -297,7 +297,14 @@ mod tests {
             "zoo.cfg: minSessionTimeout, 6000 ms, is above maxSessionTimeout, 1000 ms; they are 2 and 20 times \
             tickTime unless they are set"
         );
+        let unknown = error("DigestAuthenticationProvider.digestAlg=CRC32");
+        assert!(
+            unknown.contains("digestAlg=CRC32 is not MD5, SHA1, SHA-224, SHA-256"),
+            "{unknown}"
+        );
         let enforced = "dataDir=/d\nclientPort=1\nenforce.auth.enabled=true\n";
+        let digest = "enforce.auth.schemes=digest\nDigestAuthenticationProvider.enabled=false";
+        assert!(error(&format!("{enforced}{digest}")).contains("has no such scheme"));
         assert_eq!(
             error(&format!("{enforced}enforce.auth.schemes=digest,x509")),
             "zoo.cfg: enforce.auth.schemes=x509 lets nobody in: this member has no such scheme"
