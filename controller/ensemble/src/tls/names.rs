@@ -74,13 +74,11 @@ fn keyword(oid: &str) -> Option<&'static str> {
 
 fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    let last = text.chars().count().saturating_sub(1);
-    for (at, c) in text.chars().enumerate() {
-        let edge_blank = c == ' ' && (at == 0 || at == last);
-        if matches!(c, ',' | '+' | '"' | '\\' | '<' | '>' | ';')
-            || edge_blank
-            || c == '#' && at == 0
-        {
+    let begin = text.len() - text.trim_start_matches(' ').len();
+    let end = text.trim_end_matches(' ').len();
+    for (at, c) in text.char_indices() {
+        let is_special = matches!(c, ',' | '=' | '+' | '"' | '\\' | '<' | '>' | '#' | ';');
+        if is_special || at < begin || at >= end {
             out.push('\\');
         }
         out.push(c);
@@ -108,5 +106,19 @@ mod tests {
         let name = subject(certificate.der()).expect("it is a certificate");
         assert_eq!(name, "CN=zk client,O=Acme\\, Inc.,C=DE");
         assert_eq!(subject(b"nonsense"), None);
+    }
+
+    /// Java escapes more than RFC 2253 asks for.
+    #[test]
+    fn what_would_be_taken_for_syntax_is_escaped() {
+        for (text, escaped) in [
+            ("a=b#c", "a\\=b\\#c"),
+            ("#a,b+c;d", "\\#a\\,b\\+c\\;d"),
+            ("<\"\\\">", "\\<\\\"\\\\\\\"\\>"),
+            ("  a b  ", "\\ \\ a b\\ \\ "),
+            ("  ", "\\ \\ "),
+        ] {
+            assert_eq!(escape(text), escaped);
+        }
     }
 }
