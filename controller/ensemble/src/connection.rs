@@ -185,6 +185,9 @@ impl Connection {
         if let Some(timer) = &mut self.timer
             && timer.as_mut().poll(cx).is_ready()
         {
+            if !self.closing {
+                Stats::count(&self.shared.stats.sessionless_expired);
+            }
             return Err(HangUp);
         }
         Ok(Poll::Pending)
@@ -199,12 +202,6 @@ impl Connection {
 
     /// Tells whoever must know that the client is gone.
     fn end(&mut self) {
-        match self.stage {
-            Stage::Detecting | Stage::Handshake | Stage::Opening if !self.closing => {
-                Stats::count(&self.shared.stats.sessionless_expired);
-            }
-            _ => {}
-        }
         if self.stage == Stage::Handshake {
             Stats::count(&self.shared.stats.tls_failed);
             self.shared.stats.tls_handshakes.fetch_sub(1, Relaxed);
@@ -287,14 +284,17 @@ impl Connection {
         }
         self.stage = Stage::Opening;
         self.shared.stats.tls_handshakes.fetch_sub(1, Relaxed);
-        if let (Some(certificate), Some(tls)) = (self.socket.certificate(), &self.shared.tls)
-            && let Some(name) = tls::subject(certificate)
-        {
-            let above = tls.is_super(&name).then(|| Id::new("super", name.as_str()));
-            let ids = std::iter::once(Id::new("x509", name.as_str())).chain(above);
+        if let Some(ids) = self.proven_by_certificate() {
             self.conn.lock().add_ids(ids);
         }
         true
+    }
+
+    fn proven_by_certificate(&self) -> Option<Vec<Id>> {
+        let (certificate, tls) = (self.socket.certificate()?, self.shared.tls.as_ref()?);
+        let name = tls::subject(certificate)?;
+        let above = tls.is_super(&name).then(|| Id::new("super", name.as_str()));
+        Some(std::iter::once(Id::new("x509", name.as_str())).chain(above).collect())
     }
 
     fn parse_opening(&mut self) -> Result<bool, HangUp> {
@@ -509,7 +509,11 @@ impl Connection {
 
     /// Counts at once, also for what is already queued behind it; answered in turn.
     fn authenticate(&self, xid: i32, packet: &jute::AuthPacket) {
-        let result = self.shared.access.authenticate(&packet.scheme, &packet.auth);
+        let result = match packet.scheme.as_str() {
+            // Its proof came with TLS; what the packet says does not count.
+            "x509" => self.proven_by_certificate().ok_or(ErrorCode::AuthFailed),
+            scheme => self.shared.access.authenticate(scheme, &packet.auth),
+        };
         let mut inner = self.conn.lock();
         match result {
             Ok(ids) => {
@@ -555,6 +559,10 @@ impl Connection {
                 Stats::count(&self.shared.stats.auth_failed);
                 let enforced =
                     self.shared.config.required_schemes.iter().any(|scheme| scheme == "sasl");
+                if !enforced && self.shared.config.sasl_failed_stay {
+                    let none = Response::Token(None);
+                    return inner.reply_with_in_turn(xid, Zxid::ZERO, Ok(&none));
+                }
                 let error = match enforced {
                     true => ErrorCode::SessionClosedRequireSaslAuth,
                     false => ErrorCode::AuthFailed,

@@ -16,6 +16,7 @@ use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 const WHO_AM_I: i32 = 107;
 const SASL: i32 = 102;
+const AUTH: i32 = 100;
 
 fn secure(addr: SocketAddr, config: Arc<ClientConfig>) -> StreamOwned<ClientConnection, TcpStream> {
     let name = ServerName::try_from("localhost").expect("a good name");
@@ -93,6 +94,9 @@ async fn a_certificate_is_an_id_on_either_port() {
         open(&mut stream).expect("it is let in");
         let ids = who(&mut stream);
         assert!(ids.contains("x509") && ids.contains("CN=jane") && !ids.contains("super"), "{ids}");
+        let packet = [&[0; 4][..], &frame(b"x509"), &frame(b"")].concat();
+        assert_eq!(request(&mut stream, AUTH, &packet).0, 0, "it has shown its certificate");
+        assert_eq!(who(&mut stream), ids);
         let mut stream = secure(addr, authority.client(Some("root")));
         open(&mut stream).expect("it is let in");
         assert!(who(&mut stream).contains("super"));
@@ -110,6 +114,8 @@ async fn a_certificate_is_an_id_on_either_port() {
     let mut stream = TcpStream::connect(plain).expect("it listens");
     open(&mut stream).expect("the plain port takes plain clients, too");
     assert!(!who(&mut stream).contains("x509"));
+    let packet = [&[0; 4][..], &frame(b"x509"), &frame(b"")].concat();
+    assert_eq!(request(&mut stream, AUTH, &packet).0, -115, "it has shown none");
     let mut stream = TcpStream::connect(only).expect("it listens");
     open(&mut stream).expect_err("the other one does not");
     let mut stream = secure(only, authority.client(Some("jane")));
@@ -204,5 +210,24 @@ async fn a_password_is_proven_without_being_sent_and_may_be_required() {
     open(&mut stream).expect("it is let in");
     assert_eq!(request(&mut stream, WHO_AM_I, &[]).0, -124);
     assert_eq!(stream.read(&mut [0; 9]).expect("it is closed"), 0);
+    member.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_fails_to_prove_a_password_may_stay_as_nobody_where_that_is_configured() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut config = MemberConfig::in_process(dir.path());
+    config.client_addr = Some(loopback());
+    config.sasl = Some(SaslConfig::default());
+    config.sasl_failed_stay = true;
+    let member = Member::start(config).await.expect("the directory is new");
+    let addr = member.client_addr().expect("it was asked for");
+    let mut stream = TcpStream::connect(addr).expect("it listens");
+    open(&mut stream).expect("it is let in");
+    assert_eq!(request(&mut stream, SASL, &frame(b"")).0, 0);
+    let (error, token) = request(&mut stream, SASL, &frame(b"no proof"));
+    assert_eq!((error, &token[..]), (0, &[0xff; 4][..]));
+    let ids = who(&mut stream);
+    assert!(ids.contains("127.0.0.1") && !ids.contains("sasl"), "{ids}");
     member.shutdown().await;
 }

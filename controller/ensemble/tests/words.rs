@@ -57,6 +57,8 @@ async fn every_word_is_answered_with_what_is_there() {
     let dirs = ask(addr, b"dirs");
     assert!(dirs.starts_with("datadir_size: ") && dirs.contains("\nlogdir_size: "), "{dirs}");
     assert!(ask(addr, b"envi").starts_with("Environment:\nzookeeper.version=3.9."));
+    let expired = "zk_sessionless_connections_expired\t0\n";
+    assert!(ask(addr, b"mntr").contains(expired), "those who asked by words were served");
     let conf = ask(addr, b"conf");
     assert!(conf.contains("\nsecureClientPort=-1\n") && conf.ends_with("\nserverId=0\n"), "{conf}");
     assert_eq!(ask(addr, b"crst"), "Connection stats reset.\n");
