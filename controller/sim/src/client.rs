@@ -99,8 +99,8 @@ impl Client {
         let Some(Asked { request, floor, .. }) = asked else {
             return Err(Violation(format!("{session} is answered {xid} out of turn: {result:?}")));
         };
-        if zxid < self.seen {
-            let seen = self.seen;
+        let seen = self.seen;
+        if zxid < seen {
             return Err(Violation(format!("{session} is shown {zxid}, and has seen {seen}")));
         }
         self.seen = zxid;
@@ -119,6 +119,11 @@ impl Client {
             // The disk is full, or the session speaks through another member.
             _ if matches!(result, Err(ErrorCode::SystemError | ErrorCode::SessionMoved)) => Ok(()),
             request if request.op().is_write() => {
+                if zxid <= seen {
+                    return Err(Violation(format!(
+                        "{request:?} is {zxid}, and what was asked before it was answered as of {seen}"
+                    )));
+                }
                 if zxid <= floor {
                     return Err(Violation(format!(
                         "{request:?} is {zxid}, and {floor} was known before it was asked"

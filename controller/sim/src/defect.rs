@@ -14,6 +14,8 @@ pub enum Defect {
     SyncIsNotApplied,
     /// A write that comes back to a learner is answered in place of a sync that was asked before it.
     WriteOvertakesSync,
+    /// A learner answers what a client asked before its write when that write is in the tree. (Ours did.)
+    ReadSeesLaterWrite,
     /// Ids of sessions begin where the clock of the day has it when the process starts. (Ours did.)
     IdsByClock,
     /// Requests through a member that the session has left are served.
@@ -45,11 +47,12 @@ pub enum Defect {
 #[cfg(feature = "mutants")]
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::BackInTime,
         Self::ReadOvertakes,
         Self::SyncIsNotApplied,
         Self::WriteOvertakesSync,
+        Self::ReadSeesLaterWrite,
         Self::IdsByClock,
         Self::MoveIsNotSeen,
         Self::ClosedIsServed,

@@ -91,16 +91,31 @@ impl Tree {
         self.links.find(zxid).is_some()
     }
 
-    /// Applies a transaction, which must continue the tree and make of it what its leader said.
-    pub(crate) fn apply(&mut self, me: PeerId, txn: &Txn) -> Result<(Entry, Applied), Violation> {
+    /// What is applied next, which must continue the tree.
+    pub(crate) fn next(&self, me: PeerId, txn: &Txn) -> Result<Entry, Violation> {
         let last = self.last();
         let next = last.next() == Some(txn.zxid)
             || txn.zxid.epoch() > last.epoch() && txn.zxid.counter() == 1;
         if !next {
             return Err(Violation(format!("{me} applies {} behind {last}", txn.zxid)));
         }
-        let entry = Entry::decode(&txn.body)
-            .map_err(|why| Violation(format!("{me} applies {}: {why}", txn.zxid)))?;
+        Entry::decode(&txn.body)
+            .map_err(|why| Violation(format!("{me} applies {}: {why}", txn.zxid)))
+    }
+
+    /// Applies what nobody waits for.
+    pub(crate) fn apply(&mut self, me: PeerId, txn: &Txn) -> Result<(), Violation> {
+        let entry = self.next(me, txn)?;
+        self.apply_next(me, txn, &entry).map(drop)
+    }
+
+    /// Applies it, which must make of the tree what its leader said.
+    pub(crate) fn apply_next(
+        &mut self,
+        me: PeerId,
+        txn: &Txn,
+        entry: &Entry,
+    ) -> Result<Applied, Violation> {
         let applied = self.state.apply(&entry.header, &entry.txn);
         if entry.digest.is_some_and(|digest| !self.state.agrees_with(digest)) {
             let zxid = txn.zxid;
@@ -109,7 +124,7 @@ impl Tree {
             )));
         }
         self.links.push(Link::after(self.links.last(), txn.zxid, &txn.body));
-        Ok((entry, applied))
+        Ok(applied)
     }
 
     /// Equal histories have equal ones: of all znodes, and of the sessions.

@@ -22,9 +22,7 @@ impl Running {
         say: &mut Vec<Say>,
     ) -> Result<(), Violation> {
         let zxid = txn.zxid;
-        let (entry, applied) = self.tree.apply(me, txn)?;
-        self.fire(zxid, &applied.changes, say);
-        self.server.shown = self.server.shown.max(zxid);
+        let entry = self.tree.next(me, txn)?;
         let mut origin = Origin::Elsewhere;
         if let Some(leading) = &mut self.server.leading {
             leading.prep.applied(zxid);
@@ -43,6 +41,15 @@ impl Running {
         {
             origin = waits;
         }
+        let late = self.planted.has(Defect::ReadSeesLaterWrite);
+        if let Origin::Client(link) = origin
+            && !late
+        {
+            self.answer_syncs_before_write(link, say);
+        }
+        let applied = self.tree.apply_next(me, txn, &entry)?;
+        self.fire(zxid, &applied.changes, say);
+        self.server.shown = self.server.shown.max(zxid);
         let ended = matches!(entry.txn, jute::Txn::CloseSession(_));
         let spoke = if ended { self.server.speaking.get(&session).copied() } else { None };
         if ended && let Some(leading) = &mut self.server.leading {
@@ -51,7 +58,10 @@ impl Running {
         match origin {
             Origin::Client(link) => {
                 let moved = applied.response == Err(ErrorCode::SessionMoved);
-                self.answer(link, applied.response, say);
+                if late {
+                    self.answer_syncs_before_write(link, say);
+                }
+                self.answer_front(link, applied.response, say);
                 if ended || moved {
                     self.hang_up(link, say);
                 }
@@ -102,8 +112,9 @@ impl Running {
         }
     }
 
-    /// Answers a write, and before it the syncs that were asked before it: all that they wait for is applied.
-    fn answer(&mut self, link: u64, result: Result<Response, ErrorCode>, say: &mut Vec<Say>) {
+    /// Answers the syncs that a client asked before its write that is applied next, and the reads behind them: all that they wait
+    /// for is applied.
+    fn answer_syncs_before_write(&mut self, link: u64, say: &mut Vec<Say>) {
         while let Some(conn) = self.server.conns.get(&link)
             && let Some(Waiting::Write { sync: true, .. }) = conn.queue.front()
             && !self.planted.has(Defect::WriteOvertakesSync)
@@ -115,7 +126,6 @@ impl Running {
             }
             self.answer_front(link, Ok(Response::Empty), say);
         }
-        self.answer_front(link, result, say);
     }
 
     /// Answers what the connection waits for, and the reads behind it.
@@ -182,7 +192,8 @@ impl Running {
         for Outstanding { origin, entry } in withdrawn {
             match origin {
                 Origin::Client(link) => {
-                    self.answer(link, Err(ErrorCode::SystemError), say);
+                    self.answer_syncs_before_write(link, say);
+                    self.answer_front(link, Err(ErrorCode::SystemError), say);
                 }
                 Origin::Connect(link) => self.hang_up(link, say),
                 Origin::Elsewhere => awaited |= entry.header.session != SessionId(0),
