@@ -105,7 +105,13 @@ const WORDS: &[&str] = &[
 ];
 
 fn is_allowed(config: &MemberConfig, word: &str) -> bool {
-    config.four_letter_words.iter().any(|allowed| allowed == "*" || allowed == word)
+    // Apache's own scripts, and clients that look for a server, need these.
+    let always = match word {
+        "srvr" => true,
+        "isro" => config.ensemble.as_ref().is_some_and(|ensemble| ensemble.read_only_mode),
+        _ => false,
+    };
+    always || config.four_letter_words.iter().any(|allowed| allowed == "*" || allowed == word)
 }
 
 /// A line that Apache's has not, and only while files are damaged: it tells a controller what to tell people.
@@ -190,4 +196,23 @@ fn lines(title: &str, pairs: &[(&str, String)]) -> String {
 
 fn put(out: &mut String, text: std::fmt::Arguments<'_>) {
     out.write_fmt(text).expect("strings grow");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::EnsembleConfig;
+
+    #[test]
+    fn what_scripts_and_clients_need_is_answered_whatever_the_list_says() {
+        let mut config = MemberConfig::in_process("/d");
+        config.four_letter_words = vec![String::new()];
+        let allowed =
+            |config: &MemberConfig| ["srvr", "isro", "ruok"].map(|word| is_allowed(config, word));
+        assert_eq!(allowed(&config), [true, false, false]);
+        let mut ensemble = EnsembleConfig::of(jute::Members::default());
+        ensemble.read_only_mode = true;
+        config.ensemble = Some(ensemble);
+        assert_eq!(allowed(&config), [true, true, false]);
+    }
 }
