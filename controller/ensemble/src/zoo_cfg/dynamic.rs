@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use jute::Members;
 use types::PeerId;
 
-use super::properties::properties;
+use super::properties::{BadEscape, properties};
 
 /// The files of one member, by the path of its `zoo.cfg`.
 #[derive(Clone, Debug)]
@@ -49,13 +49,14 @@ impl MembersFiles {
         let named = members.servers.get(&me).is_some_and(|server| server.client.is_some());
         let mut edited = String::new();
         let mut first = true;
-        for property in properties(&text) {
+        let bad = |bad: BadEscape| io::Error::other(format!("line {} is malformed", bad.line));
+        for property in properties(&text).map_err(bad)? {
             let key = property.key.as_str();
             first &= key != POINTER;
             let moved = MOVED.iter().any(|kind| key.starts_with(kind))
                 || named && key.starts_with("clientPort");
             if !moved {
-                edited += &format!("{key}={}\n", property.value);
+                edited += &format!("{key}={}\n", property.value.replace('\\', "\\\\"));
             }
         }
         edited += &format!("{POINTER}={}\n", dynamic.canonicalize()?.display());
@@ -109,7 +110,7 @@ mod tests {
     fn a_member_takes_up_what_was_left() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let zoo_cfg = dir.path().join("zoo.cfg");
-        let before = "# mine\ndataDir=/d\nclientPort=5\nserver.1=a:1:2;6\nserver.10=b:1:2\nserver.2=c:1:2\n\
+        let before = "# mine\ndataDir=/d\\\\u\nclientPort=5\nserver.1=a:1:2;6\nserver.10=b:1:2\nserver.2=c:1:2\n\
             reconfigEnabled=true\n";
         fs::write(&zoo_cfg, before).expect("it is writable");
         let files = MembersFiles::of(&zoo_cfg);
@@ -127,7 +128,7 @@ mod tests {
             server.2=c:1:2:participant";
         assert_eq!(fs::read_to_string(&dynamic).expect("it is there"), lines);
         let edited = format!(
-            "dataDir=/d\nreconfigEnabled=true\ndynamicConfigFile={}\n",
+            "dataDir=/d\\\\u\nreconfigEnabled=true\ndynamicConfigFile={}\n",
             dynamic.canonicalize().expect("it is there").display()
         );
         assert_eq!(fs::read_to_string(&zoo_cfg).expect("it is there"), edited);

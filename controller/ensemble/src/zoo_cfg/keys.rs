@@ -174,8 +174,8 @@ impl Draft {
                 self.address = address(value)?;
             }
             "tickTime" => config.tick_time = millis(value).ok_or(MILLIS)?,
-            "minSessionTimeout" => config.min_session_timeout = optional_millis(value)?,
-            "maxSessionTimeout" => config.max_session_timeout = optional_millis(value)?,
+            "minSessionTimeout" => config.min_session_timeout = session_timeout(value)?,
+            "maxSessionTimeout" => config.max_session_timeout = session_timeout(value)?,
             "maxClientCnxns" => config.max_client_connections = limit(value)?,
             "maxCnxns" => config.max_connections = limit(value)?,
             "globalOutstandingLimit" => {
@@ -540,11 +540,10 @@ pub(super) fn millis(text: &str) -> Option<Duration> {
     number::<u32>(text).filter(|ms| *ms > 0).map(|ms| Duration::from_millis(ms.into()))
 }
 
-fn optional_millis(value: &str) -> Result<Option<Duration>, &'static str> {
-    match value {
-        "-1" => Ok(None),
-        text => millis(text).map(Some).ok_or(MILLIS),
-    }
+/// -1 is the default, and less is none as 0 is.
+fn session_timeout(value: &str) -> Result<Option<Duration>, &'static str> {
+    let ms: i32 = number(value).ok_or("a number of milliseconds, or -1")?;
+    Ok((ms != -1).then(|| Duration::from_millis(u64::try_from(ms).unwrap_or(0))))
 }
 
 /// As Java's `Boolean.parseBoolean`, but what is neither is refused.

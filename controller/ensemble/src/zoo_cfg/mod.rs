@@ -58,6 +58,14 @@ pub enum ConfigError {
         /// What it must be.
         expected: &'static str,
     },
+    /// A character is written as no character is.
+    #[error("{}: line {line}: behind \\u there must be the four hexadecimal digits of a character; write \\\\ for a backslash", path.display())]
+    Escape {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+    },
     /// No session timeout is allowed.
     #[error("{}: minSessionTimeout, {least} ms, is above maxSessionTimeout, {most} ms; they are 2 and 20 times tickTime unless they are set", path.display())]
     Timeouts {
@@ -128,7 +136,7 @@ impl MemberConfig {
         let given = FLAGS.map(|name| (name, std::env::var(name).unwrap_or_default()));
         let given: Vec<_> = given.iter().map(|(name, text)| (*name, text.as_str())).collect();
         let text = read(path)?;
-        let dynamic = properties(&text).iter().any(|line| line.key == "dynamicConfigFile");
+        let dynamic = lines(path, &text)?.iter().any(|line| line.key == "dynamicConfigFile");
         let (mut config, warnings) = parse(path, &text, &given)?;
         let file = config.data_dir.join("myid");
         match (id, read_id(&file)?) {
@@ -162,6 +170,10 @@ fn read(path: &Path) -> Result<String, ConfigError> {
     let text = fs::read(path);
     let text = text.map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
     Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+fn lines(path: &Path, text: &str) -> Result<Vec<Property>, ConfigError> {
+    properties(text).map_err(|bad| ConfigError::Escape { path: path.to_owned(), line: bad.line })
 }
 
 /// Members that were proposed when this member ended.
@@ -209,13 +221,13 @@ fn parse(
             }
         }
     }
-    for property in properties(text) {
+    for property in lines(path, text)? {
         take(path, property, &mut draft, &mut warnings)?;
     }
     if let Some(file) = draft.dynamic.take() {
         // Relative to where the member was started, as Apache has it.
         let text = read(&file)?;
-        for property in properties(&text) {
+        for property in lines(&file, &text)? {
             if property.key == "version" {
                 return Err(ConfigError::Version { path: file });
             }
@@ -297,6 +309,9 @@ mod tests {
             "zoo.cfg: minSessionTimeout, 6000 ms, is above maxSessionTimeout, 1000 ms; they are 2 and 20 times \
             tickTime unless they are set"
         );
+        assert!(
+            error("dataDir=C:\\users").starts_with("zoo.cfg: line 1: behind \\u there must be")
+        );
         let unknown = error("DigestAuthenticationProvider.digestAlg=CRC32");
         assert!(
             unknown.contains("digestAlg=CRC32 is not MD5, SHA1, SHA-224, SHA-256"),
@@ -343,6 +358,11 @@ mod tests {
         assert!(config.client_addr.is_some_and(|addr| addr.ip().is_loopback()));
         assert!(config.admin.is_some_and(|admin| admin.addr.ip().is_loopback()));
         assert_eq!(config.max_client_connections, 0);
+        for (least, ms) in [(-1, 6000), (0, 0), (-5, 0)] {
+            let text = format!("dataDir=/d\nclientPort=1\nminSessionTimeout={least}\n");
+            let (config, _) = check(&text).expect("it is complete");
+            assert_eq!(config.declared_timeouts(), (ms, 60_000), "{least}");
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Java's two ways to write properties: a file's lines and a command's flags.
 
+use std::str::Chars;
+
 /// One line that says something.
 #[derive(Debug)]
 pub(super) struct Property {
@@ -9,9 +11,16 @@ pub(super) struct Property {
     pub(super) value: String,
 }
 
+/// A line has `\u` and not four hexadecimal digits behind it, or half of a character that needs two.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) struct BadEscape {
+    /// Counted from 1.
+    pub(super) line: usize,
+}
+
 /// Java's properties: `#` and `!` begin comments, `=`, `:` or blanks end a key, a backslash continues a
-/// line or takes the next character as it is.
-pub(super) fn properties(text: &str) -> Vec<Property> {
+/// line, begins `\uXXXX`, or takes the next character as it is.
+pub(super) fn properties(text: &str) -> Result<Vec<Property>, BadEscape> {
     let mut found = Vec::new();
     let mut lines = text.lines().enumerate();
     while let Some((at, line)) = lines.next() {
@@ -27,39 +36,35 @@ pub(super) fn properties(text: &str) -> Vec<Property> {
             }
         }
         let (key, value) = split(&logical);
-        found.push(Property { line: at + 1, key, value: value.trim().to_owned() });
+        let line = at + 1;
+        let (Some(key), Some(value)) = (unescape(key), unescape(value)) else {
+            return Err(BadEscape { line });
+        };
+        found.push(Property { line, key, value: value.trim().to_owned() });
     }
-    found
+    Ok(found)
 }
 
 fn continues(line: &str) -> bool {
     line.bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 1
 }
 
-fn split(line: &str) -> (String, String) {
-    let mut key = String::new();
-    let mut chars = line.chars();
-    let mut rest = "";
-    while let Some(c) = chars.next() {
-        match c {
-            '\\' => key.extend(chars.next()),
-            '=' | ':' => {
-                rest = chars.as_str();
-                break;
-            }
-            c if c.is_whitespace() => {
-                let behind = chars.as_str().trim_start();
-                rest = behind.strip_prefix(['=', ':']).unwrap_or(behind);
-                break;
-            }
-            c => key.push(c),
-        }
-    }
-    (key, unescape(rest))
+/// Key and value, escaped as they are.
+fn split(line: &str) -> (&str, &str) {
+    let mut escaped = false;
+    let end = line.find(|c: char| {
+        let ends = !escaped && (matches!(c, '=' | ':') || c.is_whitespace());
+        escaped = c == '\\' && !escaped;
+        ends
+    });
+    let (key, rest) = line.split_at(end.unwrap_or(line.len()));
+    let rest = rest.trim_start();
+    (key, rest.strip_prefix(['=', ':']).unwrap_or(rest))
 }
 
-fn unescape(text: &str) -> String {
-    let mut out = String::new();
+/// `None`: an escape that is none.
+fn unescape(text: &str) -> Option<String> {
+    let mut out = String::with_capacity(text.len());
     let mut chars = text.chars();
     while let Some(c) = chars.next() {
         match c {
@@ -67,12 +72,32 @@ fn unescape(text: &str) -> String {
                 Some('t') => out.push('\t'),
                 Some('n') => out.push('\n'),
                 Some('r') => out.push('\r'),
+                Some('f') => out.push('\u{c}'),
+                Some('u') => out.push(char_of(&mut chars)?),
                 other => out.extend(other),
             },
             c => out.push(c),
         }
     }
-    out
+    Some(out)
+}
+
+/// The character of four hexadecimal digits; of twice as many, where UTF-16 has two units for it.
+fn char_of(chars: &mut Chars<'_>) -> Option<char> {
+    let first = unit(chars)?;
+    if let Some(c) = char::from_u32(first.into()) {
+        return Some(c);
+    }
+    chars.as_str().strip_prefix("\\u")?;
+    chars.nth(1);
+    let both = [first, unit(chars)?];
+    char::decode_utf16(both).next()?.ok()
+}
+
+fn unit(chars: &mut Chars<'_>) -> Option<u16> {
+    let digits: String = chars.take(4).collect();
+    let hex = digits.len() == 4 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    hex.then(|| u16::from_str_radix(&digits, 16).ok())?
 }
 
 /// The `-Dkey=value` words of a JVM's command line; quotes as a shell takes them. The rest is for Java.
@@ -110,6 +135,31 @@ fn shell_words(text: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_is_read_as_java_reads_it() {
+        let one = |text: &str| {
+            let found = properties(text).expect("all escapes are right");
+            let [one] = found.try_into().expect("one line says something");
+            (one.key, one.value)
+        };
+        for (text, key, value) in [
+            ("# none\n\n t\\u0069ckTime=\\u0032000 ", "tickTime", "2000"),
+            ("a\\=b c\\:d = e\\\\=f", "a=b", "c:d = e\\=f"),
+            ("a \\\n  b", "a", "b"),
+            ("a = b", "a", "b"),
+            ("a:=b", "a", "=b"),
+            ("a", "a", ""),
+            ("\\u00fc=\\uD83D\\uDE00\\x", "\u{fc}", "\u{1f600}x"),
+            ("a=b\\tc\\fd", "a", "b\tc\u{c}d"),
+        ] {
+            assert_eq!(one(text), (key.to_owned(), value.to_owned()), "{text}");
+        }
+        for bad in ["\\u12", "\\u12x4", "\\u+123", "\\uD83D", "\\uD83D\\u0041", "\\uDE00"] {
+            let text = format!("a=1\nb={bad}\n");
+            assert_eq!(properties(&text).err(), Some(BadEscape { line: 2 }), "{bad}");
+        }
+    }
 
     #[test]
     fn flags_are_found_among_what_is_javas() {
