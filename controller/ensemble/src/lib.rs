@@ -47,5 +47,5 @@ pub use sasl::SaslConfig;
 pub use standing::{Learner, Role, View};
 pub use storage::{Compression, Policy, schedule};
 pub use stores::{Password, StoreFile};
-pub use tls::{ClientAuth, PeerTlsConfig, TlsConfig, TlsError};
+pub use tls::{ClientAuth, PeerTlsConfig, TlsConfig, TlsError, TlsVersions};
 pub use zoo_cfg::ConfigError;

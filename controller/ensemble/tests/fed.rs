@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use authority::Authority;
 use bytes::{Bytes, BytesMut};
-use ensemble::{ClientAuth, EnsembleConfig, PeerSaslConfig, PeerTlsConfig, Role, SaslConfig};
+use ensemble::{
+    ClientAuth, EnsembleConfig, PeerSaslConfig, PeerTlsConfig, Role, SaslConfig, TlsVersions,
+};
 use jute::learner::{LearnerInfo, PROTOCOL_VERSION, PacketType, QuorumPacket};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
@@ -335,6 +337,7 @@ async fn observers_come_by_tls_where_members_speak_it() {
         config.tls = Some(PeerTlsConfig {
             speak: true,
             unify: false,
+            versions: TlsVersions::default(),
             key_store: of(id).join("server.pem").into(),
             trust_store: of(id).join("trust.pem").into(),
             client_auth: ClientAuth::Need,

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use apache::Apache;
 use authority::Authority;
-use ensemble::{ClientAuth, PeerSaslConfig, PeerTlsConfig, SaslConfig, ServerAddress};
+use ensemble::{ClientAuth, PeerSaslConfig, PeerTlsConfig, SaslConfig, ServerAddress, TlsVersions};
 use jute::ErrorCode;
 use support::raw::Raw;
 use support::{EPHEMERAL, Ensemble, OPEN};
@@ -419,6 +419,7 @@ fn by_tls() -> Ensemble {
         config.ensemble.as_mut().expect("it is one of three").tls = Some(PeerTlsConfig {
             speak: true,
             unify: false,
+            versions: TlsVersions::default(),
             key_store: key.into(),
             trust_store: trust.into(),
             client_auth: ClientAuth::Need,

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use authority::Authority;
-use ensemble::{ClientAuth, Member, PeerTlsConfig, Role};
+use ensemble::{ClientAuth, Member, PeerTlsConfig, Role, TlsVersions};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use support::{Ensemble, OPEN};
@@ -20,6 +20,7 @@ fn tls(dir: &Path) -> PeerTlsConfig {
     PeerTlsConfig {
         speak: true,
         unify: false,
+        versions: TlsVersions::default(),
         key_store: dir.join("server.pem").into(),
         trust_store: dir.join("trust.pem").into(),
         client_auth: ClientAuth::Need,

@@ -10,9 +10,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use authority::Authority;
-use ensemble::{ClientAuth, Member, MemberConfig, SaslConfig, TlsConfig};
+use ensemble::{ClientAuth, Member, MemberConfig, SaslConfig, TlsConfig, TlsVersions};
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, ProtocolVersion, StreamOwned};
 
 const WHO_AM_I: i32 = 107;
 const SASL: i32 = 102;
@@ -66,6 +66,7 @@ fn tls(dir: &Path) -> TlsConfig {
     TlsConfig {
         secure_addr: Some(loopback()),
         unify: true,
+        versions: TlsVersions::default(),
         key_store: dir.join("server.pem").into(),
         trust_store: Some(dir.join("trust.pem").into()),
         client_auth: ClientAuth::Need,
@@ -124,6 +125,21 @@ async fn a_certificate_is_an_id_on_either_port() {
     // Java's servers end without saying so in TLS, and so may we.
     let _ = stream.read_to_end(&mut answer);
     assert!(answer.starts_with(b"Zookeeper version: "));
+    member.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_version_is_spoken_that_is_not_configured() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let authority = Authority::new();
+    authority.write_server(dir.path(), "server", "localhost");
+    let mut config = MemberConfig::in_process(dir.path().join("data"));
+    config.tls = Some(TlsConfig { versions: TlsVersions::Tls12, ..tls(dir.path()) });
+    let member = Member::start(config).await.expect("the directory is new");
+    let addr = member.secure_addr().expect("it was asked for");
+    let mut stream = secure(addr, authority.client(Some("jane")));
+    open(&mut stream).expect("the client speaks both");
+    assert_eq!(stream.conn.protocol_version(), Some(ProtocolVersion::TLSv1_2));
     member.shutdown().await;
 }
 

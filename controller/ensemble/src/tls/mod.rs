@@ -15,7 +15,8 @@ use std::sync::Arc;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::version::{TLS12, TLS13};
+use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 
 use crate::stores::StoreFile;
 pub(crate) use names::subject;
@@ -30,6 +31,8 @@ pub struct TlsConfig {
     pub secure_addr: Option<SocketAddr>,
     /// Whether clients may speak TLS on the plain port, too.
     pub unify: bool,
+    /// The versions of TLS that are spoken.
+    pub versions: TlsVersions,
     /// The server's private key and its chain of certificates.
     pub key_store: StoreFile,
     /// The certificates that clients' are signed by; `None`: clients have none.
@@ -40,6 +43,47 @@ pub struct TlsConfig {
     pub reload: bool,
     /// The name in a certificate that is above all ACLs.
     pub super_user: Option<String>,
+}
+
+/// Which versions of TLS are spoken; there is nothing older.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum TlsVersions {
+    /// The newest that both sides know.
+    #[default]
+    Both,
+    /// TLS 1.2 only.
+    Tls12,
+    /// TLS 1.3 only.
+    Tls13,
+}
+
+impl TlsVersions {
+    /// As `zoo.cfg` lists them. `Err`: what it must be.
+    pub(crate) fn parse(list: &str) -> Result<Self, &'static str> {
+        let mut both = [false; 2];
+        for name in list.split(',') {
+            match name.trim() {
+                "TLSv1.2" => both[0] = true,
+                "TLSv1.3" => both[1] = true,
+                _ => return Err("TLSv1.2, TLSv1.3, or both with a comma between them"),
+            }
+        }
+        Ok(match both {
+            [true, false] => Self::Tls12,
+            [false, true] => Self::Tls13,
+            _ => Self::Both,
+        })
+    }
+
+    fn list(self) -> &'static [&'static SupportedProtocolVersion] {
+        static ONLY_12: [&SupportedProtocolVersion; 1] = [&TLS12];
+        static ONLY_13: [&SupportedProtocolVersion; 1] = [&TLS13];
+        match self {
+            Self::Both => rustls::DEFAULT_VERSIONS,
+            Self::Tls12 => &ONLY_12,
+            Self::Tls13 => &ONLY_13,
+        }
+    }
 }
 
 /// Whether clients show certificates.
@@ -112,10 +156,12 @@ pub(crate) struct Tls {
 impl Tls {
     /// Reads the files.
     pub(crate) fn load(config: TlsConfig) -> Result<Self, TlsError> {
-        let TlsConfig { key_store, trust_store, client_auth, reload, super_user, .. } = config;
+        let TlsConfig { versions, key_store, trust_store, client_auth, reload, super_user, .. } =
+            config;
         let files = std::iter::once(&key_store).chain(&trust_store);
         let files = files.map(|file| file.path.clone()).collect();
-        let make = move || server(&key_store, trust_store.as_ref(), client_auth).map(Arc::new);
+        let make =
+            move || server(&key_store, trust_store.as_ref(), client_auth, versions).map(Arc::new);
         Ok(Self { server: Reloaded::load(files, reload, make)?, super_user })
     }
 
@@ -134,11 +180,12 @@ fn server(
     key_store: &StoreFile,
     trust_store: Option<&StoreFile>,
     client_auth: ClientAuth,
+    versions: TlsVersions,
 ) -> Result<ServerConfig, TlsError> {
     let (chain, key) = identity(key_store)?;
     let provider = provider();
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions.list())
         .map_err(|error| unfit(key_store, error))?;
     let builder = match (trust_store, client_auth) {
         (None, ClientAuth::Need) => {

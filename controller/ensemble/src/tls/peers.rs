@@ -13,7 +13,9 @@ use rustls::{
 };
 
 use super::names::common_name;
-use super::{ClientAuth, Reloaded, TlsError, identity, provider, roots, server, unfit};
+use super::{
+    ClientAuth, Reloaded, TlsError, TlsVersions, identity, provider, roots, server, unfit,
+};
 use crate::stores::StoreFile;
 
 /// How members speak TLS with each other, on the ports for votes and for learners.
@@ -23,6 +25,8 @@ pub struct PeerTlsConfig {
     pub speak: bool,
     /// Whether calls are taken with and without TLS: while the members change over, one after the other.
     pub unify: bool,
+    /// The versions of TLS that are spoken.
+    pub versions: TlsVersions,
     /// This member's private key and its chain of certificates.
     pub key_store: StoreFile,
     /// The certificates that other members' are signed by.
@@ -55,7 +59,8 @@ impl PeerTls {
         let (speak, unify, reload) = (config.speak, config.unify, config.reload);
         let files = [&config.key_store, &config.trust_store].map(|file| file.path.clone());
         let make = move || {
-            let server = server(&config.key_store, Some(&config.trust_store), config.client_auth)?;
+            let (keys, trusted) = (&config.key_store, Some(&config.trust_store));
+            let server = server(keys, trusted, config.client_auth, config.versions)?;
             Ok(Sides { server: Arc::new(server), client: Arc::new(client(&config)?) })
         };
         Ok(Self { speak, unify, sides: Reloaded::load(files.to_vec(), reload, make)? })
@@ -89,7 +94,7 @@ fn client(config: &PeerTlsConfig) -> Result<ClientConfig, TlsError> {
     let verifier =
         Verifier { roots, provider: Arc::clone(&provider), check_names: config.check_names };
     ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(config.versions.list())
         .map_err(|error| unfit(&config.key_store, error))?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))

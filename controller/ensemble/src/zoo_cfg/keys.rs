@@ -14,7 +14,7 @@ use super::quorum::Quorum;
 use super::{ConfigError, jaas};
 use crate::{
     AdminConfig, ClientAuth, Compression, EnsembleConfig, MemberConfig, Password, SaslConfig,
-    StoreFile, TlsConfig,
+    StoreFile, TlsConfig, TlsVersions,
 };
 
 /// A configuration while its keys are read; the last of a key counts.
@@ -45,6 +45,7 @@ pub(super) struct Draft {
     key_store: Store,
     trust_store: Store,
     client_auth: ClientAuth,
+    versions: Versions,
     quorum: Quorum,
     limits: Limits,
     x509_super: Option<String>,
@@ -99,6 +100,29 @@ impl Store {
     }
 }
 
+/// Which versions of TLS are spoken; the list counts before the one.
+#[derive(Debug, Default)]
+pub(super) struct Versions {
+    protocol: Option<TlsVersions>,
+    enabled: Option<TlsVersions>,
+}
+
+impl Versions {
+    /// Takes one key, without what says whose it is.
+    pub(super) fn set(&mut self, key: &str, value: &str) -> Result<(), &'static str> {
+        let versions = Some(TlsVersions::parse(value)?);
+        match key {
+            "protocol" => self.protocol = versions,
+            _ => self.enabled = versions,
+        }
+        Ok(())
+    }
+
+    pub(super) fn chosen(&self) -> TlsVersions {
+        self.enabled.or(self.protocol).unwrap_or_default()
+    }
+}
+
 /// What a key does.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Effect {
@@ -141,6 +165,7 @@ impl Default for Draft {
             key_store: Store::default(),
             trust_store: Store::default(),
             client_auth: ClientAuth::default(),
+            versions: Versions::default(),
             quorum: Quorum::default(),
             limits: Limits::default(),
             x509_super: None,
@@ -286,6 +311,9 @@ impl Draft {
             }
             _ if key.starts_with("ssl.trustStore.") => {
                 return self.trust_store.set(&key["ssl.trustStore.".len()..], value);
+            }
+            "ssl.protocol" | "ssl.enabledProtocols" => {
+                self.versions.set(&key["ssl.".len()..], value)?;
             }
             "ssl.clientAuth" => self.client_auth = ClientAuth::parse(value)?,
             "ssl.authProvider" if value != "x509" => return Ok(Effect::NotYet),
@@ -475,6 +503,7 @@ impl Draft {
         Ok(Some(TlsConfig {
             secure_addr: self.secure_port.map(|port| SocketAddr::new(address, port)),
             unify: self.unify,
+            versions: self.versions.chosen(),
             key_store,
             trust_store,
             client_auth: self.client_auth,

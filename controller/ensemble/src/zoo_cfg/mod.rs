@@ -471,12 +471,13 @@ mod tests {
         let text = "dataDir=/d\nserver.1=a:1:2;3\nserver.2=b:1:2;3\nsslQuorum=true\n\
             sslQuorumReloadCertFiles=true\nssl.quorum.keyStore.location=/k.jks\n\
             ssl.quorum.keyStore.password=word\nssl.quorum.trustStore.location=/t.pem\n\
-            ssl.quorum.hostnameVerification=false\nssl.quorum.clientAuth=want\n";
+            ssl.quorum.protocol=TLSv1.3\nssl.quorum.hostnameVerification=false\nssl.quorum.clientAuth=want\n";
         let (config, warnings) = check(text).expect("it is complete");
         assert!(warnings.is_empty(), "{warnings:?}");
         let tls = config.ensemble.and_then(|ensemble| ensemble.tls).expect("it is wanted");
         assert!(tls.speak && tls.reload && !tls.unify && !tls.check_names);
         assert_eq!(tls.client_auth, crate::ClientAuth::Want);
+        assert_eq!(tls.versions, crate::TlsVersions::Tls13);
         assert_eq!(tls.key_store.path, Path::new("/k.jks"));
         assert!(tls.key_store.password.is_some() && tls.trust_store.password.is_none());
         let text = text.replace("sslQuorum=true", "sslQuorum=false");
@@ -509,7 +510,7 @@ mod tests {
     #[test]
     fn ports_of_all_kinds_are_configured() {
         let text = "dataDir=/d\nsecureClientPort=2281\nssl.keyStore.location=/k.pem\n\
-            ssl.clientAuth=none\nadmin.serverPort=8081\nsnapshot.compression.method=snappy\n\
+            ssl.clientAuth=none\nssl.enabledProtocols=TLSv1.2\nssl.protocol=TLSv1.3\nadmin.serverPort=8081\nsnapshot.compression.method=snappy\n\
             metricsProvider.className=org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider\n\
             authProvider.x509=org.apache.zookeeper.server.auth.X509AuthenticationProvider\n\
             authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider\n";
@@ -519,6 +520,7 @@ mod tests {
         assert!(config.rules.sasl_ids && config.rules.x509_ids);
         let tls = config.tls.expect("it is wanted");
         assert_eq!(tls.secure_addr, Some("0.0.0.0:2281".parse().expect("an address")));
+        assert_eq!(tls.versions, crate::TlsVersions::Tls12);
         let admin = config.admin.expect("it is named");
         assert_eq!(admin.addr, "0.0.0.0:8081".parse().expect("an address"));
         assert_eq!(config.prometheus, Some("0.0.0.0:7000".parse().expect("an address")));
@@ -528,6 +530,10 @@ mod tests {
             error(no_store).contains("add a line ssl.keyStore.location="),
             "{}",
             error(no_store)
+        );
+        let old = error("ssl.enabledProtocols=TLSv1.3,TLSv1.1");
+        assert!(
+            old.ends_with("TLSv1.1 is not TLSv1.2, TLSv1.3, or both with a comma between them")
         );
         let other = "ssl.keyStore.type=BCFKS\n";
         assert!(error(other).ends_with("is not PEM, JKS or PKCS12"), "{}", error(other));

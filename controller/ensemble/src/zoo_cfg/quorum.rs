@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::keys::{Effect, Store, switch};
+use super::keys::{Effect, Store, Versions, switch};
 use super::{ConfigError, jaas};
 use crate::{ClientAuth, PeerSaslConfig, PeerTlsConfig, SaslConfig};
 
@@ -14,6 +14,7 @@ pub(super) struct Quorum {
     reload: bool,
     check_names: bool,
     client_auth: ClientAuth,
+    versions: Versions,
     key_store: Store,
     trust_store: Store,
     sasl: bool,
@@ -33,6 +34,7 @@ impl Default for Quorum {
             reload: false,
             check_names: true,
             client_auth: ClientAuth::Need,
+            versions: Versions::default(),
             key_store: Store::default(),
             trust_store: Store::default(),
             sasl: false,
@@ -79,6 +81,7 @@ impl Quorum {
             return self.trust_store.set(key, value);
         }
         match key {
+            "protocol" | "enabledProtocols" => self.versions.set(key, value)?,
             "clientAuth" => self.client_auth = ClientAuth::parse(value)?,
             "hostnameVerification" => self.check_names = switch(value)?,
             // As Apache has it in its FIPS mode, which is its default: only the one that is called is looked at.
@@ -87,8 +90,6 @@ impl Quorum {
             "handshakeDetectionTimeoutMillis" => {}
             "clientHostnameVerification"
             | "allowReverseDnsLookup"
-            | "protocol"
-            | "enabledProtocols"
             | "ciphersuites"
             | "context.supplier.class" => return Ok(Effect::NotYet),
             // Somebody who asks for it must not believe to have it.
@@ -145,6 +146,7 @@ impl Quorum {
         Ok(Some(PeerTlsConfig {
             speak: self.speak,
             unify: self.unify,
+            versions: self.versions.chosen(),
             key_store: key_store.ok_or_else(|| missing("ssl.quorum.keyStore.location"))?,
             trust_store: trust_store.ok_or_else(|| missing("ssl.quorum.trustStore.location"))?,
             client_auth: self.client_auth,
