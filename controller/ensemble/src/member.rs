@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use types::PeerId;
 use zab::{Durable, Settings, Timing, Zab};
-use znodes::access::{SUPER, ip_id};
+use znodes::access::{UNCHECKED, ip_id};
 use znodes::{SessionIds, Sessions};
 
 use crate::conn::Conn;
@@ -585,7 +585,7 @@ async fn accept(mut listener: ClientPort, security: Security, shared: Arc<Shared
             let auth = match &recent {
                 Some((address, auth)) if *address == remote.ip() => Arc::clone(auth),
                 _ => {
-                    let above = shared.config.skip_acl.then_some(SUPER);
+                    let above = shared.config.skip_acl.then_some(UNCHECKED);
                     let auth: Arc<[Id]> =
                         std::iter::once(ip_id(remote.ip())).chain(above).collect();
                     recent = Some((remote.ip(), Arc::clone(&auth)));

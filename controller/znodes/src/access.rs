@@ -102,8 +102,12 @@ impl Access {
     }
 }
 
-/// Above all ACLs. A member gives it to its own requests, and to every client where ACLs are skipped.
+/// Above all ACLs. A member gives it to its own requests.
 pub const SUPER: Id = Id { scheme: Text::from_static("super"), id: Text::from_static("") };
+
+/// What every client has where ACLs are skipped: above all of them, and told to nobody.
+pub const UNCHECKED: Id =
+    Id { scheme: Text::from_static("super"), id: Text::from_static("unchecked") };
 
 /// The id that a connection from `address` has; IPv6 without `::`, as ACLs made elsewhere spell it.
 pub fn ip_id(address: IpAddr) -> Id {
@@ -164,12 +168,14 @@ pub(crate) fn redact(acl: &[Acl]) -> Vec<Acl> {
     acl.iter().map(redact).collect()
 }
 
-/// What `whoAmI` tells of an id: users, and not their hashes.
-pub(crate) fn user(id: &Id) -> Text {
-    match (id.scheme.as_str(), id.id.split_once(':')) {
+/// What `whoAmI` tells of an id: users, and not their hashes; `None`: nothing.
+pub(crate) fn told(id: &Id) -> Option<Id> {
+    let user = match (id.scheme.as_str(), id.id.split_once(':')) {
+        _ if *id == UNCHECKED => return None,
         ("digest", Some((user, _))) => id.id.slice(user),
         _ => id.id.clone(),
-    }
+    };
+    Some(Id { scheme: id.scheme.clone(), id: user })
 }
 
 /// Schemes whose ids were proven; an address is not.
@@ -334,6 +340,14 @@ mod tests {
         let list = [acl(Perms::ALL, "digest", "u:hash")].into();
         let rules = Rules { no_digest_ids: true, ..Rules::default() };
         assert_eq!(normalise(&list, &[], rules), Err(ErrorCode::InvalidAcl));
+    }
+
+    #[test]
+    fn where_acls_are_skipped_nobody_is_told_of_an_id_for_it() {
+        assert!(permits(&[acl(Perms(0), "world", "anyone")], Perms::ADMIN, &[UNCHECKED]));
+        assert_eq!(told(&UNCHECKED), None);
+        assert_eq!(told(&SUPER), Some(SUPER));
+        assert_eq!(told(&Id::new("digest", "u:hash")), Some(Id::new("digest", "u")));
     }
 
     #[test]

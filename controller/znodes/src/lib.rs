@@ -8,7 +8,7 @@
 //! ```text
 //! SessionIds::new(peer, chance).next_id() -> SessionId          password(id) -> [u8; 16]
 //! Sessions::new(tick): resume(&state, now), touch, check, move_to, next_expiry, expire(now), forget
-//! Access { super_digest, .. }.authenticate(scheme, token)        access::{ip_id, permits, SUPER}
+//! Access { super_digest, .. }.authenticate(scheme, token)        access::{ip_id, permits, SUPER, UNCHECKED}
 //! Prep::new(&state).under(Rules { extended_types, enforce_quota, reconfig })
 //! Prep::prepare(&state, &mut sessions, Turn { zxid, wall_ms, now }, &Requester { .. }, &Request) -> Entry
 //! Prep::refuse(turn, &requester, code) -> Entry                  for a request that cannot be decoded

@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use jute::{ErrorCode, Id, MultiRead, OpResult, Perms, Put, Request, Response, Stat, Text};
 use types::SessionId;
 
-use crate::access::{permits, redact, user};
+use crate::access::{permits, redact, told};
 use crate::state::Node;
 use crate::{Place, State, WatchKind};
 
@@ -94,8 +94,7 @@ pub fn answer(
             put_names(state.ephemerals(reading.session).filter(wanted), reading.longest, out)?;
         }
         Request::WhoAmI => {
-            let who = |id: &Id| Id { scheme: id.scheme.clone(), id: user(id) };
-            Response::Who(auth.iter().map(who).collect()).encode(out);
+            Response::Who(auth.iter().filter_map(told).collect()).encode(out);
         }
         Request::MultiRead(reads) => {
             let mut left = reading.longest;

@@ -173,7 +173,9 @@ fn who(conn: &Conn) -> String {
         ("digest", Some((user, _))) => user.to_owned(),
         _ => id.id.to_string(),
     };
-    let names: Vec<_> = auth.iter().map(name).collect();
+    // Being above all ACLs is no name: it comes with one, or is everybody's.
+    let named = auth.iter().filter(|id| id.scheme != "super");
+    let names: Vec<_> = named.map(name).collect();
     let names = names.join(",").escape_debug().to_string();
     format!("user={names}\tip={}", conn.remote.ip())
 }
