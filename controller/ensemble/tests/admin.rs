@@ -112,7 +112,9 @@ async fn only_who_may_do_everything_may_take_a_snapshot() {
     let status = |line: &str, headers: &str| ask(addr, line, headers, b"x").status;
     assert_eq!(status("GET /commands/snapshot", ""), 401);
     assert_eq!(status("GET /commands/snapshot", "Authorization: kerberos x\r\n"), 401);
-    for (header, expected) in [("digest", 401), ("digest a:b c", 401), ("", 401), ("ip", 200)] {
+    for (header, expected) in
+        [("digest", 401), ("digest a:b c", 401), ("", 401), ("ip", 200), ("ip 1.2.3.4", 200)]
+    {
         let header = format!("Authorization: {header}\r\n");
         assert_eq!(status("GET /commands/snapshot", &header), expected, "{header}");
     }

@@ -207,7 +207,7 @@ fn refusal(shared: &Shared, command: &str, request: &Request<Incoming>) -> Optio
     let remote = request.extensions().get::<SocketAddr>();
     let ids = match (words.as_slice(), remote) {
         // It needs no more proof than the connection.
-        (["ip"], Some(remote)) => vec![ip_id(remote.ip())],
+        (["ip"] | ["ip", _], Some(remote)) => vec![ip_id(remote.ip())],
         ([scheme, info], _) => {
             shared.access.authenticate(scheme, info.as_bytes()).unwrap_or_default()
         }
