@@ -31,6 +31,15 @@ impl Compression {
         }
     }
 
+    /// What a snapshot's file begins with.
+    pub(crate) fn magic(self) -> &'static [u8] {
+        match self {
+            Self::None => b"ZKSN",
+            Self::Gzip => &[0x1f, 0x8b],
+            Self::Snappy => &SNAPPY_HEADER[..8],
+        }
+    }
+
     pub(crate) fn of(path: &Path) -> Self {
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("gz") => Self::Gzip,

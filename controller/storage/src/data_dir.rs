@@ -125,6 +125,11 @@ pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
+/// Whether a file that is not open could not be opened or made for what others have taken: room, or open files.
+pub(crate) fn may_pass(error: &io::Error) -> bool {
+    is_full(error) || matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
 fn version_dir(dir: &Path) -> Result<PathBuf, DirError> {
     let path = dir.join("version-2");
     let made = || {

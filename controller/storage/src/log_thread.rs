@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crate::LogWriter;
 use crate::log_worker::{LogCommand, LogEvent, LogWorker, Records};
 use crate::scheduling::{Policy, schedule};
+use crate::watermark::WRITE_EVERY;
 
 /// A handle to the log thread. Dropping it lets the thread finish what it was given, and waits for it.
 #[derive(Debug)]
@@ -93,6 +94,12 @@ fn next<T: FnMut(LogEvent)>(
     worker: &mut LogWorker<T>,
     inbox: &Receiver<LogCommand>,
 ) -> Option<LogCommand> {
+    if worker.is_unnoted() {
+        match inbox.recv_timeout(WRITE_EVERY) {
+            Ok(next) => return Some(next),
+            Err(_) => worker.note(Instant::now()),
+        }
+    }
     if worker.is_behind() {
         match inbox.recv_timeout(SETTLE_AFTER) {
             Ok(next) => return Some(next),
@@ -161,5 +168,34 @@ mod tests {
         let mut reader = LogReader::open(dir.path(), Zxid::ZERO).expect("it is there");
         while reader.next_entry().expect("it is whole").is_some() {}
         assert_eq!(reader.last(), Zxid::new(Epoch(1), 100));
+    }
+
+    #[test]
+    fn what_only_a_snapshot_has_is_missed_without_it() {
+        for behind in [None, Some(Zxid::new(Epoch(2), 1))] {
+            let dir = tempfile::tempdir().expect("a temporary directory");
+            let writer = LogWriter::new(dir.path(), 0, true).behind(Zxid::ZERO);
+            let log = LogThread::spawn(writer, dir.path(), |_| ()).expect("threads can be had");
+            let append = |zxid| {
+                let mut records = log.records();
+                records.push(zxid, &entry_of(zxid, b"x"));
+                log.send(LogCommand::Append(records));
+            };
+            append(Zxid::new(Epoch(1), 1));
+            let restored = Zxid::new(Epoch(1), 2);
+            log.send(LogCommand::GoOnBehind(restored));
+            if let Some(zxid) = behind {
+                append(zxid);
+            }
+            drop(log);
+            let read = |from| {
+                let mut reader = LogReader::open(dir.path(), from)?;
+                while reader.next_entry()?.is_some() {}
+                Ok::<_, crate::TxnLogError>(reader.last())
+            };
+            assert_eq!(read(restored).expect("it is whole behind it"), behind.unwrap_or(restored));
+            let missed = read(Zxid::ZERO).expect_err("one is missing").to_string();
+            assert!(missed.contains("100000002") || missed.contains("200000001"), "{missed}");
+        }
     }
 }

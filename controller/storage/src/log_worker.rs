@@ -142,6 +142,18 @@ impl<T: FnMut(LogEvent)> LogWorker<T> {
             || self.watermark.as_ref().is_some_and(Watermark::is_behind)
     }
 
+    /// Whether [`Self::note`] has something to do.
+    pub fn is_unnoted(&self) -> bool {
+        self.watermark.as_ref().is_some_and(Watermark::is_unwritten)
+    }
+
+    /// Nothing came for a moment: the files of what was flushed say all of it, without a flush of their own.
+    pub fn note(&mut self, now: Instant) {
+        if let Some(watermark) = &mut self.watermark {
+            watermark.note(now);
+        }
+    }
+
     /// Nothing else is to be done now: the files of the epoch and of what was flushed are brought up to date. After an error,
     /// as for [`Self::on`].
     pub fn settle(&mut self, now: Instant) -> Result<(), LogFailed> {
@@ -204,6 +216,13 @@ impl<T: FnMut(LogEvent)> LogWorker<T> {
             LogCommand::GoOnBehind(last) => {
                 self.close(now)?;
                 self.writer.go_on_behind(last);
+                // The log may not have it: were the snapshot lost that has, the log would seem whole without.
+                if last > Zxid::ZERO
+                    && let Some(watermark) = &mut self.watermark
+                {
+                    watermark.flushed(last, now);
+                    watermark.settle(now);
+                }
             }
             LogCommand::Probe => {
                 if self.refusing && self.writer.has_room() {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use types::Zxid;
 
-use crate::data_dir::{file_name, is_full};
+use crate::data_dir::{file_name, is_full, may_pass};
 use crate::disk::{self, File, sync_dir};
 use crate::links;
 use crate::log_file::{HEADER_BYTES, PREFIX, RECORD_HEAD_BYTES, encode, header};
@@ -45,8 +45,8 @@ struct OpenFile {
 /// Why staged records were not made durable.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
-    /// There is no room. Nothing of the batch is left in the file; it may be staged again later.
-    #[error("no space left for the transaction log in {}", dir.display())]
+    /// There is no room, or no file that may be opened. Nothing of the batch is left in the file; it may be staged again later.
+    #[error("no room for the transaction log in {}", dir.display())]
     NoSpace {
         /// The log's directory.
         dir: PathBuf,
@@ -192,7 +192,7 @@ impl LogWriter {
         if let Some(last) = self.last.filter(|_| fresh)
             && let Err(source) = links::add_and_forget(&self.dir, first, last)
         {
-            return Err(match is_full(&source) {
+            return Err(match may_pass(&source) {
                 true => no_space(&self.dir, source),
                 false => AppendError::Failed { path: self.dir.join(links::FILE), source },
             });
@@ -201,7 +201,7 @@ impl LogWriter {
             match self.current.take() {
                 Some(open) => open,
                 None => OpenFile::create(&self.dir, first, self.prealloc).map_err(
-                    |(path, source)| match is_full(&source) {
+                    |(path, source)| match may_pass(&source) {
                         true => no_space(&self.dir, source),
                         false => AppendError::Failed { path, source },
                     },

@@ -1,16 +1,17 @@
 //! Which files may go.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use types::Zxid;
 
+use crate::Compression;
 use crate::data_dir::list;
 use crate::disk;
 use crate::log_file::PREFIX as LOG;
 use crate::log_reader::CUT_PREFIX;
-use crate::snapshot_writer::{PREFIX as SNAPSHOT, STAGING};
+use crate::snapshot_writer::{PREFIX as SNAPSHOT, SEAL_END, STAGING};
 
 /// What a purge removed.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -21,8 +22,8 @@ pub struct Removed {
     pub logs: usize,
 }
 
-/// Keeps the newest `keep` snapshots (at least 3, as Apache does) and every log file that is needed from
-/// the oldest of them on; removes the rest, a part at a time, and calls `rest` between the parts. Call it only after a
+/// Keeps the newest `keep` snapshots that look whole (at least 3, as Apache does) and every log file that is needed from
+/// the oldest of them on; removes what is older, a part at a time, and calls `rest` between the parts. Call it only after a
 /// snapshot was written whole. The log may be written, cut or exchanged meanwhile.
 pub fn purge(
     snapshots: &Path,
@@ -32,12 +33,17 @@ pub fn purge(
 ) -> io::Result<Removed> {
     let mut removed = Removed::default();
     let all = list(snapshots, SNAPSHOT)?;
-    let surplus = all.len().saturating_sub(keep.max(MIN_KEPT));
-    for (_, path) in &all[..surplus] {
+    let mut kept = 0;
+    let mut oldest = all.len();
+    while kept < keep.max(MIN_KEPT) && oldest > 0 {
+        oldest -= 1;
+        kept += usize::from(looks_whole(&all[oldest].1)?);
+    }
+    for (_, path) in &all[..oldest] {
         remove_in_parts(path, &mut rest)?;
         removed.snapshots += 1;
     }
-    let Some((oldest, _)) = all.get(surplus) else { return Ok(removed) };
+    let Some((oldest, _)) = all.get(oldest) else { return Ok(removed) };
     let files = list(logs, LOG)?;
     let needed = files.iter().rposition(|(first, _)| first <= oldest).unwrap_or(0);
     for (_, path) in &files[..needed] {
@@ -47,6 +53,27 @@ pub fn purge(
     let first = files.get(needed).map_or(*oldest, |(first, _)| *first);
     purge_cuts(logs, first)?;
     Ok(removed)
+}
+
+/// Whether a snapshot was finished, by its first and last bytes: what nobody could load must not stand for one that somebody
+/// could. Source: `SnapStream.isValidSnapshot`.
+fn looks_whole(path: &Path) -> io::Result<bool> {
+    let mut file = match fs::File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        opened => opened?,
+    };
+    let compression = Compression::of(path);
+    let (begin, end) =
+        (compression.magic(), if compression == Compression::None { &SEAL_END[..] } else { &[] });
+    if file.metadata()?.len() < (begin.len() + end.len()) as u64 {
+        return Ok(false);
+    }
+    let mut found = vec![0; begin.len()];
+    file.read_exact(&mut found)?;
+    let mut last = vec![0; end.len()];
+    file.seek(SeekFrom::End(-(end.len() as i64)))?;
+    file.read_exact(&mut last)?;
+    Ok(found == begin && last == end)
 }
 
 /// Removes a file from its end on. Where the system tells the disk at once of all the room that a file leaves (ext4's
@@ -109,7 +136,38 @@ const PART_BYTES: u64 = 4 << 20;
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::FileExt;
+
     use super::*;
+
+    fn snapshot(path: &Path, length: u64) {
+        let file = fs::File::create(path).expect("it is writable");
+        file.write_all_at(b"ZKSN", 0).expect("it is writable");
+        file.write_all_at(&SEAL_END, length - SEAL_END.len() as u64).expect("it is writable");
+    }
+
+    #[test]
+    fn what_nobody_could_load_stands_for_nothing() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let dir = dir.path();
+        for name in ["snapshot.3", "snapshot.5", "snapshot.7"] {
+            snapshot(&dir.join(name), 100);
+        }
+        fs::write(dir.join("snapshot.6.gz"), [0x1f, 0x8b]).expect("it is writable");
+        fs::write(dir.join("snapshot.1"), "ZKSN").expect("it is writable");
+        for name in ["snapshot.8", "snapshot.f00000001", "snapshot.ffffffffffffffff"] {
+            fs::write(dir.join(name), "").expect("it is writable");
+        }
+        fs::write(dir.join("snapshot.9.snappy"), "no such").expect("it is writable");
+        for name in ["log.2", "log.4", "log.8"] {
+            fs::write(dir.join(name), "").expect("it is writable");
+        }
+        let removed = purge(dir, dir, 3, || {}).expect("it is writable");
+        assert_eq!(removed, Removed { snapshots: 2, logs: 1 });
+        for name in ["snapshot.5", "snapshot.6.gz", "snapshot.7", "log.4", "log.8"] {
+            assert!(dir.join(name).exists(), "{name}");
+        }
+    }
 
     #[test]
     fn the_newest_snapshots_stay_with_the_logs_they_need() {
@@ -128,7 +186,10 @@ mod tests {
             "troupe-cut.log.1",
             "troupe-cut.log.b",
         ] {
-            fs::write(dir.join(name), "").expect("it is writable");
+            match name.starts_with("snapshot") {
+                true => snapshot(&dir.join(name), 100),
+                false => fs::write(dir.join(name), "").expect("it is writable"),
+            }
         }
         let removed = purge(dir, dir, 3, || {}).expect("it is writable");
         assert_eq!(removed, Removed { snapshots: 2, logs: 1 });
@@ -158,8 +219,7 @@ mod tests {
         let dir = dir.path();
         let size = 2 * PART_BYTES + 1;
         for name in ["snapshot.1", "snapshot.2", "snapshot.3", "snapshot.4", "snapshot.5"] {
-            let file = fs::File::create(dir.join(name)).expect("it is writable");
-            file.set_len(size).expect("there is room");
+            snapshot(&dir.join(name), size);
         }
         let read = disk::open_for_reading(&dir.join("snapshot.1")).expect("it is there");
         let mut left = Vec::new();

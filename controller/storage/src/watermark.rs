@@ -51,7 +51,19 @@ impl Watermark {
 
     /// Whether [`Self::settle`] has something to do.
     pub(crate) fn is_behind(&self) -> bool {
-        !self.durable || self.written.map(|(zxid, _)| zxid) != self.flushed
+        !self.durable || self.is_unwritten()
+    }
+
+    /// Whether [`Self::note`] has something to do.
+    pub(crate) fn is_unwritten(&self) -> bool {
+        self.written.map(|(zxid, _)| zxid) != self.flushed
+    }
+
+    /// No flush came for a moment: brings the files up to date.
+    pub(crate) fn note(&mut self, now: Instant) {
+        if self.is_unwritten() {
+            self.write(false, now);
+        }
     }
 
     /// The log was cut or exchanged, and the files with it: what was flushed before counts no more.
@@ -147,8 +159,8 @@ fn decode(bytes: &[u8]) -> Option<Zxid> {
 }
 
 const LENGTH: usize = 26;
-/// Under load the file is this much behind the log.
-const WRITE_EVERY: Duration = Duration::from_millis(100);
+/// The files are this much behind the log.
+pub(crate) const WRITE_EVERY: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {
@@ -166,6 +178,10 @@ mod tests {
         for counter in 1..=3 {
             watermark.flushed(Zxid::from_bits(counter), now);
         }
+        assert_eq!(read(dir.path()).expect("it is there"), Some(Zxid::from_bits(1)));
+        watermark.note(now);
+        assert_eq!(read(dir.path()).expect("it is there"), Some(Zxid::from_bits(3)));
+        assert!(watermark.is_behind() && !watermark.is_unwritten());
         watermark.settle(now);
         assert!(!watermark.is_behind());
         assert_eq!(read(dir.path()).expect("it is there"), Some(Zxid::from_bits(3)));

@@ -527,7 +527,10 @@ impl Core {
                 self.drive(Input::EpochSaved(saved));
             }
             LogEvent::Full { first, error } => {
-                tracing::error!(%error, "writes are stopped until there is room; reads go on");
+                tracing::error!(
+                    error = words(&error),
+                    "writes are stopped until there is room; reads go on"
+                );
                 self.stop_writes();
                 self.drive(Input::AppendRefused { first });
                 self.maybe_dismiss_learners();

@@ -69,7 +69,7 @@ impl Core {
         self.sessions = Sessions::new(config.tick_time);
         self.prep = Prep::new(&state).under(config.rules);
         self.shared.replace(state);
-        self.tell_log(LogCommand::Roll);
+        self.tell_log(LogCommand::GoOnBehind(last));
         tracing::warn!(zxid = %last, "the tree was replaced by a restored one");
         self.drive(Input::Tick);
     }

@@ -64,6 +64,14 @@ pub enum EpochError {
         /// The beginning of what it holds.
         text: String,
     },
+    /// It holds the last one that there can be.
+    #[error("epoch file {} says {}, and no epoch can follow it; restore it from the highest epoch in the names of log and snapshot files", path.display(), epoch.0)]
+    Exhausted {
+        /// The file.
+        path: PathBuf,
+        /// What it holds.
+        epoch: Epoch,
+    },
 }
 
 impl EpochError {
@@ -71,13 +79,13 @@ impl EpochError {
     pub fn is_full(&self) -> bool {
         match self {
             Self::Io { source, .. } => is_full(source),
-            Self::Lost { .. } | Self::Malformed { .. } => false,
+            Self::Lost { .. } | Self::Malformed { .. } | Self::Exhausted { .. } => false,
         }
     }
 
     /// Whether something that was there is not, which other members may have.
     pub fn is_damage(&self) -> bool {
-        !matches!(self, Self::Io { .. })
+        !matches!(self, Self::Io { .. } | Self::Exhausted { .. })
     }
 }
 
@@ -105,9 +113,16 @@ impl Epochs {
     pub fn read(dir: &Path, last: Epoch) -> Result<Self, EpochError> {
         let copy = Copy::read(dir)?;
         let accepted = believed(dir, EpochFile::Accepted, &copy, last)?;
+        if let Some(epoch) = accepted.filter(|epoch| *epoch >= LAST) {
+            let path = dir.join(EpochFile::Accepted.name());
+            return Err(EpochError::Exhausted { path, epoch });
+        }
         Ok(Self { accepted, current: believed(dir, EpochFile::Current, &copy, last)? })
     }
 }
+
+/// The upper half of a zxid, which is signed.
+const LAST: Epoch = Epoch(i32::MAX.cast_unsigned());
 
 /// What is believed of one of the files. A promise may be claimed too high and never too low; the epoch of the
 /// history neither.
@@ -191,6 +206,13 @@ pub(super) mod tests {
         fs::write(dir.path().join("currentEpoch"), "seven").expect("it is writable");
         let error = read(dir.path()).expect_err("not a number").to_string();
         assert!(error.contains("currentEpoch") && error.contains("seven"), "{error}");
+        for (last, fits) in [("2147483646", true), ("2147483647", false), ("4294967295", false)] {
+            fs::write(dir.path().join("currentEpoch"), "7").expect("it is writable");
+            fs::write(dir.path().join("acceptedEpoch"), last).expect("it is writable");
+            let read = read(dir.path());
+            let named = matches!(&read, Err(error) if error.to_string().contains(last));
+            assert!(read.is_ok() == fits && named != fits, "{last}: {read:?}");
+        }
     }
 
     /// What bit rot and lost ends make of a file.

@@ -60,7 +60,7 @@ pub enum TxnLogError {
         last: Zxid,
     },
     /// The log ends before the last transaction that is known to have been on the disk.
-    #[error("the log in {} ends at {last:?}, and was on the disk up to {flushed:?}; restore the missing log files from a copy, or delete {}* and {}* to go on without the transactions in between", dir.display(), dir.join(watermark::FILE).display(), links::FILE)]
+    #[error("the log in {} ends at {last:?}, and was on the disk up to {flushed:?}; restore the missing log files, or the snapshot that goes further, from a copy, or delete {}* and {}* to go on without the transactions in between", dir.display(), dir.join(watermark::FILE).display(), links::FILE)]
     Lost {
         /// The log's directory.
         dir: PathBuf,
@@ -88,7 +88,7 @@ pub enum TxnLogError {
         found: Zxid,
     },
     /// Transactions are missing between two that are there.
-    #[error("log file {}: {found:?} follows {last:?}, what lies between is missing; restore the missing log files", path.display())]
+    #[error("log file {}: {found:?} follows {last:?}, what lies between is missing; restore the missing log files, or the snapshot that has it, from a copy", path.display())]
     Gap {
         /// The file of the later one.
         path: PathBuf,

@@ -21,8 +21,8 @@ pub(super) enum Outcome {
     Whole(Zxid),
     /// `wanted` or something behind it, in words.
     Missing { wanted: Zxid, why: String },
-    /// Whether anything is missing at its end, in words.
-    InDoubt(String),
+    /// Whether anything is missing behind `last`, in words.
+    InDoubt { last: Zxid, why: String },
 }
 
 /// What one file is found to be.
@@ -336,7 +336,8 @@ impl Mender<'_> {
             Filled::Done => return Ok(None),
             Filled::InDoubt { last, why } => {
                 let error = TxnLogError::InDoubt { dir: self.logs.to_owned(), last };
-                return Ok(Some(Outcome::InDoubt(format!("{error} ({why})"))));
+                let why = format!("{error} ({why})");
+                return Ok(Some(Outcome::InDoubt { last, why }));
             }
             Filled::Never(wanted) => {
                 let last = writer.last;

@@ -89,7 +89,10 @@ pub fn mend(snapshots: &Path, logs: &Path, others: &mut dyn Others) -> io::Resul
         };
         match log::mend(logs, base, others, &mut taken)? {
             log::Outcome::Whole(last) => break last,
-            log::Outcome::InDoubt(why) => return Ok(Mended::Stuck(why)),
+            log::Outcome::InDoubt { last, why } => {
+                promises::mend_promise(snapshots, logs, last, others)?;
+                return Ok(Mended::Stuck(why));
+            }
             log::Outcome::Missing { wanted, why } => {
                 // A later snapshot has it too.
                 let later = match tried {

@@ -37,10 +37,7 @@ pub(super) fn mend(
     last: Zxid,
     others: &mut dyn Others,
 ) -> io::Result<Option<String>> {
-    let read = |file: EpochFile| match epochs::are_lost(snapshots, logs)? {
-        true => Ok(Err(file.lost(snapshots).to_string())),
-        false => told(file.read(snapshots, last.epoch())),
-    };
+    let read = |file| read(file, snapshots, logs, last);
     let (mut accepted, mut current) = (read(EpochFile::Accepted)?, read(EpochFile::Current)?);
     let before = (accepted.is_ok(), current.is_ok());
     if before == (true, true) {
@@ -75,6 +72,39 @@ pub(super) fn mend(
         return Ok(Some(why));
     }
     Ok(current.and(accepted).err())
+}
+
+/// Makes only what was promised whole, beside a history that ends at `last` or later: a leader fills the rest, and the others need
+/// not rest for it.
+pub(super) fn mend_promise(
+    snapshots: &Path,
+    logs: &Path,
+    last: Zxid,
+    others: &mut dyn Others,
+) -> io::Result<()> {
+    if read(EpochFile::Accepted, snapshots, logs, last)?.is_ok() {
+        return Ok(());
+    }
+    let Some(highest) = promised(others) else { return Ok(()) };
+    let own = last.epoch();
+    let current = read(EpochFile::Current, snapshots, logs, last)?.ok();
+    let current = current.map(|current| current.unwrap_or(own));
+    let least = current.map_or(own, |current| current.max(own));
+    tracing::warn!(epoch = highest.0, "what was promised is taken from the other members");
+    told(epochs::restore(snapshots, Some(highest.max(least)), current)).map(drop)
+}
+
+/// What an epoch's file says, or why it is not to be believed.
+fn read(
+    file: EpochFile,
+    snapshots: &Path,
+    logs: &Path,
+    last: Zxid,
+) -> io::Result<Result<Option<Epoch>, String>> {
+    match epochs::are_lost(snapshots, logs)? {
+        true => Ok(Err(file.lost(snapshots).to_string())),
+        false => told(file.read(snapshots, last.epoch())),
+    }
 }
 
 /// The highest epoch that anybody else has promised, if all tell.

@@ -46,6 +46,24 @@ fn an_end_that_is_lost_comes_back_from_whoever_has_it() {
 }
 
 #[test]
+fn a_promise_comes_back_while_the_end_is_in_doubt_and_others_serve() {
+    let mut ensemble = Ensemble::with([4; MEMBERS]);
+    let dir = ensemble.path(0);
+    lose_watermark(&dir);
+    for (name, rot) in [("acceptedEpoch", ""), ("currentEpoch", "rot"), ("troupe.epochs", "rot")] {
+        fs::write(dir.join(name), rot).expect("it is writable");
+    }
+    ensemble.at_rest = false;
+    let last = zxid(ENTRIES[3]).epoch();
+    EpochFile::Accepted.read(&dir, last).expect_err("it is lost");
+    assert!(is_stuck(&ensemble.mend(0), "at rest"));
+    let promised = EpochFile::Accepted.read(&dir, last).expect("the others know it");
+    let theirs = EpochFile::Accepted.read(&ensemble.path(1), last).expect("it is whole");
+    assert_eq!(promised.map(|epoch| epoch.max(last)), theirs.map(|epoch| epoch.max(last)));
+    EpochFile::Current.read(&dir, last).expect_err("a leader tells it");
+}
+
+#[test]
 fn members_in_doubt_find_out_each_others_ends() {
     for lengths in [[4, 4, 4], [4, 3, 2], [2, 3, 4], [3, 4, 3]] {
         for mask in 1..8_u8 {
