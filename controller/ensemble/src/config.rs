@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{AdminConfig, EnsembleConfig, SaslConfig, TlsConfig};
@@ -85,6 +86,8 @@ pub struct MemberConfig {
     pub audit: bool,
     /// The ensemble it is a member of; `None`: it stands alone.
     pub ensemble: Option<EnsembleConfig>,
+    /// The file it is from, without its secrets, for whoever asks; empty when it is from none.
+    pub told_text: Arc<str>,
     /// Whether a commit waits for the disk; `false` loses acknowledged writes at a power cut.
     pub force_sync: bool,
 }
@@ -234,6 +237,7 @@ impl MemberConfig {
             required_schemes: Vec::new(),
             audit: false,
             ensemble: None,
+            told_text: "".into(),
             force_sync: true,
         }
     }

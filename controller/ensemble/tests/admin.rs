@@ -62,7 +62,8 @@ fn ask(addr: SocketAddr, line: &str, headers: &str, body: &[u8]) -> Answer {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_command_of_the_page_answers_by_its_name() {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let member = Member::start(config(dir.path())).await.expect("the directory is new");
+    let config = MemberConfig { told_text: "# mine\n".into(), ..config(dir.path()) };
+    let member = Member::start(config).await.expect("the directory is new");
     let addr = member.admin_addr().expect("it was asked for");
     let page = ask(addr, "GET /commands", "", b"");
     let page = String::from_utf8(page.body).expect("text");
@@ -79,6 +80,8 @@ async fn every_command_of_the_page_answers_by_its_name() {
     assert_eq!(ask(addr, "GET /", "", b"").status, 404);
     let mask = ask(addr, "GET /commands/set_trace_mask?traceMask=9", "", b"").json();
     assert_eq!(mask["tracemask"], 9);
+    let initial = ask(addr, "GET /commands/icfg", "", b"").json();
+    assert_eq!(initial["initial_configuration"], "# mine\n");
     member.shutdown().await;
 }
 

@@ -95,7 +95,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         names: &["initial_configuration", "icfg"],
-        run: |_, _| json!({ "initial_configuration": "" }),
+        run: |shared, _| json!({ "initial_configuration": *shared.config.told_text }),
     },
     Command {
         names: &["is_read_only", "isro"],

@@ -22,7 +22,7 @@ use crate::{MemberConfig, Warning};
 pub(crate) use dynamic::MembersFiles;
 pub(crate) use keys::client_addr;
 use keys::{Draft, Effect};
-use properties::{Property, flags, properties};
+use properties::{BadEscape, Property, flags, hidden, properties};
 
 /// Why a configuration file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -138,6 +138,8 @@ impl MemberConfig {
         let text = read(path)?;
         let dynamic = lines(path, &text)?.iter().any(|line| line.key == "dynamicConfigFile");
         let (mut config, warnings) = parse(path, &text, &given)?;
+        let told = hidden(&text, is_secret).map_err(|bad| escape(path, bad))?;
+        config.told_text = told.into();
         let file = config.data_dir.join("myid");
         match (id, read_id(&file)?) {
             (Some(id), _) | (None, Some(id)) => config.myid = id,
@@ -173,7 +175,17 @@ fn read(path: &Path) -> Result<String, ConfigError> {
 }
 
 fn lines(path: &Path, text: &str) -> Result<Vec<Property>, ConfigError> {
-    properties(text).map_err(|bad| ConfigError::Escape { path: path.to_owned(), line: bad.line })
+    properties(text).map_err(|bad| escape(path, bad))
+}
+
+fn escape(path: &Path, bad: BadEscape) -> ConfigError {
+    ConfigError::Escape { path: path.to_owned(), line: bad.line }
+}
+
+/// Whether the key's value is for the member alone.
+fn is_secret(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    key.ends_with("password") || key.ends_with("superdigest")
 }
 
 /// Members that were proposed when this member ended.
@@ -395,6 +407,11 @@ mod tests {
         fs::create_dir(&data).expect("it is writable");
         fs::write(data.join("myid"), "2\n").expect("it is writable");
         assert_eq!(read(None).expect("it is complete").0.myid, PeerId(2));
+        let secret = "DigestAuthenticationProvider.superDigest=super:hash";
+        text(&format!("server.2=a:1:2;3\n{secret}"));
+        let told = read(None).expect("it is complete").0.told_text;
+        let shown = "server.2=a:1:2;3\nDigestAuthenticationProvider.superDigest=...\n";
+        assert!(told.starts_with("dataDir=") && told.ends_with(shown), "{told}");
         // One alone is no ensemble unless it is told to be.
         text("server.2=a:1:2;3");
         assert!(read(None).expect("it is complete").0.ensemble.is_none());

@@ -45,6 +45,27 @@ pub(super) fn properties(text: &str) -> Result<Vec<Property>, BadEscape> {
     Ok(found)
 }
 
+/// The same text without the values of keys that are secret.
+pub(super) fn hidden(text: &str, is_secret: impl Fn(&str) -> bool) -> Result<String, BadEscape> {
+    let found = properties(text)?;
+    let secret = |at| found.iter().find(|one| one.line == at + 1 && is_secret(&one.key));
+    let mut shown = String::with_capacity(text.len());
+    let mut lines = text.lines().enumerate();
+    while let Some((at, mut line)) = lines.next() {
+        match secret(at) {
+            None => shown += line,
+            Some(one) => {
+                shown += &format!("{}=...", one.key);
+                while continues(line) {
+                    line = lines.next().map_or("", |(_, more)| more);
+                }
+            }
+        }
+        shown.push('\n');
+    }
+    Ok(shown)
+}
+
 fn continues(line: &str) -> bool {
     line.bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 1
 }
@@ -159,6 +180,13 @@ mod tests {
             let text = format!("a=1\nb={bad}\n");
             assert_eq!(properties(&text).err(), Some(BadEscape { line: 2 }), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_secret_is_hidden_to_its_last_line() {
+        let text = "# mine\nssl.keyStore.password = a\\\n  b\\\n  c\nclientPort = \\\n 5";
+        let shown = hidden(text, |key| key.ends_with("password")).expect("all escapes are right");
+        assert_eq!(shown, "# mine\nssl.keyStore.password=...\nclientPort = \\\n 5\n");
     }
 
     #[test]
