@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{AdminConfig, EnsembleConfig, SaslConfig, TlsConfig};
-use storage::Compression;
+use storage::{Compression, Retention};
 use types::PeerId;
 use znodes::{DigestAlgorithm, ReaperConfig, Rules};
 
@@ -60,13 +60,15 @@ pub struct MemberConfig {
     pub reaper: ReaperConfig,
     /// A snapshot is taken after so many transactions.
     pub snap_count: u32,
+    /// And after so many bytes of log; `None`: no matter how many.
+    pub snap_log_bytes: Option<u64>,
     /// Whether a log without any snapshot is read from its beginning (`snapshot.trust.empty`); otherwise it
     /// is refused, for it can be what is left of more.
     pub trust_empty: bool,
     /// A log file grows by steps of so many bytes.
     pub prealloc_bytes: u64,
-    /// Snapshots kept, with the logs they need; older ones are deleted. At least 3.
-    pub snapshots_retained: usize,
+    /// What is kept of snapshots and logs; what is older is deleted.
+    pub retention: Retention,
     /// How snapshots are written; all forms are read.
     pub snapshot_compression: Compression,
     /// Where commands are taken over HTTP; `None`: nowhere.
@@ -225,9 +227,10 @@ impl MemberConfig {
             rules: Rules::default(),
             reaper: ReaperConfig::default(),
             snap_count: 100_000,
+            snap_log_bytes: Some(4 << 30),
             trust_empty: false,
             prealloc_bytes: 4 << 20,
-            snapshots_retained: 3,
+            retention: Retention { snapshots: 3, bytes: None },
             snapshot_compression: Compression::None,
             admin: None,
             prometheus: None,

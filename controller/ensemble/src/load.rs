@@ -64,6 +64,8 @@ pub(crate) struct Found {
     pub(crate) durable: Durable,
     /// Transactions replayed over the snapshot.
     pub(crate) replayed: u32,
+    /// Bytes of them.
+    pub(crate) replayed_bytes: u64,
     /// The log and the tree disagreed at the end.
     pub(crate) disagreed: bool,
     /// How long the snapshot took.
@@ -81,6 +83,7 @@ impl Found {
             state: State::new(RandomState::new().hash_one(0)),
             durable: Durable::default(),
             replayed: 0,
+            replayed_bytes: 0,
             disagreed: false,
             snapshot_time: Duration::ZERO,
             replay_time: Duration::ZERO,
@@ -123,7 +126,7 @@ pub(crate) fn load(
     };
     let snapshot_time = begun.elapsed();
     let mut reader = LogReader::open(dirs.logs(), after)?;
-    let mut replayed = 0u32;
+    let (mut replayed, mut replayed_bytes) = (0u32, 0);
     let mut disagreed = None;
     let mut nobodys = Changes::default();
     while let Some(entry) = reader.next_entry()? {
@@ -134,6 +137,7 @@ pub(crate) fn load(
             });
         }
         let zxid = entry.zxid;
+        replayed_bytes += entry.body.len() as u64;
         let entry = Entry::decode(&entry.body).map_err(|source| LoadError::Record {
             dir: dirs.logs().to_owned(),
             zxid,
@@ -161,7 +165,16 @@ pub(crate) fn load(
     let replay_time = begun.elapsed() - snapshot_time;
     let disagreed = disagreed.is_some();
     let damage = None;
-    Ok(Found { state, durable, replayed, disagreed, snapshot_time, replay_time, damage })
+    Ok(Found {
+        state,
+        durable,
+        replayed,
+        replayed_bytes,
+        disagreed,
+        snapshot_time,
+        replay_time,
+        damage,
+    })
 }
 
 /// The tree on this thread, and the sum over it and its index on two others.

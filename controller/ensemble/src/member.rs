@@ -415,7 +415,16 @@ fn make_core(
     peers: Option<Peers>,
     tell: impl Fn(LogEvent) + Send + 'static,
 ) -> Result<Made, StartError> {
-    let Found { state, durable, replayed, disagreed, snapshot_time, replay_time, damage } = found;
+    let Found {
+        state,
+        durable,
+        replayed,
+        replayed_bytes,
+        disagreed,
+        snapshot_time,
+        replay_time,
+        damage,
+    } = found;
     let marked = config.ensemble.is_some()
         && storage::is_marked(dirs.snapshots()).map_err(StartError::Mark)?;
     let writer = LogWriter::new(dirs.logs(), config.prealloc_bytes, config.force_sync)
@@ -438,7 +447,7 @@ fn make_core(
     };
     let sessions = Sessions::new(config.tick_time);
     let ids = SessionIds::new(me, RandomState::new().hash_one(0));
-    let snapshots = Snapshots::new(config.snap_count, replayed, &dirs);
+    let snapshots = Snapshots::new(&config, (replayed, replayed_bytes), &dirs);
     let (quiet, waking) = Quiet::new().map_err(StartError::Quiet)?;
     let log_dir = dirs.logs().to_owned();
     let shared = Arc::new(Shared::new(config, tls, log_dir, state, quiet, commands));

@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use jute::TxnDigest;
-use storage::{Compression, SnapshotDigest, SnapshotWriteError, SnapshotWriter};
+use storage::{Compression, Retention, SnapshotDigest, SnapshotWriteError, SnapshotWriter};
 use znodes::{Frozen, Rules};
 
 use crate::MemberConfig;
@@ -16,53 +16,66 @@ use crate::core::{Command, wall_ms};
 use crate::metrics::micros;
 use crate::shared::Shared;
 
-/// Counts transactions and writes a snapshot after so many.
+/// Counts transactions and their bytes, and writes a snapshot after so many.
 #[derive(Debug)]
 pub(crate) struct Snapshots {
     every: u32,
+    every_bytes: u64,
     since_last: u32,
+    bytes_since_last: u64,
     writing: Option<JoinHandle<()>>,
     dir: PathBuf,
     log_dir: PathBuf,
 }
 
 impl Snapshots {
-    /// `replayed` transactions are in the log behind the last snapshot already.
-    pub(crate) fn new(every: u32, replayed: u32, dirs: &storage::DataDir) -> Self {
+    /// `replayed` transactions, of so many bytes, are in the log behind the last snapshot already.
+    pub(crate) fn new(
+        config: &MemberConfig,
+        (replayed, replayed_bytes): (u32, u64),
+        dirs: &storage::DataDir,
+    ) -> Self {
+        // Of what may be kept a quarter is for the log that grows.
+        let share = config.retention.bytes.map(|most| most / 4);
         Self {
-            every: every.max(2),
+            every: config.snap_count.max(2),
+            every_bytes: share.into_iter().chain(config.snap_log_bytes).min().unwrap_or(u64::MAX),
             since_last: replayed,
+            bytes_since_last: replayed_bytes,
             writing: None,
             dir: dirs.snapshots().to_owned(),
             log_dir: dirs.logs().to_owned(),
         }
     }
 
-    /// More transactions were applied. True when a snapshot is due: after so many of them, one at a time.
-    pub(crate) fn count(&mut self, transactions: usize) -> bool {
+    /// More transactions were applied. True when a snapshot is due: after so many of them, or so many bytes, one at a time.
+    pub(crate) fn count(&mut self, transactions: usize, bytes: usize) -> bool {
         let more = u32::try_from(transactions).unwrap_or(u32::MAX);
         self.since_last = self.since_last.saturating_add(more);
-        self.since_last >= self.every && self.writing.is_none()
+        self.bytes_since_last = self.bytes_since_last.saturating_add(bytes as u64);
+        let is_due = self.since_last >= self.every || self.bytes_since_last >= self.every_bytes;
+        is_due && self.writing.is_none()
     }
 
     /// Writes the snapshot on a thread of its own; the core is told when it is done.
     pub(crate) fn begin(&mut self, frozen: Frozen, shared: &Arc<Shared>) {
-        self.since_last = 0;
+        (self.since_last, self.bytes_since_last) = (0, 0);
         let (dir, log_dir) = (self.dir.clone(), self.log_dir.clone());
-        let keep = shared.config.snapshots_retained;
+        let keep = shared.config.retention;
         let shared = Arc::clone(shared);
         let work = move || {
             // Clients come first where processors are short. Best effort.
             let _ = rustix::process::nice(NICE);
             match take(&shared, &frozen) {
-                Ok(_) => {
+                Ok(path) => {
+                    let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
                     let mut others = Others::new(|| work(&shared));
                     let rest = || {
                         if others.have_worked() {
                             thread::sleep(REMOVAL_REST);
                         }
                     };
-                    if let Err(error) = storage::purge(&dir, &log_dir, keep, rest) {
+                    if let Err(error) = storage::purge(&dir, &log_dir, beside(keep, size), rest) {
                         tracing::warn!(%error, "old snapshots and logs could not be removed");
                     }
                 }
@@ -81,6 +94,12 @@ impl Snapshots {
     pub(crate) fn done(&mut self) {
         self.writing = None;
     }
+}
+
+/// What may be kept while the next snapshot, of about this size, and the log up to it have room too.
+fn beside(keep: Retention, size: u64) -> Retention {
+    let bytes = keep.bytes.map(|most| (most - most / 4).saturating_sub(size));
+    Retention { bytes, ..keep }
 }
 
 /// A snapshot that is written for a fifth of the time while there is other work, and at once when there is none. A large tree under
@@ -226,9 +245,29 @@ mod tests {
     fn a_snapshot_is_due_after_its_transactions() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let dirs = storage::DataDir::open(dir.path(), None).expect("nobody else is there");
-        let mut snapshots = Snapshots::new(10, 4, &dirs);
-        assert!(!snapshots.count(5));
-        assert!(snapshots.count(1), "those that were replayed count");
+        let config = MemberConfig { snap_count: 10, ..MemberConfig::in_process(dir.path()) };
+        let mut snapshots = Snapshots::new(&config, (4, 0), &dirs);
+        assert!(!snapshots.count(5, 5_000));
+        assert!(snapshots.count(1, 1), "those that were replayed count");
+        let retention = Retention { snapshots: 3, bytes: Some(4_000) };
+        for (snap_log_bytes, retention, least) in [
+            (Some(500), config.retention, 500),
+            (Some(5_000), retention, 1_000),
+            (None, retention, 1_000),
+        ] {
+            let config = MemberConfig { snap_log_bytes, retention, ..config.clone() };
+            let mut snapshots = Snapshots::new(&config, (4, 100), &dirs);
+            assert!(!snapshots.count(1, least - 101));
+            assert!(snapshots.count(1, 1));
+        }
+    }
+
+    #[test]
+    fn the_next_snapshot_has_room_too() {
+        let keep = |bytes| Retention { snapshots: 3, bytes };
+        assert_eq!(beside(keep(Some(4_000)), 1_000), keep(Some(2_000)));
+        assert_eq!(beside(keep(Some(4_000)), 9_000), keep(Some(0)));
+        assert_eq!(beside(keep(None), 9_000), keep(None));
     }
 
     #[test]

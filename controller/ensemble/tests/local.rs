@@ -143,6 +143,38 @@ async fn snapshots_are_taken_on_the_way_and_old_files_go() {
 }
 
 #[tokio::test]
+async fn snapshots_and_logs_stay_within_their_bytes() {
+    const BYTES: u64 = 2 << 20;
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut config = MemberConfig::in_process(dir.path());
+    config.prealloc_bytes = 64 << 10;
+    config.retention.bytes = Some(BYTES);
+    let member = Member::start(config.clone()).await.expect("the directory is new");
+    let local = member.local();
+    local.create("/n", "".into()).await.expect("it is new");
+    let data = "x".repeat(32 << 10);
+    let mut most = 0;
+    for _ in 0..10 * BYTES / data.len() as u64 {
+        local.set("/n", data.clone().into(), None).await.expect("it is there");
+        let files = fs::read_dir(dir.path().join("version-2")).expect("it is there");
+        // One that is listed may be gone by now.
+        let sizes = files.map(|entry| entry.expect("an entry").metadata().map_or(0, |m| m.len()));
+        most = most.max(sizes.sum::<u64>());
+    }
+    member.shutdown().await;
+    // While a snapshot waits for the processor writes go on.
+    assert!(
+        most <= 3 * BYTES && most > BYTES / 4,
+        "{most} bytes of {} that were written",
+        10 * BYTES
+    );
+    let member = Member::start(config).await.expect("it can be read back");
+    let found = member.local().get("/n").expect("it is there");
+    assert_eq!(found.0.len(), data.len());
+    member.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_crash_at_any_byte_of_the_log_keeps_a_prefix_and_all_that_was_acknowledged() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let member = start(dir.path()).await;

@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use storage::{
     Compression, DataDir, EpochFile, Epochs, History, LogCommand, LogEvent, LogWorker, LogWriter,
-    Mended, Others, SnapshotWriteError, SnapshotWriter,
+    Mended, Others, Retention, SnapshotWriteError, SnapshotWriter,
 };
 use types::{Epoch, Instant, PeerId, Zxid};
 use zab::{Durable, Located, SavedEpoch, Txn};
@@ -473,4 +473,4 @@ pub(crate) fn set_time(path: &Path, at: std::time::SystemTime) {
 
 /// Where `storage` keeps its files.
 const VERSION: &str = "version-2";
-const SNAPSHOTS_KEPT: usize = 3;
+const SNAPSHOTS_KEPT: Retention = Retention { snapshots: 3, bytes: None };

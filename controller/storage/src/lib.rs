@@ -36,7 +36,7 @@ pub use log_thread::LogThread;
 pub use log_worker::{LogCommand, LogEvent, LogFailed, LogWorker, Records};
 pub use log_writer::{AppendError, LogWriter};
 pub use mending::{Answer, Mended, Others, Question, Told, answer, is_marked, mark, mend, unmark};
-pub use retention::{Removed, purge};
+pub use retention::{Removed, Retention, purge};
 pub use scheduling::{Policy, schedule};
 pub use settle::{SettleError, settle};
 pub use snapshot_reader::{Loaded, SnapshotError, SnapshotReader, load_newest, load_plain};

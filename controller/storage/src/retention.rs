@@ -13,6 +13,15 @@ use crate::log_file::PREFIX as LOG;
 use crate::log_reader::CUT_PREFIX;
 use crate::snapshot_writer::{PREFIX as SNAPSHOT, SEAL_END, STAGING};
 
+/// What of snapshots and logs is kept.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Retention {
+    /// So many snapshots, with the logs they need; at least 3, as with Apache.
+    pub snapshots: usize,
+    /// No more than so many bytes of both, but for the newest snapshot and what follows it; `None`: no matter how many.
+    pub bytes: Option<u64>,
+}
+
 /// What a purge removed.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Removed {
@@ -22,30 +31,42 @@ pub struct Removed {
     pub logs: usize,
 }
 
-/// Keeps the newest `keep` snapshots that look whole (at least 3, as Apache does) and every log file that is needed from
-/// the oldest of them on; removes what is older, a part at a time, and calls `rest` between the parts. Call it only after a
-/// snapshot was written whole. The log may be written, cut or exchanged meanwhile.
+/// Keeps the newest snapshots that look whole and every log file that is needed from the oldest of them on; removes what is
+/// older, a part at a time, and calls `rest` between the parts. Call it only after a snapshot was written whole. The log may be written, cut or exchanged meanwhile.
 pub fn purge(
     snapshots: &Path,
     logs: &Path,
-    keep: usize,
+    keep: Retention,
     mut rest: impl FnMut(),
 ) -> io::Result<Removed> {
     let mut removed = Removed::default();
     let all = list(snapshots, SNAPSHOT)?;
+    let files = list(logs, LOG)?;
+    let needed = |oldest| files.iter().rposition(|(first, _)| *first <= oldest).unwrap_or(0);
+    let held = |at: usize, oldest| {
+        let kept = all[at..].iter().chain(&files[needed(oldest)..]);
+        kept.map(|(_, path)| fs::metadata(path).map_or(0, |metadata| metadata.len())).sum::<u64>()
+    };
     let mut kept = 0;
-    let mut oldest = all.len();
-    while kept < keep.max(MIN_KEPT) && oldest > 0 {
-        oldest -= 1;
-        kept += usize::from(looks_whole(&all[oldest].1)?);
+    let mut first = all.len();
+    for (at, (zxid, path)) in all.iter().enumerate().rev() {
+        if kept == keep.snapshots.max(MIN_KEPT) {
+            break;
+        }
+        if looks_whole(path)? {
+            if kept > 0 && keep.bytes.is_some_and(|most| held(at, *zxid) > most) {
+                break;
+            }
+            kept += 1;
+        }
+        first = at;
     }
-    for (_, path) in &all[..oldest] {
+    for (_, path) in &all[..first] {
         remove_in_parts(path, &mut rest)?;
         removed.snapshots += 1;
     }
-    let Some((oldest, _)) = all.get(oldest) else { return Ok(removed) };
-    let files = list(logs, LOG)?;
-    let needed = files.iter().rposition(|(first, _)| first <= oldest).unwrap_or(0);
+    let Some((oldest, _)) = all.get(first) else { return Ok(removed) };
+    let needed = needed(*oldest);
     for (_, path) in &files[..needed] {
         remove_in_parts(path, &mut rest)?;
         removed.logs += 1;
@@ -140,6 +161,8 @@ mod tests {
 
     use super::*;
 
+    const THREE: Retention = Retention { snapshots: 3, bytes: None };
+
     fn snapshot(path: &Path, length: u64) {
         let file = fs::File::create(path).expect("it is writable");
         file.write_all_at(b"ZKSN", 0).expect("it is writable");
@@ -162,11 +185,32 @@ mod tests {
         for name in ["log.2", "log.4", "log.8"] {
             fs::write(dir.join(name), "").expect("it is writable");
         }
-        let removed = purge(dir, dir, 3, || {}).expect("it is writable");
+        let removed = purge(dir, dir, THREE, || {}).expect("it is writable");
         assert_eq!(removed, Removed { snapshots: 2, logs: 1 });
         for name in ["snapshot.5", "snapshot.6.gz", "snapshot.7", "log.4", "log.8"] {
             assert!(dir.join(name).exists(), "{name}");
         }
+    }
+
+    #[test]
+    fn no_more_bytes_are_held_than_allowed_but_for_the_newest() {
+        let held = |bytes| {
+            let dir = tempfile::tempdir().expect("a temporary directory");
+            let dir = dir.path();
+            for at in 1..=5 {
+                snapshot(&dir.join(format!("snapshot.{at}0")), 1_000);
+                fs::write(dir.join(format!("log.{at}1")), [1; 100]).expect("it is writable");
+            }
+            let keep = Retention { snapshots: 4, bytes: Some(bytes) };
+            purge(dir, dir, keep, || {}).expect("it is writable");
+            let names = fs::read_dir(dir).expect("it can be listed");
+            names.count()
+        };
+        // Behind snapshot 50 comes log 51; what it needs begins in log 41.
+        assert_eq!(held(0), 3);
+        assert_eq!(held(2_299), 3);
+        assert_eq!(held(2_300), 5);
+        assert_eq!(held(1_000_000), 9);
     }
 
     #[test]
@@ -191,7 +235,7 @@ mod tests {
                 false => fs::write(dir.join(name), "").expect("it is writable"),
             }
         }
-        let removed = purge(dir, dir, 3, || {}).expect("it is writable");
+        let removed = purge(dir, dir, THREE, || {}).expect("it is writable");
         assert_eq!(removed, Removed { snapshots: 2, logs: 1 });
         let mut left: Vec<_> = fs::read_dir(dir)
             .expect("it can be listed")
@@ -229,7 +273,7 @@ mod tests {
             let gone = disk::open_for_reading(&removing).expect_err("it is not whole");
             assert_eq!(gone.kind(), io::ErrorKind::NotFound);
         };
-        let removed = purge(dir, dir, 3, rest).expect("it is writable");
+        let removed = purge(dir, dir, THREE, rest).expect("it is writable");
         assert_eq!(removed, Removed { snapshots: 2, logs: 0 });
         assert_eq!(left, [PART_BYTES + 1, 1]);
         assert_eq!(read.metadata().expect("it is open").len(), size);

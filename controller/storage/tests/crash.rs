@@ -18,7 +18,7 @@ use crashes::{Crash, Disk, Event, State, begin, begin_failing, each_crash, end, 
 use records::body;
 use storage::{
     Compression, DataDir, DirError, EpochFile, Epochs, LogCommand, LogEvent, LogReader, LogThread,
-    LogWriter, SnapshotDigest, SnapshotWriter, load_newest, purge, settle,
+    LogWriter, Retention, SnapshotDigest, SnapshotWriter, load_newest, purge, settle,
 };
 use types::{Epoch, Zxid};
 
@@ -54,6 +54,7 @@ static ONE: Mutex<()> = Mutex::new(());
 
 /// So many states are of the directories that are made.
 const BEGINNING: u32 = 24;
+const KEPT: Retention = Retention { snapshots: 3, bytes: None };
 
 fn survives(dirs: Dirs) {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -275,7 +276,7 @@ impl Writer {
     fn snapshot(&self, at: Zxid, compression: Compression) {
         let dir = self.dirs.snapshots();
         finish(SnapshotWriter::create(dir, at, compression).expect("it is writable"), at);
-        purge(dir, self.dirs.logs(), 3, || {}).expect("it is writable");
+        purge(dir, self.dirs.logs(), KEPT, || {}).expect("it is writable");
     }
 }
 

@@ -107,6 +107,7 @@ impl World {
             all: data.len() + child.len(),
         };
         assert_eq!(counts, expected);
+        assert_eq!(self.watches.distinct(&self.state), expected.all);
         let mut shown = BTreeSet::new();
         self.watches.data_watches(&self.state, |path, watchers| {
             shown.extend(watchers.iter().map(|watcher| (path.to_owned(), *watcher)));

@@ -25,6 +25,7 @@ impl Core {
         let mut changes = std::mem::take(&mut self.changes);
         let mut delivered = std::mem::take(&mut self.delivered);
         let count = delivered.len();
+        let bytes = delivered.iter().map(|txn| txn.body.len()).sum();
         let mut last = None;
         // What a start finds in its log is no news.
         let serves = shared.standing.role().serves();
@@ -79,7 +80,7 @@ impl Core {
         }
         self.delivered = delivered;
         self.count_outstanding();
-        let frozen = self.snapshots.count(count).then(|| tree.freeze());
+        let frozen = self.snapshots.count(count, bytes).then(|| tree.freeze());
         drop(tree);
         self.maybe_quiet();
         if let Some(frozen) = frozen {

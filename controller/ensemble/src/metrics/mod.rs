@@ -145,14 +145,14 @@ fn gauges(shared: &Shared) -> Vec<(&'static str, Value<'static>)> {
     let stats = &shared.stats;
     let latency = latency(stats);
     let drop_probability = f64::from_bits(stats.drop_probability.load(Relaxed));
+    let tree = shared.tree();
+    let (nodes, ephemerals, sessions) =
+        (tree.node_count(), tree.ephemeral_count(), tree.sessions().len());
     let (connections, watches) = {
         let watchers = shared.watchers();
-        (watchers.count(), watchers.watches.total())
+        (watchers.count(), watchers.watches.distinct(&tree))
     };
-    let (nodes, ephemerals, sessions) = {
-        let tree = shared.tree();
-        (tree.node_count(), tree.ephemeral_count(), tree.sessions().len())
-    };
+    drop(tree);
     let gauge = |value: u64| Value::Gauge(whole(value));
     let size = |value: usize| Value::Gauge(i64::try_from(value).unwrap_or(i64::MAX));
     vec![

@@ -220,7 +220,16 @@ impl Draft {
                 config.prealloc_bytes = u64::from(kib) << 10;
             }
             "autopurge.snapRetainCount" => {
-                config.snapshots_retained = number(value).ok_or("a number of snapshots")?;
+                config.retention.snapshots = number(value).ok_or("a number of snapshots")?;
+            }
+            "autopurge.sizeLimitInKb" => {
+                let kib: u64 = number(value).ok_or("a number of KiB")?;
+                config.retention.bytes = (kib > 0).then(|| kib.saturating_mul(1 << 10));
+            }
+            "snapSizeLimitInKb" => {
+                let kib: i64 = number(value).ok_or("a number of KiB")?;
+                let kib = u64::try_from(kib).ok().filter(|kib| *kib > 0);
+                config.snap_log_bytes = kib.map(|kib| kib.saturating_mul(1 << 10));
             }
             "DigestAuthenticationProvider.superDigest" => {
                 config.super_digest = Some(value.to_owned());
@@ -630,7 +639,6 @@ const NOT_YET: &[&str] = &[
     "snapshotSizeFactor",
     "tcpKeepAlive",
     "syncEnabled",
-    "snapSizeLimitInKb",
     "commitLogCount",
     "txnLogSizeLimitInKb",
     "flushDelay",

@@ -218,7 +218,6 @@ fn unsupported(spec: &EnsembleSpec, pods: bool) -> Option<Unsupported> {
         (storage.is_some_and(|storage| storage.log_size.is_some()), "spec.storage.logSize"),
         (pods && spec.tls.is_some(), "spec.tls"),
         (pods && spec.authentication.is_some(), "spec.authentication"),
-        (spec.retention.size.is_some(), "spec.retention.size"),
         (spec.backups.is_some(), "spec.backups"),
         (pods && spec.join.is_some(), "spec.join"),
         (spec.join.is_some() && observers, "spec.observers beside spec.join"),
@@ -290,10 +289,10 @@ mod tests {
 
     #[test]
     fn what_has_no_effect_yet_is_refused_by_name() {
-        let spec = json!({ "members": 1, "retention": { "size": "1Gi" } });
+        let spec = json!({ "members": 1, "storage": { "logSize": "1Gi" } });
         let (reason, message) = reason(check(spec));
         assert_eq!(reason, reasons::NOT_YET_SUPPORTED);
-        assert!(message.starts_with("spec.retention.size"), "{message}");
+        assert!(message.starts_with("spec.storage.logSize"), "{message}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The keys of `zoo.cfg` that a spec means, but for folders, addresses and members.
 
-use crds::{Compression, EnsembleSpec, GoDuration};
+use crds::{Compression, EnsembleSpec, GoDuration, Quantity};
 
 /// The keys with their values; else which value cannot be meant, and how to write it.
 pub(crate) fn keys(spec: &EnsembleSpec) -> Result<Vec<(String, String)>, String> {
@@ -26,6 +26,9 @@ pub(crate) fn keys(spec: &EnsembleSpec) -> Result<Vec<(String, String)>, String>
     }
     if let Some(requests) = limits.outstanding_requests {
         keys.push(("globalOutstandingLimit".into(), requests.to_string()));
+    }
+    if let Some(size) = &spec.retention.size {
+        keys.push(("autopurge.sizeLimitInKb".into(), retained(size)?));
     }
     if let Some(compression) = spec.snapshots.compression {
         let method = match compression {
@@ -57,6 +60,13 @@ fn millis(path: &str, duration: &GoDuration) -> Result<String, String> {
         })
 }
 
+fn retained(size: &Quantity) -> Result<String, String> {
+    let kib = size.units().map(|bytes| bytes >> 10).filter(|kib| *kib >= LEAST_RETAINED_KIB);
+    kib.map(|kib| kib.to_string()).ok_or_else(|| {
+        format!("spec.retention.size: {:?} is not 256Mi or more; write it like 10Gi", size.0)
+    })
+}
+
 fn request_size(spec: &EnsembleSpec) -> Result<String, String> {
     let bytes = spec.limits.request_size.units();
     let bytes = bytes.filter(|bytes| (1_024..=i64::from(i32::MAX)).contains(bytes));
@@ -67,3 +77,6 @@ fn request_size(spec: &EnsembleSpec) -> Result<String, String> {
         )
     })
 }
+
+/// Four of the steps by which a log grows.
+const LEAST_RETAINED_KIB: i64 = 256 << 10;

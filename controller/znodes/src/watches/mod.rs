@@ -15,7 +15,7 @@ use jute::{AclList, AddWatchMode, EventType, SetWatches, Text, WatcherType};
 use crate::apply::{Change, What};
 use crate::tree::NodeId;
 use crate::{State, path};
-use far::{Far, Table};
+use far::{Far, Slot, Table};
 use near::{CHILD, DATA, Near};
 use set::{ALL, ONE_SHOT, PERSISTENT, RECURSIVE};
 
@@ -232,6 +232,28 @@ impl Watches {
         self.near.len() + self.far.len()
     }
 
+    /// The same, where one that is there in two ways counts once; looks at those that stay until they are removed. `state`
+    /// is the one they were set on.
+    pub fn distinct(&self, state: &State) -> usize {
+        if self.near.len() == 0 {
+            return self.total();
+        }
+        // What is only waited for is not there.
+        let there = |slot: &&Slot| slot.data.stays() || !slot.child.is_empty();
+        let there = self.far.slots().filter(there);
+        let twice = there.map(|slot| self.twice(slot, state)).map(|(data, child)| data + child);
+        self.total() - twice.sum::<usize>()
+    }
+
+    /// Of a path's watchers, how many also have a one-shot watch of the znode there: of data, and of children.
+    fn twice(&self, slot: &Slot, state: &State) -> (usize, usize) {
+        let Some(id) = state.place(&slot.path).id else { return (0, 0) };
+        let is_near = |watcher: &Watcher, kind| self.near.kinds(id, *watcher) & kind != 0;
+        let data = slot.data.watchers().filter(|watcher| is_near(watcher, DATA)).count();
+        let child = slot.child.watchers().filter(|watcher| is_near(watcher, CHILD)).count();
+        (data, child)
+    }
+
     /// How many there are; looks at every one. `state` is the one they were set on.
     pub fn counts(&self, state: &State) -> WatchCounts {
         let mut counts = WatchCounts { all: self.total(), ..WatchCounts::default() };
@@ -245,14 +267,10 @@ impl Watches {
             counts.paths += usize::from(data > 0 && !is_far);
         }
         for slot in self.far.slots() {
-            let id = state.place(&slot.path).id;
-            let is_near =
-                |watcher, kind| id.is_some_and(|id| self.near.kinds(id, watcher) & kind != 0);
-            let twice = slot.data.watchers().filter(|&watcher| is_near(watcher, DATA)).count();
-            let child = slot.child.watchers().filter(|&watcher| is_near(watcher, CHILD)).count();
+            let (data, child) = self.twice(slot, state);
             slot.data.watchers().for_each(|watcher| watchers.add(watcher));
-            counts.data += slot.data.len() - twice;
-            counts.all -= twice + child;
+            counts.data += slot.data.len() - data;
+            counts.all -= data + child;
             counts.paths += usize::from(!slot.data.is_empty());
         }
         counts.watchers = watchers.count();

@@ -60,6 +60,11 @@ impl Set {
         self.0.iter().map(|word| Watcher(word >> BITS))
     }
 
+    /// Whether some watch is there until it is removed.
+    pub(super) fn stays(&self) -> bool {
+        self.0.iter().any(|word| word & (PERSISTENT | RECURSIVE) != 0)
+    }
+
     pub(super) fn recursive(&self) -> impl Iterator<Item = Watcher> {
         let recursive = self.0.iter().filter(|word| **word & RECURSIVE != 0);
         recursive.map(|word| Watcher(word >> BITS))
