@@ -119,6 +119,8 @@ async fn one_history(ensemble: &Ensemble, count: i64) {
         let moved = zk::Client::connector().with_session(session.clone()).with_detached();
         let moved = moved.connect(&ensemble.client_addr(*id).to_string()).await;
         let moved = moved.expect("the session lives");
+        // Its client comes anew and has seen nothing, which members may be behind.
+        moved.sync("/").await.expect("it has a leader");
         assert!(moved.check_stat("/moving").await.expect("it is served").is_some());
         moved.set_data("/moving", b"moved", None).await.expect("it speaks here now");
         drop(moved);
