@@ -254,28 +254,12 @@ class Server(Loaded):
         return {"rss": rss, "pss": pss, "live": live}
 
 
-def flushes(folder, seconds=10):
-    """Milliseconds that each of the disk's own flushes takes, in rising order: of a small write in place, one after the
-    other, with no server on it. What is longest among them a server's writes wait for, too."""
-    path, times, block = pathlib.Path(folder) / "flushes", [], b"x" * 600
-    end = time.monotonic() + seconds
-    with open(path, "wb", buffering=0) as file:
-        file.write(bytes(1 << 20))
-        os.fsync(file.fileno())
-        while time.monotonic() < end:
-            begun = time.perf_counter()
-            os.pwrite(file.fileno(), block, len(times) * len(block) % (1 << 19))
-            os.fdatasync(file.fileno())
-            times.append((time.perf_counter() - begun) * 1e3)
-    path.unlink()
-    return sorted(times)
-
-
 class Disk:
-    """What the disk does by itself meanwhile: now and then a small flush in place; a context manager."""
+    """What the disk does by itself meanwhile: small flushes in place with a pause of so many seconds; a context manager."""
 
-    def __init__(self, folder):
-        self.path, self.times, self.ended = pathlib.Path(folder) / "flushes", [], threading.Event()
+    def __init__(self, folder, pause=0.005):
+        self.path, self.pause = pathlib.Path(folder) / "flushes", pause
+        self.times, self.ended = [], threading.Event()
         self.thread = threading.Thread(target=self.flush)
 
     def __enter__(self):
@@ -288,12 +272,13 @@ class Disk:
         self.path.unlink()
 
     def flush(self):
+        block = b"x" * 600
         with open(self.path, "wb", buffering=0) as file:
-            file.write(bytes(4096))
+            file.write(bytes(1 << 20))
             os.fsync(file.fileno())
-            while not self.ended.wait(0.005):
+            while not self.ended.wait(self.pause):
                 begun = time.monotonic()
-                os.pwrite(file.fileno(), b"x" * 600, 0)
+                os.pwrite(file.fileno(), block, len(self.times) * len(block) % (1 << 19))
                 os.fdatasync(file.fileno())
                 self.times.append((begun, time.monotonic()))
 
@@ -301,6 +286,14 @@ class Disk:
         """The milliseconds of the longest flush that was on its way between two times of the monotonic clock."""
         until("a flush behind the time asked for", lambda: self.times and self.times[-1][0] >= end, 60, 0.002)
         return max((done - begun) * 1e3 for begun, done in self.times if done >= begin and begun <= end)
+
+
+def flushes(folder, seconds=10):
+    """Milliseconds that each of the disk's own flushes takes, in rising order, one after the other, with no server on it. What is
+    longest among them a server's writes wait for, too."""
+    with Disk(folder, pause=0) as disk:
+        time.sleep(seconds)
+    return sorted((done - begun) * 1e3 for begun, done in disk.times)
 
 
 def load_command(ports, pids, verb, *arguments):

@@ -57,15 +57,20 @@ pub enum LoadError {
     Settle(#[from] storage::SettleError),
 }
 
+/// What the log has behind a snapshot.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Replayed {
+    pub(crate) transactions: u32,
+    pub(crate) bytes: u64,
+}
+
 /// What was found on disk.
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) state: State,
     pub(crate) durable: Durable,
-    /// Transactions replayed over the snapshot.
-    pub(crate) replayed: u32,
-    /// Bytes of them.
-    pub(crate) replayed_bytes: u64,
+    /// What was replayed over the snapshot.
+    pub(crate) replayed: Replayed,
     /// The log and the tree disagreed at the end.
     pub(crate) disagreed: bool,
     /// How long the snapshot took.
@@ -82,8 +87,7 @@ impl Found {
         Self {
             state: State::new(RandomState::new().hash_one(0)),
             durable: Durable::default(),
-            replayed: 0,
-            replayed_bytes: 0,
+            replayed: Replayed::default(),
             disagreed: false,
             snapshot_time: Duration::ZERO,
             replay_time: Duration::ZERO,
@@ -126,7 +130,7 @@ pub(crate) fn load(
     };
     let snapshot_time = begun.elapsed();
     let mut reader = LogReader::open(dirs.logs(), after)?;
-    let (mut replayed, mut replayed_bytes) = (0u32, 0);
+    let mut replayed = Replayed::default();
     let mut disagreed = None;
     let mut nobodys = Changes::default();
     while let Some(entry) = reader.next_entry()? {
@@ -137,7 +141,7 @@ pub(crate) fn load(
             });
         }
         let zxid = entry.zxid;
-        replayed_bytes += entry.body.len() as u64;
+        replayed.bytes += entry.body.len() as u64;
         let entry = Entry::decode(&entry.body).map_err(|source| LoadError::Record {
             dir: dirs.logs().to_owned(),
             zxid,
@@ -145,7 +149,7 @@ pub(crate) fn load(
         })?;
         // What it answers is nobody's any more.
         let _ = state.apply_into(&entry.header, &entry.txn, &mut nobodys);
-        replayed = replayed.saturating_add(1);
+        replayed.transactions = replayed.transactions.saturating_add(1);
         let agrees = entry.digest.is_none_or(|digest| state.agrees_with(digest));
         disagreed = (!agrees).then_some(zxid);
     }
@@ -165,16 +169,7 @@ pub(crate) fn load(
     let replay_time = begun.elapsed() - snapshot_time;
     let disagreed = disagreed.is_some();
     let damage = None;
-    Ok(Found {
-        state,
-        durable,
-        replayed,
-        replayed_bytes,
-        disagreed,
-        snapshot_time,
-        replay_time,
-        damage,
-    })
+    Ok(Found { state, durable, replayed, disagreed, snapshot_time, replay_time, damage })
 }
 
 /// The tree on this thread, and the sum over it and its index on two others.

@@ -415,16 +415,7 @@ fn make_core(
     peers: Option<Peers>,
     tell: impl Fn(LogEvent) + Send + 'static,
 ) -> Result<Made, StartError> {
-    let Found {
-        state,
-        durable,
-        replayed,
-        replayed_bytes,
-        disagreed,
-        snapshot_time,
-        replay_time,
-        damage,
-    } = found;
+    let Found { state, durable, replayed, disagreed, snapshot_time, replay_time, damage } = found;
     let marked = config.ensemble.is_some()
         && storage::is_marked(dirs.snapshots()).map_err(StartError::Mark)?;
     let writer = LogWriter::new(dirs.logs(), config.prealloc_bytes, config.force_sync)
@@ -447,7 +438,7 @@ fn make_core(
     };
     let sessions = Sessions::new(config.tick_time);
     let ids = SessionIds::new(me, RandomState::new().hash_one(0));
-    let snapshots = Snapshots::new(&config, (replayed, replayed_bytes), &dirs);
+    let snapshots = Snapshots::new(&config, replayed, &dirs);
     let (quiet, waking) = Quiet::new().map_err(StartError::Quiet)?;
     let log_dir = dirs.logs().to_owned();
     let shared = Arc::new(Shared::new(config, tls, log_dir, state, quiet, commands));
@@ -455,7 +446,7 @@ fn make_core(
     stats.snapshot_load_time.record(micros(snapshot_time));
     stats.replay_time.record(micros(replay_time));
     stats.load_time.record(micros(snapshot_time + replay_time));
-    stats.replayed.record(replayed.into());
+    stats.replayed.record(replayed.transactions.into());
     stats.digest_mismatches.store(u64::from(disagreed), Relaxed);
     let (led, ready) = oneshot::channel();
     let mut core = Core::new(shared, zab, sessions, ids, log, snapshots, dirs, led, peers);

@@ -13,6 +13,7 @@ use znodes::{Frozen, Rules};
 
 use crate::MemberConfig;
 use crate::core::{Command, wall_ms};
+use crate::load::Replayed;
 use crate::metrics::micros;
 use crate::shared::Shared;
 
@@ -29,19 +30,15 @@ pub(crate) struct Snapshots {
 }
 
 impl Snapshots {
-    /// `replayed` transactions, of so many bytes, are in the log behind the last snapshot already.
-    pub(crate) fn new(
-        config: &MemberConfig,
-        (replayed, replayed_bytes): (u32, u64),
-        dirs: &storage::DataDir,
-    ) -> Self {
+    /// What is `replayed` is in the log behind the last snapshot already.
+    pub(crate) fn new(config: &MemberConfig, replayed: Replayed, dirs: &storage::DataDir) -> Self {
         // Of what may be kept a quarter is for the log that grows.
         let share = config.retention.bytes.map(|most| most / 4);
         Self {
             every: config.snap_count.max(2),
             every_bytes: share.into_iter().chain(config.snap_log_bytes).min().unwrap_or(u64::MAX),
-            since_last: replayed,
-            bytes_since_last: replayed_bytes,
+            since_last: replayed.transactions,
+            bytes_since_last: replayed.bytes,
             writing: None,
             dir: dirs.snapshots().to_owned(),
             log_dir: dirs.logs().to_owned(),
@@ -246,7 +243,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let dirs = storage::DataDir::open(dir.path(), None).expect("nobody else is there");
         let config = MemberConfig { snap_count: 10, ..MemberConfig::in_process(dir.path()) };
-        let mut snapshots = Snapshots::new(&config, (4, 0), &dirs);
+        let mut snapshots = Snapshots::new(&config, Replayed { transactions: 4, bytes: 0 }, &dirs);
         assert!(!snapshots.count(5, 5_000));
         assert!(snapshots.count(1, 1), "those that were replayed count");
         let retention = Retention { snapshots: 3, bytes: Some(4_000) };
@@ -256,7 +253,8 @@ mod tests {
             (None, retention, 1_000),
         ] {
             let config = MemberConfig { snap_log_bytes, retention, ..config.clone() };
-            let mut snapshots = Snapshots::new(&config, (4, 100), &dirs);
+            let mut snapshots =
+                Snapshots::new(&config, Replayed { transactions: 4, bytes: 100 }, &dirs);
             assert!(!snapshots.count(1, least - 101));
             assert!(snapshots.count(1, 1));
         }

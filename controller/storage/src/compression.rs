@@ -31,10 +31,10 @@ impl Compression {
         }
     }
 
-    /// What a snapshot's file begins with.
+    /// What a file begins with, whatever it holds.
     pub(crate) fn magic(self) -> &'static [u8] {
         match self {
-            Self::None => b"ZKSN",
+            Self::None => &[],
             Self::Gzip => &[0x1f, 0x8b],
             Self::Snappy => &SNAPPY_HEADER[..8],
         }

@@ -11,7 +11,7 @@ use crate::data_dir::list;
 use crate::disk;
 use crate::log_file::PREFIX as LOG;
 use crate::log_reader::CUT_PREFIX;
-use crate::snapshot_writer::{PREFIX as SNAPSHOT, SEAL_END, STAGING};
+use crate::snapshot_writer::{MAGIC, PREFIX as SNAPSHOT, SEAL_END, STAGING};
 
 /// What of snapshots and logs is kept.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -83,9 +83,10 @@ fn looks_whole(path: &Path) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         opened => opened?,
     };
-    let compression = Compression::of(path);
-    let (begin, end) =
-        (compression.magic(), if compression == Compression::None { &SEAL_END[..] } else { &[] });
+    let (begin, end): (&[u8], &[u8]) = match Compression::of(path) {
+        Compression::None => (&MAGIC, &SEAL_END),
+        packed => (packed.magic(), &[]),
+    };
     if file.metadata()?.len() < (begin.len() + end.len()) as u64 {
         return Ok(false);
     }
@@ -165,7 +166,7 @@ mod tests {
 
     fn snapshot(path: &Path, length: u64) {
         let file = fs::File::create(path).expect("it is writable");
-        file.write_all_at(b"ZKSN", 0).expect("it is writable");
+        file.write_all_at(&MAGIC, 0).expect("it is writable");
         file.write_all_at(&SEAL_END, length - SEAL_END.len() as u64).expect("it is writable");
     }
 

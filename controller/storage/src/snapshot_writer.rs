@@ -210,12 +210,13 @@ impl Drop for SnapshotWriter {
 /// Magic "ZKSN", version 2, database id -1.
 pub(crate) fn header() -> [u8; 16] {
     let mut header = [0xff; 16];
-    header[..4].copy_from_slice(b"ZKSN");
+    header[..4].copy_from_slice(&MAGIC);
     header[4..8].copy_from_slice(&2i32.to_be_bytes());
     header
 }
 
 pub(crate) const PREFIX: &str = "snapshot";
+pub(crate) const MAGIC: [u8; 4] = *b"ZKSN";
 /// The string "/".
 pub(crate) const SEAL_END: [u8; 5] = [0, 0, 0, 1, b'/'];
 const BUFFER_BYTES: usize = 64 << 10;

@@ -273,7 +273,7 @@ impl Core {
         if let Some(ensemble) = &mut self.ensemble {
             ensemble.let_all_come();
             let newest = self.outstanding.back().map(|newest| newest.entry.header.zxid);
-            ensemble.sync_at(newest.unwrap_or_default());
+            ensemble.forget_behind(newest.unwrap_or_default());
         }
         for Outstanding { entry, origin, .. } in withdrawn {
             let session = entry.header.session;

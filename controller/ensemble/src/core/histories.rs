@@ -108,7 +108,7 @@ impl Core {
             outbox.splice(Source::Log { dir, after, to: upto, kin });
         }
         ensemble.to_flush.push(outbox);
-        ensemble.is_told(to, upto);
+        ensemble.note_told(to, upto);
     }
 
     pub(super) fn install(&mut self, zxid: Zxid) {

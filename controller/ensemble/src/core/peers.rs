@@ -157,9 +157,9 @@ impl Ensemble {
     }
 
     /// A learner is brought in step up to here.
-    pub(super) fn is_told(&mut self, learner: PeerId, zxid: Zxid) {
+    pub(super) fn note_told(&mut self, learner: PeerId, zxid: Zxid) {
         if let Some(caller) = self.caller_mut(learner) {
-            caller.knows(zxid);
+            caller.note_told(zxid);
         }
     }
 
@@ -172,7 +172,7 @@ impl Ensemble {
     }
 
     /// What stood behind `last` was taken back: no SYNC waits for it.
-    pub(super) fn sync_at(&mut self, last: Zxid) {
+    pub(super) fn forget_behind(&mut self, last: Zxid) {
         for caller in self.callers.values_mut().filter(|caller| !caller.syncs.is_empty()) {
             for awaited in &mut caller.syncs {
                 *awaited = last.min(*awaited);
@@ -240,12 +240,12 @@ impl Caller {
                 // The one that is told next would cover it.
                 self.link.outbox.put(|out| put_packet(out, PacketType::Commit, first, None));
             }
-            self.knows(first);
+            self.note_told(first);
         }
     }
 
     /// All up to `zxid` was told.
-    fn knows(&mut self, zxid: Zxid) {
+    fn note_told(&mut self, zxid: Zxid) {
         self.told = self.told.max(zxid);
         self.answer_syncs(self.told);
     }
@@ -558,7 +558,7 @@ impl Core {
         if let Some(zxid) = commits
             && let Some(caller) = ensemble.caller_mut(to)
         {
-            caller.knows(zxid);
+            caller.note_told(zxid);
         }
     }
 

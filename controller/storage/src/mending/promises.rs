@@ -44,6 +44,8 @@ pub(super) fn mend(
         return Ok(None);
     }
     let own = last.epoch();
+    let known =
+        |read: &Result<Option<Epoch>, String>| read.as_ref().ok().map(|epoch| epoch.unwrap_or(own));
     if current.is_err() && accepted.as_ref().is_ok_and(|promised| *promised <= Some(own)) {
         current = Ok(Some(own));
     }
@@ -58,12 +60,8 @@ pub(super) fn mend(
         && let Some(highest) =
             promised(others).or_else(|| highest(&asked.or_else(|| ends(others))?))
     {
-        tracing::warn!(epoch = highest.0, "what was promised is taken from the other members");
-        let least = current.as_ref().map_or(own, |current| current.unwrap_or(own).max(own));
-        accepted = Ok(Some(highest.max(least)));
+        accepted = Ok(Some(taken(highest, known(&current), own)));
     }
-    let known =
-        |read: &Result<Option<Epoch>, String>| read.as_ref().ok().map(|epoch| epoch.unwrap_or(own));
     // What is known now must not wait for what is not: a leader fills the rest.
     if accepted.is_ok()
         && (accepted.is_ok(), current.is_ok()) != before
@@ -89,9 +87,13 @@ pub(super) fn mend_promise(
     let own = last.epoch();
     let current = read(EpochFile::Current, snapshots, logs, last)?.ok();
     let current = current.map(|current| current.unwrap_or(own));
-    let least = current.map_or(own, |current| current.max(own));
+    told(epochs::restore(snapshots, Some(taken(highest, current, own)), current)).map(drop)
+}
+
+/// What counts as promised where the others have promised up to `highest`.
+fn taken(highest: Epoch, current: Option<Epoch>, own: Epoch) -> Epoch {
     tracing::warn!(epoch = highest.0, "what was promised is taken from the other members");
-    told(epochs::restore(snapshots, Some(highest.max(least)), current)).map(drop)
+    highest.max(own).max(current.unwrap_or(own))
 }
 
 /// What an epoch's file says, or why it is not to be believed.
